@@ -1,0 +1,6 @@
+//! netctl: container networking across hosts, on eBPF.
+//!
+//! A module imports only from those above it in this list; `ARCHITECTURE.md` says why.
+
+pub mod model;
+pub mod store;

@@ -1,0 +1,27 @@
+//! Networks, endpoints, sandboxes and hosts as plain data, and the rules of their life.
+//!
+//! Nothing here does I/O. The JSON form of these types is the state in the store and the body of the API at once.
+
+mod endpoint;
+mod host;
+mod id;
+mod name;
+mod network;
+mod sandbox;
+
+pub use netctl_common::{MacAddr, Vni};
+
+pub use self::{
+    endpoint::{Endpoint, Owner},
+    host::Host,
+    id::{EndpointId, IdError, NetworkId, SandboxId},
+    name::{HostName, Name, NameError, ServiceRef, ServiceRefError},
+    network::{DriverName, Network, Subnet, SubnetError},
+    sandbox::Sandbox,
+};
+
+/// The version of the JSON form of every stored value.
+pub const SCHEMA: u32 = 1;
+
+/// Seconds since the Unix epoch.
+pub type UnixTime = u64;

@@ -1,0 +1,45 @@
+//! Endpoints: what a service is in one network.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use super::{EndpointId, HostName, MacAddr, Name, NetworkId, SandboxId, UnixTime};
+
+/// Joins at most one sandbox to exactly one network. People call it a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// See [`super::SCHEMA`].
+    pub schema: u32,
+    /// Unique in the cluster.
+    pub id: EndpointId,
+    /// The network it is published on.
+    pub network: NetworkId,
+    /// Unique in the network at any one time.
+    pub name: Name,
+    /// Further names in the network; several endpoints may share one.
+    pub aliases: Vec<Name>,
+    /// Its link-layer address; none where the driver needs none.
+    pub mac: Option<MacAddr>,
+    /// Its addresses, each with its subnet's prefix length.
+    pub addresses: Vec<IpNet>,
+    /// Who has it attached. It changes by compare-and-set only.
+    pub owner: Option<Owner>,
+    /// When it was published.
+    pub created: UnixTime,
+}
+
+/// The sandbox that an endpoint is attached to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// The host of the sandbox.
+    pub host: HostName,
+    /// The sandbox.
+    pub sandbox: SandboxId,
+    /// Where packets for the endpoint are tunnelled to: the host's address on the underlay.
+    ///
+    /// It stands here, not with the host, so that what others need to forward is one value that changes at once, and
+    /// does not vanish with the host's lease.
+    pub vtep: IpAddr,
+}

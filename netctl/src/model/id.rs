@@ -1,0 +1,118 @@
+//! Identifiers: 256 random bits in hexadecimal, as Docker's are.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+/// How many digits an identifier is cut to for people.
+const SHORT: usize = 12;
+/// How many digits an identifier has.
+const DIGITS: usize = 64;
+
+/// A text that is not an identifier.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not an identifier of {DIGITS} hexadecimal digits")]
+pub struct IdError {
+    text: String,
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// Makes a new one from the kernel's random numbers.
+            ///
+            /// # Panics
+            ///
+            /// Where the kernel gives no random numbers, which Linux does not let happen after boot.
+            pub fn random() -> Self {
+                let mut bytes = [0; DIGITS / 2];
+                getrandom::fill(&mut bytes).expect("the kernel gives random numbers");
+                Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+            }
+
+            /// All digits.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+
+            /// The first twelve digits, for people and for names of links.
+            pub fn short(&self) -> &str {
+                &self.0[..SHORT]
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                Self::try_from(text.to_owned())
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = IdError;
+
+            fn try_from(text: String) -> Result<Self, IdError> {
+                let fits = text.len() == DIGITS && text.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'));
+                if fits { Ok(Self(text)) } else { Err(IdError { text }) }
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.short())
+            }
+        }
+    };
+}
+
+id! {
+    /// A network, in the whole cluster.
+    NetworkId
+}
+id! {
+    /// An endpoint, in the whole cluster.
+    EndpointId
+}
+id! {
+    /// A sandbox, on one host.
+    SandboxId
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn random_ids_are_ids_and_differ() {
+        let (a, b) = (NetworkId::random(), NetworkId::random());
+        assert_ne!(a, b);
+        assert_eq!(a.as_str().parse(), Ok(a.clone()));
+        assert_eq!(a.short().len(), 12);
+    }
+
+    #[test]
+    fn what_is_not_an_id_is_refused() {
+        for text in ["", "abc", &"g".repeat(64), &"A".repeat(64), &"0".repeat(63), &"é".repeat(32)]
+        {
+            assert!(text.parse::<NetworkId>().is_err(), "{text:?}");
+        }
+    }
+}

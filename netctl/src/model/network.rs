@@ -1,0 +1,185 @@
+//! Networks and their subnets.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use super::{MacAddr, Name, NetworkId, UnixTime, Vni};
+
+/// The name of a driver.
+pub type DriverName = Name;
+
+/// A group of endpoints that reach each other directly, by the means of its driver.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// See [`super::SCHEMA`].
+    pub schema: u32,
+    /// Unique in the cluster.
+    pub id: NetworkId,
+    /// Unique in the cluster at any one time.
+    pub name: Name,
+    /// Who carries its packets.
+    pub driver: DriverName,
+    /// Where its endpoints' addresses come from; empty where the driver needs none.
+    pub subnets: Vec<Subnet>,
+    /// Which VXLAN segment it is, where the driver needs one.
+    pub vni: Option<Vni>,
+    /// The link-layer address of the gateway, the same on every host.
+    pub gateway_mac: Option<MacAddr>,
+    /// No way out, and no names from outside.
+    pub internal: bool,
+    /// What the driver was told.
+    pub options: BTreeMap<String, String>,
+    /// What people noted.
+    pub labels: BTreeMap<String, String>,
+    /// When it was made.
+    pub created: UnixTime,
+}
+
+/// One subnet of a network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subnet {
+    /// The subnet, with no host bits set.
+    pub cidr: IpNet,
+    /// The part of it that addresses are handed out from; the whole where there is none.
+    pub range: Option<IpNet>,
+    /// The address of the gateway, the same on every host.
+    pub gateway: IpAddr,
+}
+
+/// Why a subnet is unusable.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubnetError {
+    /// Bits behind the prefix are set.
+    #[error("subnet {cidr} has host bits set; did you mean {trunc}?", trunc = cidr.trunc())]
+    HostBits {
+        /// The subnet.
+        cidr: IpNet,
+    },
+    /// No room for a gateway and an endpoint.
+    #[error("subnet {cidr} is too small: it needs room for a gateway and an endpoint")]
+    TooSmall {
+        /// The subnet.
+        cidr: IpNet,
+    },
+    /// Not addresses that hosts can have.
+    #[error("subnet {cidr} is not of unicast addresses")]
+    NotUnicast {
+        /// The subnet.
+        cidr: IpNet,
+    },
+    /// An address or a range does not lie in the subnet, or is one that no host can have.
+    #[error("{what} {value} is not a usable address of subnet {cidr}")]
+    Outside {
+        /// What was given: `gateway`, `address`, `ip-range`.
+        what: &'static str,
+        /// What it was.
+        value: String,
+        /// The subnet.
+        cidr: IpNet,
+    },
+}
+
+impl Subnet {
+    /// Checks the parts and chooses the first address for the gateway where none is given.
+    pub fn new(
+        cidr: IpNet,
+        range: Option<IpNet>,
+        gateway: Option<IpAddr>,
+    ) -> Result<Self, SubnetError> {
+        if cidr.trunc() != cidr {
+            return Err(SubnetError::HostBits { cidr });
+        }
+        if cidr.max_prefix_len() - cidr.prefix_len() < 2 {
+            return Err(SubnetError::TooSmall { cidr });
+        }
+        let first = cidr.network();
+        let multicast = match cidr {
+            IpNet::V4(net) => net.addr().octets()[0] >= 224,
+            IpNet::V6(net) => net.addr().is_multicast(),
+        };
+        if multicast || first.is_loopback() || first.is_unspecified() {
+            return Err(SubnetError::NotUnicast { cidr });
+        }
+        if let Some(range) = range
+            && (!cidr.contains(&range) || range.trunc() != range)
+        {
+            return Err(SubnetError::Outside { what: "ip-range", value: range.to_string(), cidr });
+        }
+        let Some(gateway) = gateway.or_else(|| cidr.hosts().next()) else {
+            return Err(SubnetError::TooSmall { cidr });
+        };
+        let subnet = Self { cidr, range, gateway };
+        subnet.check_host("gateway", gateway).map(|()| subnet)
+    }
+
+    /// Checks that `address`, which is a `what`, is one that a host of this subnet can have.
+    pub fn check_host(&self, what: &'static str, address: IpAddr) -> Result<(), SubnetError> {
+        let usable = self.cidr.contains(&address)
+            && address != self.cidr.network()
+            && (self.cidr.addr().is_ipv6() || address != self.cidr.broadcast());
+        if usable {
+            Ok(())
+        } else {
+            Err(SubnetError::Outside { what, value: address.to_string(), cidr: self.cidr })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subnet(cidr: &str, range: Option<&str>, gateway: Option<&str>) -> Result<Subnet, String> {
+        let parse = |text: &str| text.parse().expect("a test's own text");
+        Subnet::new(
+            parse(cidr),
+            range.map(parse),
+            gateway.map(|text| text.parse().expect("an address")),
+        )
+        .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_first_address_is_the_gateway_unless_told() {
+        assert_eq!(
+            subnet("10.1.0.0/24", None, None).map(|s| s.gateway.to_string()),
+            Ok("10.1.0.1".into())
+        );
+        let told = subnet("10.1.0.0/24", Some("10.1.0.128/25"), Some("10.1.0.254"));
+        assert_eq!(told.map(|s| s.gateway.to_string()), Ok("10.1.0.254".into()));
+    }
+
+    #[test]
+    fn unusable_subnets_say_why() {
+        for (cidr, range, gateway, message) in [
+            (
+                "10.1.0.1/24",
+                None,
+                None,
+                "subnet 10.1.0.1/24 has host bits set; did you mean 10.1.0.0/24?",
+            ),
+            ("10.1.0.0/31", None, None, "subnet 10.1.0.0/31 is too small"),
+            ("224.0.0.0/8", None, None, "subnet 224.0.0.0/8 is not of unicast addresses"),
+            ("127.0.0.0/8", None, None, "subnet 127.0.0.0/8 is not of unicast addresses"),
+            (
+                "10.1.0.0/24",
+                Some("10.2.0.0/25"),
+                None,
+                "ip-range 10.2.0.0/25 is not a usable address of subnet",
+            ),
+            (
+                "10.1.0.0/24",
+                None,
+                Some("10.2.0.1"),
+                "gateway 10.2.0.1 is not a usable address of subnet 10.1.0.0/24",
+            ),
+            ("10.1.0.0/24", None, Some("10.1.0.0"), "gateway 10.1.0.0 is not a usable address"),
+            ("10.1.0.0/24", None, Some("10.1.0.255"), "gateway 10.1.0.255 is not a usable address"),
+        ] {
+            let error = subnet(cidr, range, gateway).expect_err(cidr);
+            assert!(error.starts_with(message), "{error}");
+        }
+    }
+}

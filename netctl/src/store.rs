@@ -1,0 +1,217 @@
+//! The shared state: a small ordered key-value store with transactions, watches and leases.
+//!
+//! A backend is one file that implements [`Store`] and one arm in `open`. Every backend passes the same conformance
+//! suite. Keys are UTF-8 paths without a leading slash (`networks/<id>`); a backend puts its own prefix before them.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+
+/// The store's logical clock: it moves by at least one with each transaction that changes something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Revision(pub u64);
+
+/// A claim on liveness: keys put under it vanish when it is not kept alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LeaseId(pub i64);
+
+/// A key with its value.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The key, without the backend's prefix.
+    pub key: String,
+    /// The value.
+    pub value: Vec<u8>,
+    /// The revision of the transaction that last put it.
+    pub modified: Revision,
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}={}", self.key, self.modified.0, String::from_utf8_lossy(&self.value))
+    }
+}
+
+/// All entries below a prefix, as they were at one revision.
+#[derive(Clone, Debug)]
+pub struct Listing {
+    /// In the order of their keys.
+    pub entries: Vec<Entry>,
+    /// A watch from the revision after this one misses nothing and repeats nothing.
+    pub revision: Revision,
+}
+
+/// What must hold for a transaction to happen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// The key is not there.
+    Absent(String),
+    /// The key is there, and was last put by the transaction of this revision.
+    Unchanged(String, Revision),
+    /// No key begins with this prefix.
+    Empty(String),
+}
+
+/// A change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// Puts a value, under a lease where one is given.
+    Put {
+        /// The key.
+        key: String,
+        /// The value.
+        value: Vec<u8>,
+        /// The lease whose end removes the key.
+        lease: Option<LeaseId>,
+    },
+    /// Removes a key; removing one that is not there is no error and no change.
+    Delete(String),
+}
+
+/// Changes that happen together, or not at all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Txn {
+    /// All must hold.
+    pub guards: Vec<Guard>,
+    /// All are done, in one revision. No key may occur twice.
+    pub ops: Vec<Op>,
+}
+
+impl Txn {
+    /// A transaction without guards or changes, to add to.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a guard.
+    #[must_use]
+    pub fn when(mut self, guard: Guard) -> Self {
+        self.guards.push(guard);
+        self
+    }
+
+    /// Adds a put.
+    #[must_use]
+    pub fn put(mut self, key: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
+        self.ops.push(Op::Put { key: key.into(), value: value.into(), lease: None });
+        self
+    }
+
+    /// Adds a put under a lease.
+    #[must_use]
+    pub fn put_leased(
+        mut self,
+        key: impl Into<String>,
+        value: impl Into<Vec<u8>>,
+        lease: LeaseId,
+    ) -> Self {
+        self.ops.push(Op::Put { key: key.into(), value: value.into(), lease: Some(lease) });
+        self
+    }
+
+    /// Adds a removal.
+    #[must_use]
+    pub fn delete(mut self, key: impl Into<String>) -> Self {
+        self.ops.push(Op::Delete(key.into()));
+        self
+    }
+}
+
+/// How a transaction ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All changes happened, in this revision.
+    Committed(Revision),
+    /// A guard did not hold; nothing happened.
+    Conflict,
+}
+
+/// What a watch saw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A key was put.
+    Put(Entry),
+    /// A key was removed, by a transaction, or by the end of its lease.
+    Delete {
+        /// The key.
+        key: String,
+        /// The revision in which it went.
+        revision: Revision,
+    },
+}
+
+/// Why a call to the store failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store cannot be reached, or does not answer in time. Nothing is known of whether a change happened.
+    #[error("the store at {place} cannot be reached: {reason}")]
+    Unavailable {
+        /// Where it was sought.
+        place: String,
+        /// What went wrong.
+        reason: String,
+    },
+    /// The wanted revision is no longer kept: list again.
+    #[error("the store no longer keeps revision {wanted}", wanted = .wanted.0)]
+    Compacted {
+        /// What was wanted.
+        wanted: Revision,
+    },
+    /// The lease has ended.
+    #[error("lease {lease} has ended", lease = .lease.0)]
+    LeaseLost {
+        /// Which.
+        lease: LeaseId,
+    },
+    /// The store will not have it: wrong credentials, a call that is not allowed, a damaged file.
+    #[error("the store at {place} refuses: {reason}")]
+    Refused {
+        /// Where it is.
+        place: String,
+        /// What it said.
+        reason: String,
+    },
+}
+
+/// A running watch. Dropping it ends it.
+#[async_trait]
+pub trait Watch: Send {
+    /// The next changes, of one or more whole revisions, in order.
+    ///
+    /// A backend survives lost connections by itself and goes on where it was; it returns an error only where it
+    /// cannot: [`Error::Compacted`] (list again), or a refusal. While the store is away it waits. Cancel safe.
+    async fn next(&mut self) -> Result<Vec<Change>, Error>;
+}
+
+/// The seam to the shared state.
+///
+/// Reads are linearizable: a read that begins after a transaction was answered, on any host, sees it.
+#[async_trait]
+pub trait Store: Send + Sync + fmt::Debug {
+    /// The entry of one key.
+    async fn get(&self, key: &str) -> Result<Option<Entry>, Error>;
+
+    /// All entries whose keys begin with `prefix`, at one revision however many there are.
+    async fn list(&self, prefix: &str) -> Result<Listing, Error>;
+
+    /// Does all changes of `txn` in one revision if all its guards hold.
+    async fn commit(&self, txn: Txn) -> Result<Outcome, Error>;
+
+    /// Watches the keys that begin with `prefix`, beginning with the changes of revision `from`.
+    async fn watch(&self, prefix: &str, from: Revision) -> Result<Box<dyn Watch>, Error>;
+
+    /// Makes a lease that ends `ttl` after it was last kept alive.
+    async fn grant(&self, ttl: Duration) -> Result<LeaseId, Error>;
+
+    /// Keeps a lease alive for its time to live from now on; [`Error::LeaseLost`] where it has ended.
+    async fn keep_alive(&self, lease: LeaseId) -> Result<(), Error>;
+
+    /// Ends a lease now; its keys vanish. Ending one that has ended is no error.
+    async fn revoke(&self, lease: LeaseId) -> Result<(), Error>;
+
+    /// Where it is, for people: `file /var/lib/netctl/store.db`, `etcd http://10.0.0.1:2379`.
+    fn place(&self) -> String;
+}
+
+/// A store that several tasks share.
+pub type SharedStore = Arc<dyn Store>;
