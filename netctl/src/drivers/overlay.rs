@@ -1,0 +1,231 @@
+//! VXLAN between hosts, carried by the eBPF programs.
+//!
+//! An endpoint is a veth pair whose host's side is a port of the data plane. On each host with an endpoint a network
+//! has a host endpoint: another veth pair, both ends in the host's namespace, one with the gateway's addresses (the
+//! same on every host), the other a port. There is no Linux bridge and no vxlan device per network.
+
+use std::{collections::BTreeSet, net::IpAddr};
+
+use async_trait::async_trait;
+use ipnet::IpNet;
+
+use super::{
+    Device, Driver, Error, HostContext, Local, Place, Plan, Presence, Present, links, options::Options,
+};
+use crate::{
+    dataplane::{Desired, FdbTarget, NetworkEntry, Port, PortEntry},
+    kernel::{self, Netlink, VethPeer, VethSpec},
+    model::{Endpoint, MacAddr, Network, NetworkSpec, Vni},
+};
+
+/// What VXLAN over IPv4 adds to a packet: outer IPv4, UDP, VXLAN and inner Ethernet headers, in bytes.
+const OVERHEAD: u32 = 20 + 8 + 8 + 14;
+/// The smallest MTU that IPv4 allows a link to have (RFC 791), in bytes.
+const MIN_MTU: u32 = 68;
+
+const VNI: &[&str] = &["vni", "com.docker.network.driver.overlay.vxlanid_list"];
+const MTU: &[&str] = &["mtu", "com.docker.network.driver.mtu"];
+const ALLOW_OVERLAP: &[&str] = &["allow-overlap"];
+
+/// See the module.
+#[derive(Clone, Copy, Debug)]
+pub struct Overlay;
+
+#[async_trait]
+impl Driver for Overlay {
+    fn name(&self) -> &'static str {
+        "overlay"
+    }
+
+    fn plan(&self, spec: &NetworkSpec) -> Result<Plan, Error> {
+        let mut options = Options::of(self.name(), spec);
+        let vni = options.take::<u32>(VNI)?.map(check_vni).transpose()?;
+        options.take::<u32>(MTU)?.map_or(Ok(()), check_mtu)?;
+        let allow_overlap = options.take::<bool>(ALLOW_OVERLAP)?.unwrap_or(false);
+        options.finish()?;
+        Ok(Plan { addresses: true, segment: true, vni, allow_overlap })
+    }
+
+    async fn enter(&self, host: &HostContext, network: &Network) -> Result<Presence, Error> {
+        let (vni, mac) = segment(network)?;
+        let (name, port) = (links::gateway(vni), links::gateway_port(vni));
+        let netlink = &host.netlink;
+        let (gateway, port) = match (netlink.link_by_name(&name).await?, netlink.link_by_name(&port).await?) {
+            (Some(gateway), Some(port)) if gateway.mac == Some(mac) => (gateway, port),
+            (gateway, port_link) => {
+                for stale in gateway.into_iter().chain(port_link) {
+                    netlink.delete(stale.index).await?;
+                }
+                let peer = VethPeer { name: port.clone(), netns: None, mac: None };
+                let mtu = mtu(host, network);
+                netlink.create_veth(&VethSpec { name: name.clone(), mac: Some(mac), mtu, peer }).await?
+            }
+        };
+        host.settle_gateway(&gateway.name, &port.name)?;
+        for subnet in &network.subnets {
+            let address = IpNet::new_assert(subnet.gateway, subnet.cidr.prefix_len());
+            netlink.add_address(gateway.index, address).await?;
+        }
+        netlink.set_up(port.index).await?;
+        netlink.set_up(gateway.index).await?;
+        Ok(Presence {
+            gateway: Some(Device { name: gateway.name, index: gateway.index }),
+            port: Some(Device { name: port.name, index: port.index }),
+        })
+    }
+
+    async fn join(
+        &self,
+        host: &HostContext,
+        network: &Network,
+        endpoint: &Endpoint,
+        place: Place<'_>,
+    ) -> Result<Option<Device>, Error> {
+        let mac = endpoint.mac.ok_or_else(|| lacks(network, "its endpoint has no MAC address"))?;
+        let name = links::port(&endpoint.id);
+        let inside = Netlink::open(place.netns)?;
+        let port = match standing(host, &inside, &name, place.device, mac).await? {
+            Some(port) => port,
+            None => {
+                let peer =
+                    VethPeer { name: place.device.to_owned(), netns: Some(place.netns), mac: Some(mac) };
+                let mtu = mtu(host, network);
+                let (port, _) =
+                    host.netlink.create_veth(&VethSpec { name: name.clone(), mac: None, mtu, peer }).await?;
+                Device { name: port.name, index: port.index }
+            }
+        };
+        host.settle_port(&port.name)?;
+        let interface = inside
+            .link_by_name(place.device)
+            .await?
+            .ok_or_else(|| lacks(network, "the interface has vanished from its sandbox"))?;
+        for &address in &endpoint.addresses {
+            inside.add_address(interface.index, address).await?;
+        }
+        inside.set_up(interface.index).await?;
+        Ok(Some(port))
+    }
+
+    fn forward(
+        &self,
+        host: &HostContext,
+        network: &Network,
+        presence: &Presence,
+        local: &[Local<'_>],
+        remote: &[&Endpoint],
+        desired: &mut Desired,
+    ) {
+        let Ok((vni, gateway_mac)) = segment(network) else { return };
+        let mtu = u16::try_from(mtu(host, network)).unwrap_or(u16::MAX);
+        desired.networks.insert(vni, NetworkEntry { gateway_mac: Some(gateway_mac), mtu });
+        if let Presence { gateway: Some(gateway), port: Some(port) } = presence {
+            let first = network.subnets.first().map(|subnet| subnet.gateway);
+            let entry = PortEntry { vni, endpoint: 0, mac: gateway_mac, ipv4: first.and_then(ipv4), host: true };
+            desired.ports.insert(port.index, Port { ifname: port.name.clone(), entry });
+            desired.fdb.insert((vni, gateway_mac), FdbTarget::Local { ifindex: gateway.index, host: true });
+            for subnet in &network.subnets {
+                desired.neigh.insert((vni, subnet.gateway), gateway_mac);
+            }
+        }
+        for Local { endpoint, port } in local {
+            let Some(mac) = endpoint.mac else { continue };
+            let address = endpoint.addresses.iter().find_map(|address| ipv4(address.addr()));
+            let entry = PortEntry { vni, endpoint: leading_bits(endpoint), mac, ipv4: address, host: false };
+            desired.ports.insert(port.index, Port { ifname: port.name.clone(), entry });
+            desired.fdb.insert((vni, mac), FdbTarget::Local { ifindex: port.index, host: false });
+            add_neighbours(desired, vni, endpoint, mac);
+        }
+        for endpoint in remote {
+            let (Some(mac), Some(owner)) = (endpoint.mac, &endpoint.owner) else { continue };
+            desired.fdb.insert((vni, mac), FdbTarget::Remote { vtep: owner.vtep });
+            add_neighbours(desired, vni, endpoint, mac);
+        }
+    }
+
+    async fn sweep(&self, host: &HostContext, present: &Present) -> Result<(), Error> {
+        let keep: BTreeSet<String> = present
+            .endpoints
+            .iter()
+            .map(links::port)
+            .chain(present.segments.iter().flat_map(|&vni| [links::gateway(vni), links::gateway_port(vni)]))
+            .collect();
+        for link in host.netlink.links().await? {
+            if links::is_ours(&link.name) && !keep.contains(&link.name) {
+                tracing::info!(link = link.name, "removing a link that nothing needs");
+                host.netlink.delete(link.index).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The port of an endpoint whose interface stands as it should. What stands otherwise is removed.
+async fn standing(
+    host: &HostContext,
+    inside: &Netlink,
+    name: &str,
+    device: &str,
+    mac: MacAddr,
+) -> Result<Option<Device>, kernel::Error> {
+    let Some(port) = host.netlink.link_by_name(name).await? else { return Ok(None) };
+    let interface = inside.link_by_name(device).await?;
+    if interface.is_some_and(|link| link.mac == Some(mac) && Some(link.index) == port.peer) {
+        return Ok(Some(Device { name: port.name, index: port.index }));
+    }
+    host.netlink.delete(port.index).await?;
+    Ok(None)
+}
+
+fn add_neighbours(desired: &mut Desired, vni: Vni, endpoint: &Endpoint, mac: MacAddr) {
+    for address in &endpoint.addresses {
+        desired.neigh.insert((vni, address.addr()), mac);
+    }
+}
+
+fn segment(network: &Network) -> Result<(Vni, MacAddr), Error> {
+    let vni = network.vni.ok_or_else(|| lacks(network, "it has no VNI"))?;
+    let mac = network.gateway_mac.ok_or_else(|| lacks(network, "its gateway has no MAC address"))?;
+    Ok((vni, mac))
+}
+
+fn lacks(network: &Network, reason: &str) -> Error {
+    Error::Network { network: network.name.clone(), reason: reason.to_owned() }
+}
+
+/// What fits into the underlay's packets, or less where the network asks for it, in bytes.
+fn mtu(host: &HostContext, network: &Network) -> u32 {
+    let fits = host.underlay_mtu.saturating_sub(OVERHEAD).max(MIN_MTU);
+    let wanted = MTU.iter().find_map(|name| network.options.get(*name)?.parse().ok());
+    wanted.map_or(fits, |wanted: u32| wanted.min(fits))
+}
+
+fn check_vni(number: u32) -> Result<Vni, Error> {
+    Vni::new(number).ok_or_else(|| Error::Value {
+        option: VNI[0].to_owned(),
+        value: number.to_string(),
+        reason: format!("a VNI is within 1 and {}", Vni::MAX),
+    })
+}
+
+fn check_mtu(mtu: u32) -> Result<(), Error> {
+    if (MIN_MTU..=65_535).contains(&mtu) {
+        return Ok(());
+    }
+    Err(Error::Value {
+        option: MTU[0].to_owned(),
+        value: mtu.to_string(),
+        reason: format!("an MTU is within {MIN_MTU} and 65535 bytes"),
+    })
+}
+
+fn ipv4(address: IpAddr) -> Option<std::net::Ipv4Addr> {
+    match address {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    }
+}
+
+fn leading_bits(endpoint: &Endpoint) -> u64 {
+    u64::from_str_radix(&endpoint.id.as_str()[..16], 16).unwrap_or(0)
+}
