@@ -162,12 +162,11 @@ impl Context {
         let servers = self.shared.upstreams.servers(directory);
         let answer = forward::ask(&servers, bytes).await;
         drop(permit);
-        match answer.as_deref().and_then(Packet::new) {
-            Some(answer) => query.relayed(answer),
-            None => {
-                counters.failed.add();
-                query.failed()
-            }
+        if let Some(answer) = answer.as_deref().and_then(Packet::new) {
+            query.relayed(answer)
+        } else {
+            counters.failed.add();
+            query.failed()
         }
     }
 

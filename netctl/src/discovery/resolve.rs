@@ -62,9 +62,10 @@ fn by_address(zones: &[&Zone], address: IpAddr, kind: RecordType) -> Option<Reso
     let found = zones.iter().find_map(|zone| Some((zone, zone.names(address)?)));
     if let Some((zone, names)) = found {
         let qualified = || names.iter().map(|name| format!("{name}.{}", zone.name)).collect();
-        return Some(match kind {
-            RecordType::PTR => Resolution::Names(qualified()),
-            _ => Resolution::NoData,
+        return Some(if kind == RecordType::PTR {
+            Resolution::Names(qualified())
+        } else {
+            Resolution::NoData
         });
     }
     let inside = zones.iter().flat_map(|zone| &zone.subnets).any(|net| net.contains(&address));
@@ -82,10 +83,8 @@ fn by_name(zones: &[&Zone], name: &Name, kind: RecordType) -> Option<Resolution>
         .iter()
         .filter(|zone| network.as_ref().is_none_or(|name| *name == zone.name))
         .find_map(|zone| zone.addresses(&service))?;
-    let of_kind = |address: &&IpAddr| match kind {
-        RecordType::A => address.is_ipv4(),
-        RecordType::AAAA => address.is_ipv6(),
-        _ => false,
+    let of_kind = |address: &&IpAddr| {
+        kind == if address.is_ipv4() { RecordType::A } else { RecordType::AAAA }
     };
     let addresses: Vec<IpAddr> = addresses.iter().filter(of_kind).copied().collect();
     Some(if addresses.is_empty() { Resolution::NoData } else { Resolution::Addresses(addresses) })

@@ -31,12 +31,12 @@ pub struct ListenError {
 }
 
 fn advice(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            "; let the name server of this host listen on addresses of its own instead of on all of them"
-        }
-        io::ErrorKind::PermissionDenied => "; run the daemon as root",
-        _ => "",
+    if error.kind() == io::ErrorKind::AddrInUse {
+        "; let the name server of this host listen on addresses of its own instead of on all of them"
+    } else if error.kind() == io::ErrorKind::PermissionDenied {
+        "; run the daemon as root"
+    } else {
+        ""
     }
 }
 

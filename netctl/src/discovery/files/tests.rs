@@ -5,8 +5,8 @@ use crate::discovery::tests::{ip, name};
 
 /// The text without the comments.
 fn plain(text: &str) -> String {
-    let lines = text.lines().filter(|line| !line.starts_with('#'));
-    lines.map(|line| format!("{line}\n")).collect()
+    text.split_inclusive('
+').filter(|line| !line.starts_with('#')).collect()
 }
 
 #[test]

@@ -10,12 +10,15 @@ use crate::{
 fn ask(world: &World, network: &Network, asker: &str, name: &str, kind: RecordType) -> String {
     let name = Name::from_ascii(name).expect("a name");
     let resolution = world.directory.resolve(&network.id, ip(asker), &name, kind);
-    match resolution {
+    match &resolution {
         Resolution::Addresses(list) => {
             list.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
         }
         Resolution::Names(list) => list.join(" "),
-        other => format!("{other:?}"),
+        Resolution::NoData
+        | Resolution::NoSuchName
+        | Resolution::Forward
+        | Resolution::NotReady => format!("{resolution:?}"),
     }
 }
 
