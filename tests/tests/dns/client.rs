@@ -71,7 +71,7 @@ pub(crate) fn exchange(address: &str, bytes: &[u8], patience: Duration) -> io::R
 /// Asks over UDP.
 pub(crate) fn udp(address: &str, name: &str, kind: RecordType) -> io::Result<Answer> {
     let question = question(name, kind);
-    let bytes = question.to_vec().expect("it can be written");
+    let bytes = question.to_vec().map_err(io::Error::other)?;
     exchange(address, &bytes, TIMEOUT).map(|bytes| answer(&question, &bytes))
 }
 
@@ -85,8 +85,8 @@ pub(crate) fn connect(address: &str) -> io::Result<TcpStream> {
 /// Asks on a connection.
 pub(crate) fn ask_on(stream: &mut TcpStream, name: &str, kind: RecordType) -> io::Result<Answer> {
     let question = question(name, kind);
-    let bytes = question.to_vec().expect("it can be written");
-    let length = u16::try_from(bytes.len()).expect("it is short");
+    let bytes = question.to_vec().map_err(io::Error::other)?;
+    let length = u16::try_from(bytes.len()).map_err(io::Error::other)?;
     stream.write_all(&[&length.to_be_bytes()[..], &bytes].concat())?;
     let mut length = [0; 2];
     stream.read_exact(&mut length)?;

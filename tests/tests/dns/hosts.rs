@@ -35,7 +35,9 @@ impl Namespace {
                 format!("/proc/{}/task/{}/ns/net", std::process::id(), nix::unistd::gettid());
             made.send(path).expect("the maker waits");
             // Work that panics fails the one who waits for it; the others' work goes on.
-            orders.into_iter().for_each(|work| drop(catch_unwind(AssertUnwindSafe(work))));
+            for work in orders {
+                drop(catch_unwind(AssertUnwindSafe(work)));
+            }
         });
         let path = is_made.recv().expect("the namespace is made");
         Self { work: Some(work), thread: Some(thread), path }

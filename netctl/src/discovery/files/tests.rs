@@ -5,8 +5,7 @@ use crate::discovery::tests::{ip, name};
 
 /// The text without the comments.
 fn plain(text: &str) -> String {
-    text.split_inclusive('
-').filter(|line| !line.starts_with('#')).collect()
+    text.split_inclusive('\n').filter(|line| !line.starts_with('#')).collect()
 }
 
 #[test]
