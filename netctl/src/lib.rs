@@ -2,6 +2,8 @@
 //!
 //! A module imports only from those above it in this list; `ARCHITECTURE.md` says why.
 
+pub mod api;
+pub mod cli;
 pub mod controller;
 pub mod model;
 pub mod store;
