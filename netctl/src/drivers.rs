@@ -9,6 +9,7 @@ mod links;
 mod null;
 mod options;
 mod overlay;
+mod settle;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

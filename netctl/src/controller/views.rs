@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{Controller, Result, keys};
+use netctl_common::counter::Outcome;
+
 use crate::{
     dataplane::FdbTarget,
     model::{CounterView, Endpoint, FdbView, MacAddr, Name, NeighView, Network, NetworkId, StatusView, Vni},
@@ -64,10 +66,10 @@ impl Controller {
             .await?
             .into_iter()
             .map(|row| CounterView {
-                program: row.program.to_owned(),
-                counter: row.counter.to_owned(),
-                description: row.description.to_owned(),
-                drop: row.drop,
+                program: row.direction.as_str().to_owned(),
+                counter: row.outcome.as_str().to_owned(),
+                description: row.outcome.describe().to_owned(),
+                drop: matches!(row.outcome, Outcome::Drop(_)),
                 packets: row.packets,
                 bytes: row.bytes,
             })

@@ -4,7 +4,7 @@
 //! has a host endpoint: another veth pair, both ends in the host's namespace, one with the gateway's addresses (the
 //! same on every host), the other a port. There is no Linux bridge and no vxlan device per network.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use ipnet::IpNet;
@@ -50,17 +50,20 @@ impl Driver for Overlay {
         let (vni, mac) = segment(network)?;
         let (name, port) = (links::gateway(vni), links::gateway_port(vni));
         let netlink = &host.netlink;
-        let (gateway, port) = match (netlink.link_by_name(&name).await?, netlink.link_by_name(&port).await?) {
-            (Some(gateway), Some(port)) if gateway.mac == Some(mac) => (gateway, port),
-            (gateway, port_link) => {
-                for stale in gateway.into_iter().chain(port_link) {
+        let gateway = match netlink.link_by_name(&name).await? {
+            Some(gateway) if gateway.mac == Some(mac) => gateway,
+            stale => {
+                if let Some(stale) = stale {
                     netlink.delete(stale.index).await?;
                 }
                 let peer = VethPeer { name: port.clone(), netns: None, mac: None };
-                let mtu = mtu(host, network);
-                netlink.create_veth(&VethSpec { name: name.clone(), mac: Some(mac), mtu, peer }).await?
+                netlink.create_veth(&VethSpec { name, mac: Some(mac), mtu: mtu(host, network), peer }).await?
             }
         };
+        let port = netlink
+            .link_by_name(&port)
+            .await?
+            .ok_or_else(|| lacks(network, "its gateway's port has vanished from the host"))?;
         host.settle_gateway(&gateway.name, &port.name)?;
         for subnet in &network.subnets {
             let address = IpNet::new_assert(subnet.gateway, subnet.cidr.prefix_len());
@@ -89,9 +92,8 @@ impl Driver for Overlay {
             None => {
                 let peer =
                     VethPeer { name: place.device.to_owned(), netns: Some(place.netns), mac: Some(mac) };
-                let mtu = mtu(host, network);
-                let (port, _) =
-                    host.netlink.create_veth(&VethSpec { name: name.clone(), mac: None, mtu, peer }).await?;
+                let spec = VethSpec { name, mac: None, mtu: mtu(host, network), peer };
+                let port = host.netlink.create_veth(&spec).await?;
                 Device { name: port.name, index: port.index }
             }
         };
@@ -117,11 +119,13 @@ impl Driver for Overlay {
         desired: &mut Desired,
     ) {
         let Ok((vni, gateway_mac)) = segment(network) else { return };
-        let mtu = u16::try_from(mtu(host, network)).unwrap_or(u16::MAX);
+        let bytes = |mtu: u32| u16::try_from(mtu).unwrap_or(u16::MAX);
+        let mtu = bytes(mtu(host, network));
+        desired.tunnel_mtu = bytes(fitting(host));
         desired.networks.insert(vni, NetworkEntry { gateway_mac: Some(gateway_mac), mtu });
         if let Presence { gateway: Some(gateway), port: Some(port) } = presence {
-            let first = network.subnets.first().map(|subnet| subnet.gateway);
-            let entry = PortEntry { vni, endpoint: 0, mac: gateway_mac, ipv4: first.and_then(ipv4), host: true };
+            let addresses = network.subnets.iter().map(|subnet| subnet.gateway).collect();
+            let entry = PortEntry { vni, endpoint: None, mac: gateway_mac, addresses, any_source: true };
             desired.ports.insert(port.index, Port { ifname: port.name.clone(), entry });
             desired.fdb.insert((vni, gateway_mac), FdbTarget::Local { ifindex: gateway.index, host: true });
             for subnet in &network.subnets {
@@ -130,8 +134,8 @@ impl Driver for Overlay {
         }
         for Local { endpoint, port } in local {
             let Some(mac) = endpoint.mac else { continue };
-            let address = endpoint.addresses.iter().find_map(|address| ipv4(address.addr()));
-            let entry = PortEntry { vni, endpoint: leading_bits(endpoint), mac, ipv4: address, host: false };
+            let addresses = endpoint.addresses.iter().map(IpNet::addr).collect();
+            let entry = PortEntry { vni, endpoint: Some(endpoint.id.clone()), mac, addresses, any_source: false };
             desired.ports.insert(port.index, Port { ifname: port.name.clone(), entry });
             desired.fdb.insert((vni, mac), FdbTarget::Local { ifindex: port.index, host: false });
             add_neighbours(desired, vni, endpoint, mac);
@@ -193,9 +197,14 @@ fn lacks(network: &Network, reason: &str) -> Error {
     Error::Network { network: network.name.clone(), reason: reason.to_owned() }
 }
 
+/// What fits into the underlay's packets, in bytes.
+fn fitting(host: &HostContext) -> u32 {
+    host.underlay_mtu.saturating_sub(OVERHEAD).max(MIN_MTU)
+}
+
 /// What fits into the underlay's packets, or less where the network asks for it, in bytes.
 fn mtu(host: &HostContext, network: &Network) -> u32 {
-    let fits = host.underlay_mtu.saturating_sub(OVERHEAD).max(MIN_MTU);
+    let fits = fitting(host);
     let wanted = MTU.iter().find_map(|name| network.options.get(*name)?.parse().ok());
     wanted.map_or(fits, |wanted: u32| wanted.min(fits))
 }
@@ -217,15 +226,4 @@ fn check_mtu(mtu: u32) -> Result<(), Error> {
         value: mtu.to_string(),
         reason: format!("an MTU is within {MIN_MTU} and 65535 bytes"),
     })
-}
-
-fn ipv4(address: IpAddr) -> Option<std::net::Ipv4Addr> {
-    match address {
-        IpAddr::V4(address) => Some(address),
-        IpAddr::V6(_) => None,
-    }
-}
-
-fn leading_bits(endpoint: &Endpoint) -> u64 {
-    u64::from_str_radix(&endpoint.id.as_str()[..16], 16).unwrap_or(0)
 }
