@@ -2,5 +2,6 @@
 //!
 //! A module imports only from those above it in this list; `ARCHITECTURE.md` says why.
 
+pub mod dataplane;
 pub mod model;
 pub mod store;
