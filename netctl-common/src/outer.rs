@@ -10,7 +10,7 @@ pub const OUTER4: usize = 36;
 pub const OVERHEAD4: usize = OUTER4 + 14;
 
 /// The outer TTL: Linux's default, since the outer packet is routed like the host's own.
-const TTL: u8 = 64;
+pub const TTL: u8 = 64;
 /// "Don't fragment", in the third 16-bit word of the second row.
 ///
 /// A VTEP must not fragment (RFC 7348 section 4.3), and a router must not either: the UDP checksum is zero and the
