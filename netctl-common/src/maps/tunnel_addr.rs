@@ -10,6 +10,9 @@ pub struct TunnelAddr([u8; 16]);
 map_type!(TunnelAddr => 16);
 
 impl TunnelAddr {
+    /// No address at all.
+    pub const UNSPECIFIED: Self = Self([0; 16]);
+
     /// An IPv4 address, in wire order.
     #[inline(always)]
     pub const fn from_v4(address: [u8; 4]) -> Self {

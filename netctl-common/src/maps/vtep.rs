@@ -28,6 +28,15 @@ impl Vtep {
     /// The index is in use.
     const USED: u32 = 1;
 
+    /// What an index that is not in use holds.
+    pub const UNUSED: Self = Self {
+        flags: 0,
+        mtu: 0,
+        remote: TunnelAddr::UNSPECIFIED,
+        outer: [0; OUTER_SPACE],
+        checksum: 0,
+    };
+
     /// The host at `remote`, reached from `local` by IPv4, both in wire order, on UDP port `port`.
     ///
     /// `mtu` is what fits the path to it, in bytes of the inner packet from the network layer on.
