@@ -119,9 +119,7 @@ fn a_run_that_is_killed_is_swept_by_the_next() -> Result<()> {
         // A process that has shed its environment is found by the namespace that it is in.
         let _bare = lab.host(2).spawn("bare", ["env", "-i", "/bin/sleep", "1d"])?;
         std::fs::write(told, lab.dir().as_os_str().as_encoded_bytes())?;
-        loop {
-            std::thread::park();
-        }
+        std::thread::sleep(Duration::from_hours(1));
     }
     let told = tempfile::NamedTempFile::new()?;
     let mut victim = Command::new(std::env::current_exe()?)
