@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use nix::mount::{MsFlags, mount};
 use nix::sys::signal::Signal;
 
@@ -102,11 +102,9 @@ impl Etcd {
         process.as_ref().map(Process::identity)
     }
 
-    pub(crate) fn keep(mut self) -> Result<()> {
+    pub(crate) fn keep(mut self) {
         let process = self.process.into_inner().unwrap_or_else(PoisonError::into_inner);
-        ensure!(process.is_some(), "etcd is not running");
         process.into_iter().for_each(Process::keep);
         self.netns.keep();
-        Ok(())
     }
 }

@@ -155,14 +155,15 @@ impl Lab {
         self.hosts.iter().try_for_each(Host::wait)
     }
 
-    /// The lab that an earlier process has made in the directory of `run` and kept.
-    /// [`None`] if there is none.
-    pub fn open(run: Run) -> Result<Option<Self>> {
+    /// The lab that an earlier process has made in the directory of `run` and kept; it stays up
+    /// when this value goes. [`None`] if there is none; what a failed one has left is cleaned then.
+    pub fn open(mut run: Run) -> Result<Option<Self>> {
         let dir = run.dir().to_owned();
         let path = record_path(&dir);
         if !path.exists() {
             return Ok(None);
         }
+        run.disown();
         let text = fs::read_to_string(&path)?;
         let record: Record = serde_json::from_str(&text)
             .with_context(|| format!("{} is damaged: take the lab down", path.display()))?;
@@ -177,7 +178,7 @@ impl Lab {
     }
 
     /// Leaves the lab up when this value and this process go, for [`Lab::open`].
-    pub fn keep(self) -> Result<()> {
+    pub fn keep(mut self) -> Result<()> {
         let record = Record {
             options: self.options,
             daemons: self.hosts.iter().map(Host::identity).collect(),
@@ -186,11 +187,11 @@ impl Lab {
         let text = serde_json::to_string_pretty(&record)?;
         fs::write(record_path(self.run.dir()), text).context("cannot write the lab's record")?;
         self.hosts.into_iter().chain(self.external).for_each(Host::keep);
-        self.etcd.map_or(Ok(()), Etcd::keep)?;
+        self.etcd.into_iter().for_each(Etcd::keep);
         if let Some(underlay) = self.underlay {
             underlay.keep();
         }
-        self.run.keep();
+        self.run.disown();
         Ok(())
     }
 

@@ -35,6 +35,8 @@ pub use host::Host;
 pub use interrupt::{Forward, clean_on_interrupt};
 pub use lab::{Lab, Options, Store, Wiring};
 pub use netns::Netns;
+pub use nix::sys::signal::Signal;
 pub use process::Process;
+pub use run::is_root;
 pub use run::{Run, sweep};
 pub use underlay::{ETCD, EXTERNAL, Underlay, address};

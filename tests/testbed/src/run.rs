@@ -14,7 +14,7 @@ use nix::mount::{MntFlags, umount2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 
-use crate::command::ignore;
+use crate::command::{eventually, ignore};
 use crate::interrupt;
 
 /// Where the runs of tests, demo and benchmarks are. Short, because sockets below it must fit
@@ -32,6 +32,7 @@ pub(crate) const MARK: &str = "TESTBED_RUN";
 pub struct Run {
     dir: PathBuf,
     lock: Option<File>,
+    owned: bool,
 }
 
 impl Run {
@@ -56,7 +57,7 @@ impl Run {
     /// Takes the run at a directory of the caller's choice, with what is there already.
     /// [`None`] if somebody else is at work on it.
     pub fn lock(dir: &Path) -> Result<Option<Self>> {
-        ensure!(geteuid().is_root(), "network namespaces need root: run it with sudo");
+        ensure!(is_root(), "network namespaces need root: run it with sudo");
         let path = lock_path(dir);
         fs::create_dir_all(path.parent().unwrap_or(dir))?;
         loop {
@@ -70,9 +71,16 @@ impl Run {
             let current = fs::metadata(&path).map(|found| found.ino());
             if current.is_ok_and(|ino| file.metadata().is_ok_and(|own| own.ino() == ino)) {
                 interrupt::register(dir);
-                return Ok(Some(Self { dir: dir.to_owned(), lock: Some(file) }));
+                return Ok(Some(Self { dir: dir.to_owned(), lock: Some(file), owned: true }));
             }
         }
+    }
+
+    /// As [`Run::lock`], but waits for as long as somebody else is at work on it.
+    pub fn wait(dir: &Path) -> Result<Self> {
+        eventually("the other task on it ends", Duration::from_mins(5), || {
+            Self::lock(dir)?.with_context(|| format!("{} is locked", dir.display()))
+        })
     }
 
     /// Makes the directory anew, after cleaning what an earlier owner has left there.
@@ -86,10 +94,10 @@ impl Run {
         &self.dir
     }
 
-    /// Leaves everything up, for a later [`Run::lock`] of the same directory.
-    pub fn keep(mut self) {
+    /// From now on everything stays up when this value goes, or a signal ends the process.
+    pub fn disown(&mut self) {
         interrupt::unregister(&self.dir);
-        self.lock = None;
+        self.owned = false;
     }
 
     /// Cleans up and says what could not be removed; dropping does the same in silence.
@@ -111,13 +119,20 @@ impl Run {
 
 impl Drop for Run {
     fn drop(&mut self) {
-        if let Err(error) = self.finish() {
+        if self.owned
+            && let Err(error) = self.finish()
+        {
             #[expect(clippy::print_stderr, reason = "a destructor cannot return the error")]
             {
                 eprintln!("{error:#}");
             }
         }
     }
+}
+
+/// Whether this process may make namespaces and mounts.
+pub fn is_root() -> bool {
+    geteuid().is_root()
 }
 
 fn lock_path(dir: &Path) -> PathBuf {
