@@ -9,8 +9,10 @@ pub mod checksum;
 pub mod config;
 pub mod counter;
 pub mod drop_reason;
+pub mod ecn;
 pub mod maps;
 pub mod outer;
+pub mod wire;
 
 pub use addr::{MacAddr, Vni};
 pub use counter::{Direction, Outcome, Verdict};

@@ -1,4 +1,5 @@
 use super::{TunnelAddr, map_type};
+use crate::outer::{self, OUTER4};
 
 /// Array: index → [`Vtep`]. An index that is not in use holds zeroes.
 pub const VTEPS: &str = "VTEPS";
@@ -16,7 +17,8 @@ pub struct Vtep {
     flags: u32,
     mtu: u32,
     remote: TunnelAddr,
-    outer: [u8; OUTER_SPACE],
+    outer4: [u8; OUTER4],
+    _longer: [u8; OUTER_SPACE - OUTER4],
     checksum: u32,
 }
 
@@ -38,16 +40,15 @@ impl Vtep {
     /// The host at `remote`, reached from `local` by IPv4, both in wire order, on UDP port `port`.
     ///
     /// `mtu` is what fits the path to it, in bytes of the inner packet from the network layer on.
-    pub fn new_v4(local: [u8; 4], remote: [u8; 4], port: u16, mtu: u32) -> Self {
-        let header = crate::outer::template4(local, remote, port);
-        let mut outer = [0; OUTER_SPACE];
-        outer[..header.len()].copy_from_slice(&header);
+    pub const fn new_v4(local: [u8; 4], remote: [u8; 4], port: u16, mtu: u32) -> Self {
+        let outer4 = outer::template4(local, remote, port);
         Self {
             flags: Self::USED,
             mtu,
             remote: TunnelAddr::from_v4(remote),
-            outer,
-            checksum: crate::outer::template4_sum(&header),
+            outer4,
+            _longer: [0; OUTER_SPACE - OUTER4],
+            checksum: outer::template4_sum(&outer4),
         }
     }
 
@@ -69,10 +70,10 @@ impl Vtep {
         &self.remote
     }
 
-    /// The outer header but for what differs from packet to packet: see [`crate::outer`].
+    /// The outer headers over IPv4, but for what differs from packet to packet: see [`crate::outer`].
     #[inline(always)]
-    pub const fn outer(&self) -> &[u8; OUTER_SPACE] {
-        &self.outer
+    pub const fn outer4(&self) -> &[u8; OUTER4] {
+        &self.outer4
     }
 
     /// The sum of the constant words of the outer IPv4 header, unfolded.
