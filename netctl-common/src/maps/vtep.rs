@@ -33,7 +33,8 @@ impl Vtep {
         flags: 0,
         mtu: 0,
         remote: TunnelAddr::UNSPECIFIED,
-        outer: [0; OUTER_SPACE],
+        outer4: [0; OUTER4],
+        _longer: [0; OUTER_SPACE - OUTER4],
         checksum: 0,
     };
 
