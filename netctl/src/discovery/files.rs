@@ -83,11 +83,12 @@ fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
 /// Makes `path` hold `text`, and keeps its inode.
 ///
 /// The file is bound into sandboxes: a rename would put another file beside the one that they see. So it is written in
-/// place, in an order that shows no reader a torn text: the whole text goes in with one write, filled up with empty lines
-/// to the old length, and only then is the file cut. A reader between the two sees the new text and some empty lines;
-/// cut first, it would see a file without name servers, and look for one on its own loopback. Both texts are far below
-/// a page, so that one write is one copy. A file that holds the text already is left as it is: the C library reads it
-/// again whenever its time of change moves.
+/// place, in the order that shows a reader the least of it: the whole text goes in with one write, filled up with empty
+/// lines to the old length, and only then is the file cut. A reader between the two sees the new text and some empty
+/// lines; cut first, it would see a file without name servers, and look for one on its own loopback. The kernel promises
+/// no more than that: a reader that comes back for the end of a text may find the end of a longer one, which begins in
+/// the middle of a line and is skipped as one that makes no sense. A file that holds the text already is left as it is:
+/// the C library reads it again whenever its time of change moves.
 ///
 /// Fails as the kernel does, also where `path` is a symbolic link: a sandbox's files are files.
 pub fn write_in_place(path: &Path, text: &str) -> io::Result<()> {
