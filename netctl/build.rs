@@ -9,6 +9,16 @@ use std::{
 #[path = "../xtask/src/ebpf.rs"]
 mod ebpf;
 
+/// What the object is made of, below the workspace: it is built again when any of these changes.
+const SOURCES: &[&str] = &[
+    "Cargo.toml",
+    "netctl-common/Cargo.toml",
+    "netctl-common/src",
+    "netctl-ebpf/Cargo.lock",
+    "netctl-ebpf/Cargo.toml",
+    "netctl-ebpf/src",
+];
+
 fn main() {
     if let Err(error) = embed() {
         for line in error.lines() {
@@ -22,7 +32,7 @@ fn embed() -> Result<(), String> {
     let out = directory("OUT_DIR")?;
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=../xtask/src/ebpf.rs");
-    for source in ebpf::SOURCES {
+    for source in SOURCES {
         println!("cargo::rerun-if-changed=../{source}");
     }
 

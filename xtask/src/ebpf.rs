@@ -16,16 +16,6 @@ const MISSING: &str = "the eBPF toolchain is missing: run `cargo xtask setup`";
 /// How much of the compiler's words is worth reading after a failure.
 const LAST_LINES: usize = 60;
 
-/// What the object is made of, below the workspace: it is stale when any of these is newer.
-pub(crate) const SOURCES: &[&str] = &[
-    "Cargo.toml",
-    "netctl-common/Cargo.toml",
-    "netctl-common/src",
-    "netctl-ebpf/Cargo.lock",
-    "netctl-ebpf/Cargo.toml",
-    "netctl-ebpf/src",
-];
-
 /// A compiler and its cargo, both of one release, with the source of `core` beside them.
 struct Toolchain {
     cargo: PathBuf,

@@ -234,8 +234,13 @@ fn errno(error: &ProgramError) -> Option<Errno> {
 
 /// The error and its causes, in one line.
 pub(super) fn words(error: &dyn std::error::Error) -> String {
-    let chain = std::iter::successors(Some(error), |error| error.source());
-    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        words = format!("{words}: {error}");
+        cause = error.source();
+    }
+    words
 }
 
 /// Names what the kernel lacks where it says so.

@@ -63,16 +63,19 @@ fn refused(program: &'static str, error: &ProgramError) -> Error {
             return Error::NoHelper { helper, since };
         }
     }
-    Error::Load { program, reason: last_words(&links::words(error)) }
+    let reason = match error {
+        ProgramError::LoadError { io_error, verifier_log } => {
+            format!("{io_error}: {}", last_words(&verifier_log.to_string()))
+        }
+        other => links::words(other),
+    };
+    Error::Load { program, reason }
 }
 
-/// The first and the last line of a text: the verifier's log can be thousands of lines long, and ends with the reason
-/// and a line of statistics.
-fn last_words(text: &str) -> String {
-    let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let first = lines().next().unwrap_or_default();
-    let last = lines().rfind(|line| !line.starts_with("processed ")).unwrap_or_default();
-    if first == last { first.to_owned() } else { format!("{first} … {last}") }
+/// What the verifier says last: its log can be thousands of lines long, and ends with the reason and statistics.
+fn last_words(log: &str) -> &str {
+    let lines = log.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.filter(|line| !line.starts_with("processed ")).next_back().unwrap_or("it does not say why")
 }
 
 #[cfg(test)]
@@ -81,12 +84,8 @@ mod tests {
 
     #[test]
     fn of_a_long_log_the_reason_is_told() {
-        let log = "the syscall returned EACCES. Verifier output: 0: R1=ctx()\n1: (b7) r0 = 0\nR2 invalid access\n\
-                   processed 2 insns (limit 1000000)\n\n";
-        let expected =
-            "the syscall returned EACCES. Verifier output: 0: R1=ctx() … R2 invalid access";
-        assert_eq!(last_words(log), expected);
-        assert_eq!(last_words("one line"), "one line");
-        assert_eq!(last_words(""), "");
+        let log = "0: R1=ctx()\n1: (b7) r0 = 0\nR2 invalid access\nprocessed 2 insns (limit 1000000)\n\n";
+        assert_eq!(last_words(log), "R2 invalid access");
+        assert_eq!(last_words(""), "it does not say why");
     }
 }
