@@ -31,7 +31,9 @@ pub struct Claim<T> {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Somebody has the address.
-    #[error("address {address} is taken on network {network}: choose another, or let netctl choose")]
+    #[error(
+        "address {address} is taken on network {network}: choose another, or let netctl choose"
+    )]
     AddressTaken {
         /// The address.
         address: std::net::IpAddr,
@@ -39,7 +41,9 @@ pub enum Error {
         network: Name,
     },
     /// Somebody has the link-layer address.
-    #[error("MAC address {mac} is taken on network {network}: choose another, or let netctl choose")]
+    #[error(
+        "MAC address {mac} is taken on network {network}: choose another, or let netctl choose"
+    )]
     MacTaken {
         /// The address.
         mac: MacAddr,
@@ -57,7 +61,9 @@ pub enum Error {
         subnets: String,
     },
     /// No address is left.
-    #[error("network {network} has no free address left in {pool}: unpublish services, or add a larger network")]
+    #[error(
+        "network {network} has no free address left in {pool}: unpublish services, or add a larger network"
+    )]
     Exhausted {
         /// The network.
         network: Name,
@@ -91,7 +97,9 @@ pub enum Error {
         network: Name,
     },
     /// The host itself uses addresses of the subnet.
-    #[error("subnet {wanted} overlaps with {other}, which this host uses on {device}: choose another")]
+    #[error(
+        "subnet {wanted} overlaps with {other}, which this host uses on {device}: choose another"
+    )]
     HostOverlap {
         /// The wanted subnet.
         wanted: ipnet::IpNet,

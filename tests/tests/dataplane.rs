@@ -441,7 +441,11 @@ fn another_underlay_takes_over_from_the_one_before() {
         let dataplane = Dataplane::start(moved).await?;
         ensure!(running("underlay")? == 0 && running("spare")? == 1);
         // Somebody with other pins must not run the same program on a device a second time.
-        let second = Config { underlay: "spare".to_owned(), bpf_dir: host.run.dir().join("bpf2"), ..host.config() };
+        let second = Config {
+            underlay: "spare".to_owned(),
+            bpf_dir: host.run.dir().join("bpf2"),
+            ..host.config()
+        };
         let refused = Dataplane::start(second).await.map(drop);
         ensure!(matches!(refused, Err(Error::Foreign { .. })), "{refused:?}");
         ensure!(!host.run.dir().join("bpf2").exists());

@@ -14,7 +14,9 @@ use super::{
     services,
 };
 use crate::{
-    model::{Endpoint, EndpointId, InterfaceView, Network, Owner, SandboxId, ServiceRef, ServiceView},
+    model::{
+        Endpoint, EndpointId, InterfaceView, Network, Owner, SandboxId, ServiceRef, ServiceView,
+    },
     store::{Outcome, Revision, Txn},
 };
 
@@ -23,7 +25,12 @@ const SETTLE: Duration = Duration::from_secs(15);
 
 impl Controller {
     /// Attaches a service to a sandbox of this host; one that is attached elsewhere only if `force`.
-    pub async fn attach(&self, sandbox: &str, service: &ServiceRef, force: bool) -> Result<ServiceView> {
+    pub async fn attach(
+        &self,
+        sandbox: &str,
+        service: &ServiceRef,
+        force: bool,
+    ) -> Result<ServiceView> {
         let _one = self.operations.lock().await;
         let record = self.records.find(sandbox)?;
         self.attach_to(&record.sandbox.id, service, force).await
@@ -107,7 +114,8 @@ impl Controller {
 
     /// What changes an endpoint's owner, with the index that its host watches.
     pub(super) fn ownership(&self, stored: &Stored<Endpoint>, changed: &Endpoint) -> Txn {
-        let mut txn = Txn::new().when(stored.unchanged()).put(stored.key.clone(), keys::write(changed));
+        let mut txn =
+            Txn::new().when(stored.unchanged()).put(stored.key.clone(), keys::write(changed));
         let new = changed.owner.as_ref().map(|owner| &owner.host);
         if let Some(old) = &stored.value.owner
             && Some(&old.host) != new
@@ -121,13 +129,19 @@ impl Controller {
     }
 
     fn owner(&self, sandbox: &SandboxId) -> Owner {
-        Owner { host: self.config.host.clone(), sandbox: sandbox.clone(), vtep: self.underlay.address }
+        Owner {
+            host: self.config.host.clone(),
+            sandbox: sandbox.clone(),
+            vtep: self.underlay.address,
+        }
     }
 
     /// Waits until an endpoint of this host is as it was put in `revision`, or later.
     async fn settle(&self, endpoint: &EndpointId, revision: Revision) -> Result<()> {
         let outcome = self
-            .progress(|progress| progress.endpoints.get(endpoint).is_some_and(|(at, _)| *at >= revision))
+            .progress(|progress| {
+                progress.endpoints.get(endpoint).is_some_and(|(at, _)| *at >= revision)
+            })
             .await?
             .endpoints
             .remove(endpoint);
@@ -138,7 +152,11 @@ impl Controller {
     }
 
     /// Waits until nothing of an endpoint is left on this host, after the transaction of `revision` that took it away.
-    pub(super) async fn settle_removal(&self, endpoint: &Endpoint, revision: Revision) -> Result<()> {
+    pub(super) async fn settle_removal(
+        &self,
+        endpoint: &Endpoint,
+        revision: Revision,
+    ) -> Result<()> {
         if endpoint.owner.as_ref().is_some_and(|owner| owner.host == self.config.host) {
             let gone = |progress: &Progress| {
                 progress.revision >= revision && !progress.endpoints.contains_key(&endpoint.id)
@@ -148,7 +166,10 @@ impl Controller {
         Ok(())
     }
 
-    pub(super) async fn progress(&self, reached: impl FnMut(&Progress) -> bool) -> Result<Progress> {
+    pub(super) async fn progress(
+        &self,
+        reached: impl FnMut(&Progress) -> bool,
+    ) -> Result<Progress> {
         let mut progress = self.progress.clone();
         let waited = tokio::time::timeout(SETTLE, progress.wait_for(reached)).await;
         match waited {
@@ -178,7 +199,9 @@ impl Controller {
     }
 
     fn forget(&self, sandbox: &SandboxId, endpoint: &EndpointId) -> Result<()> {
-        self.records.update(sandbox, |record| record.attachments.retain(|a| a.interface.endpoint != *endpoint))
+        self.records.update(sandbox, |record| {
+            record.attachments.retain(|a| a.interface.endpoint != *endpoint)
+        })
     }
 }
 

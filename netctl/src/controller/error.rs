@@ -88,9 +88,9 @@ impl From<dataplane::Error> for Error {
 impl From<drivers::Error> for Error {
     fn from(error: drivers::Error) -> Self {
         let kind = match error {
-            drivers::Error::Unknown { .. } | drivers::Error::Option { .. } | drivers::Error::Value { .. } => {
-                Kind::Unusable
-            }
+            drivers::Error::Unknown { .. }
+            | drivers::Error::Option { .. }
+            | drivers::Error::Value { .. } => Kind::Unusable,
             drivers::Error::Network { .. } | drivers::Error::Kernel(_) => Kind::Internal,
         };
         Self::new(kind, error.to_string())
@@ -101,15 +101,17 @@ impl From<ipam::Error> for Error {
     fn from(error: ipam::Error) -> Self {
         let kind = match error {
             ipam::Error::Store(error) => return error.into(),
-            ipam::Error::AddressOutside { .. } | ipam::Error::OwnOverlap { .. } | ipam::Error::Subnet(_) => {
-                Kind::Unusable
-            }
+            ipam::Error::AddressOutside { .. }
+            | ipam::Error::OwnOverlap { .. }
+            | ipam::Error::Subnet(_) => Kind::Unusable,
             ipam::Error::AddressTaken { .. }
             | ipam::Error::MacTaken { .. }
             | ipam::Error::PoolOverlap { .. }
             | ipam::Error::HostOverlap { .. }
             | ipam::Error::VniTaken { .. } => Kind::Conflict,
-            ipam::Error::Exhausted { .. } | ipam::Error::NoPool { .. } | ipam::Error::NoVni => Kind::Forbidden,
+            ipam::Error::Exhausted { .. } | ipam::Error::NoPool { .. } | ipam::Error::NoVni => {
+                Kind::Forbidden
+            }
         };
         Self::new(kind, error.to_string())
     }

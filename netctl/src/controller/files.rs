@@ -2,7 +2,10 @@
 
 use std::{io, path::PathBuf};
 
-use super::{Error, Result, records::{Record, Records}};
+use super::{
+    Error, Result,
+    records::{Record, Records},
+};
 use crate::{
     discovery::files::{self, OwnAddress},
     model::SandboxId,
@@ -18,7 +21,8 @@ impl Records {
 
     /// Makes a sandbox's files say what its record says.
     pub(super) fn write_files(&self, record: &Record) -> Result<()> {
-        let gateways: Vec<_> = record.attachments.iter().flat_map(|a| a.gateways.iter().copied()).collect();
+        let gateways: Vec<_> =
+            record.attachments.iter().flat_map(|a| a.gateways.iter().copied()).collect();
         let own: Vec<OwnAddress> = record
             .attachments
             .iter()
@@ -38,7 +42,10 @@ impl Records {
                 files::write_in_place(&dir.join(RESOLV_CONF), &text)
             })
             .and_then(|()| {
-                files::write_in_place(&dir.join(HOSTS), &files::hosts(record.sandbox.name.as_str(), &own))
+                files::write_in_place(
+                    &dir.join(HOSTS),
+                    &files::hosts(record.sandbox.name.as_str(), &own),
+                )
             })
             .map_err(|error| Error::internal(format!("cannot write to {}: {error}", dir.display())))
     }

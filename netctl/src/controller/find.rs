@@ -21,12 +21,16 @@ pub(super) async fn network(store: &dyn Store, text: &str) -> Result<Stored<Netw
         return Ok(found);
     }
     let all = keys::list_networks(store).await?;
-    by_id(all, text, "network", |network| network.id.as_str())?
-        .ok_or_else(|| Error::not_found(format!("there is no network {text}: see `netctl network ls`")))
+    by_id(all, text, "network", |network| network.id.as_str())?.ok_or_else(|| {
+        Error::not_found(format!("there is no network {text}: see `netctl network ls`"))
+    })
 }
 
 /// The endpoint that `service` names, with its network. Where it names no network, it must be the only one.
-pub(super) async fn service(store: &dyn Store, service: &ServiceRef) -> Result<(Stored<Network>, Stored<Endpoint>)> {
+pub(super) async fn service(
+    store: &dyn Store,
+    service: &ServiceRef,
+) -> Result<(Stored<Network>, Stored<Endpoint>)> {
     if let Some(driver) = &service.driver {
         return Err(Error::unusable(format!(
             "service {service} names driver {driver}, which only `netctl run --publish-service` takes: \
@@ -51,14 +55,21 @@ pub(super) async fn service(store: &dyn Store, service: &ServiceRef) -> Result<(
         ))),
         (None, _) => Err(Error::not_found(match &service.network {
             Some(network) => {
-                format!("there is no service {} on network {network}: see `netctl service ls`", service.service)
+                format!(
+                    "there is no service {} on network {network}: see `netctl service ls`",
+                    service.service
+                )
             }
             None => format!("there is no service {}: see `netctl service ls`", service.service),
         })),
     }
 }
 
-async fn endpoint(store: &dyn Store, network: &Network, text: &Name) -> Result<Option<Stored<Endpoint>>> {
+async fn endpoint(
+    store: &dyn Store,
+    network: &Network,
+    text: &Name,
+) -> Result<Option<Stored<Endpoint>>> {
     if let Some(entry) = store.get(&keys::endpoint_name(&network.id, text)).await?
         && let Ok(id) = String::from_utf8_lossy(&entry.value).parse()
         && let Some(found) = keys::get(store, &keys::endpoint(&network.id, &id)).await?
@@ -82,6 +93,8 @@ fn by_id<T>(
     let mut matching = objects.into_iter().filter(|stored| id(&stored.value).starts_with(text));
     match (matching.next(), matching.next()) {
         (found, None) => Ok(found),
-        (_, Some(_)) => Err(Error::unusable(format!("{kind} {text} is ambiguous: give more of the identifier"))),
+        (_, Some(_)) => {
+            Err(Error::unusable(format!("{kind} {text} is ambiguous: give more of the identifier")))
+        }
     }
 }

@@ -84,7 +84,10 @@ impl<T: DeserializeOwned> Feed<T> {
             let listed = self.mirror.borrow().revision;
             match self.follow().await {
                 store::Error::Compacted { .. } => {
-                    tracing::debug!(prefix = self.prefix, "the store has compacted what the watch needs: listing again");
+                    tracing::debug!(
+                        prefix = self.prefix,
+                        "the store has compacted what the watch needs: listing again"
+                    );
                 }
                 error => {
                     tracing::warn!(prefix = self.prefix, %error, "cannot follow the store; trying again");
@@ -105,7 +108,8 @@ impl<T: DeserializeOwned> Feed<T> {
             Err(error) => return error,
         };
         self.replace(listing.entries, listing.revision);
-        let mut watch = match self.store.watch(&self.prefix, Revision(listing.revision.0 + 1)).await {
+        let mut watch = match self.store.watch(&self.prefix, Revision(listing.revision.0 + 1)).await
+        {
             Ok(watch) => watch,
             Err(error) => return error,
         };

@@ -59,7 +59,9 @@ impl<T: DeserializeOwned> Stored<T> {
         let Entry { key, value, modified } = entry;
         match serde_json::from_slice(&value) {
             Ok(value) => Ok(Self { value, key, modified }),
-            Err(error) => Err(Error::internal(format!("the store's value of {key} cannot be read: {error}"))),
+            Err(error) => {
+                Err(Error::internal(format!("the store's value of {key} cannot be read: {error}")))
+            }
         }
     }
 
@@ -73,11 +75,17 @@ pub(super) fn write<T: Serialize>(value: &T) -> Vec<u8> {
     serde_json::to_vec(value).expect("the model's types have string keys and no maps that fail")
 }
 
-pub(super) async fn get<T: DeserializeOwned>(store: &dyn Store, key: &str) -> Result<Option<Stored<T>>> {
+pub(super) async fn get<T: DeserializeOwned>(
+    store: &dyn Store,
+    key: &str,
+) -> Result<Option<Stored<T>>> {
     store.get(key).await?.map(Stored::read).transpose()
 }
 
-pub(super) async fn list<T: DeserializeOwned>(store: &dyn Store, prefix: &str) -> Result<Vec<Stored<T>>> {
+pub(super) async fn list<T: DeserializeOwned>(
+    store: &dyn Store,
+    prefix: &str,
+) -> Result<Vec<Stored<T>>> {
     store.list(prefix).await?.entries.into_iter().map(Stored::read).collect()
 }
 
@@ -85,6 +93,9 @@ pub(super) async fn list_networks(store: &dyn Store) -> Result<Vec<Stored<Networ
     list(store, NETWORKS).await
 }
 
-pub(super) async fn list_endpoints(store: &dyn Store, network: &NetworkId) -> Result<Vec<Stored<Endpoint>>> {
+pub(super) async fn list_endpoints(
+    store: &dyn Store,
+    network: &NetworkId,
+) -> Result<Vec<Stored<Endpoint>>> {
     list(store, &endpoints(network)).await
 }

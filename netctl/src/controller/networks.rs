@@ -14,7 +14,7 @@ use super::{
 use crate::{
     drivers::Plan,
     ipam::{self, PoolWish},
-    model::{MacAddr, Name, Network, NetworkId, NetworkSpec, NetworkView, SCHEMA, Subnet, SubnetError},
+    model::{Name, Network, NetworkId, NetworkSpec, NetworkView, SCHEMA, Subnet, SubnetError},
     store::{Guard, Outcome, Txn},
 };
 
@@ -87,7 +87,7 @@ impl Controller {
             txn = txn.and(claim.txn);
         }
         if plan.segment {
-            let claim = ipam::vni(store, &id, plan.vni).await.map_err(|error| self.name_owner(error))?;
+            let claim = ipam::vni(store, &spec.name, plan.vni).await?;
             network.vni = Some(claim.value);
             txn = txn.and(claim.txn);
         }
@@ -126,7 +126,8 @@ impl Controller {
             let stored = find::network(&*self.store, network).await?;
             let services = services::of_network(&*self.store, &stored.value).await?;
             if !services.is_empty() {
-                let names: Vec<&str> = services.iter().map(|s| s.endpoint.name.as_str()).take(5).collect();
+                let names: Vec<&str> =
+                    services.iter().map(|s| s.endpoint.name.as_str()).take(5).collect();
                 return Err(Error::forbidden(format!(
                     "network {} has {} service{} ({}{}): unpublish first",
                     stored.value.name,
@@ -175,7 +176,8 @@ pub(super) fn default_driver() -> Name {
 /// Pairs each range and each gateway with the subnet that it lies in.
 fn subnets_of(spec: &NetworkSpec, plan: &Plan) -> Result<Vec<Subnet>> {
     if !plan.addresses {
-        let given = !spec.subnets.is_empty() || !spec.ip_ranges.is_empty() || !spec.gateways.is_empty();
+        let given =
+            !spec.subnets.is_empty() || !spec.ip_ranges.is_empty() || !spec.gateways.is_empty();
         return if given {
             let driver = spec.driver.clone().unwrap_or_else(default_driver);
             Err(Error::unusable(format!(
@@ -192,18 +194,30 @@ fn subnets_of(spec: &NetworkSpec, plan: &Plan) -> Result<Vec<Subnet>> {
         .iter()
         .map(|&cidr| {
             if cidr.addr().is_ipv6() {
-                return Err(Error::unusable(format!("subnet {cidr} is IPv6, which driver overlay does not carry yet")));
+                return Err(Error::unusable(format!(
+                    "subnet {cidr} is IPv6, which driver overlay does not carry yet"
+                )));
             }
-            let range = ranges.iter_mut().find(|r| r.is_some_and(|r| cidr.contains(&r))).and_then(Option::take);
-            let gateway = gateways.iter_mut().find(|g| g.is_some_and(|g| cidr.contains(&g))).and_then(Option::take);
+            let range = ranges
+                .iter_mut()
+                .find(|r| r.is_some_and(|r| cidr.contains(&r)))
+                .and_then(Option::take);
+            let gateway = gateways
+                .iter_mut()
+                .find(|g| g.is_some_and(|g| cidr.contains(&g)))
+                .and_then(Option::take);
             Subnet::new(cidr, range, gateway).map_err(unusable)
         })
         .collect::<Result<Vec<_>>>()?;
     if let Some(range) = ranges.into_iter().flatten().next() {
-        return Err(Error::unusable(format!("ip-range {range} lies in no --subnet that has none yet")));
+        return Err(Error::unusable(format!(
+            "ip-range {range} lies in no --subnet that has none yet"
+        )));
     }
     if let Some(gateway) = gateways.into_iter().flatten().next() {
-        return Err(Error::unusable(format!("gateway {gateway} lies in no --subnet that has none yet")));
+        return Err(Error::unusable(format!(
+            "gateway {gateway} lies in no --subnet that has none yet"
+        )));
     }
     Ok(subnets)
 }

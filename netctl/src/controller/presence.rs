@@ -21,7 +21,10 @@ impl Controller {
         let mut hosts: Vec<HostView> = keys::list::<Host>(&*self.store, keys::HOSTS)
             .await?
             .into_iter()
-            .map(|stored| HostView { this: stored.value.name == self.config.host, host: stored.value })
+            .map(|stored| HostView {
+                this: stored.value.name == self.config.host,
+                host: stored.value,
+            })
             .collect();
         hosts.sort_by(|a, b| a.host.name.cmp(&b.host.name));
         Ok(hosts)
@@ -64,7 +67,11 @@ pub(super) async fn keep(store: SharedStore, host: Host, cancel: CancellationTok
     }
 }
 
-async fn beat(store: &SharedStore, host: &Host, lease: Option<LeaseId>) -> Result<LeaseId, store::Error> {
+async fn beat(
+    store: &SharedStore,
+    host: &Host,
+    lease: Option<LeaseId>,
+) -> Result<LeaseId, store::Error> {
     if let Some(lease) = lease {
         store.keep_alive(lease).await?;
         return Ok(lease);
@@ -73,4 +80,3 @@ async fn beat(store: &SharedStore, host: &Host, lease: Option<LeaseId>) -> Resul
     store.commit(Txn::new().put_leased(keys::host(&host.name), keys::write(host), lease)).await?;
     Ok(lease)
 }
-

@@ -97,8 +97,11 @@ impl Reconciler {
 
     /// Runs until cancelled. What it made stays.
     pub(super) async fn run(mut self, cancel: CancellationToken) {
-        let attachments: Follower<NetworkId> =
-            Follower::start(Arc::clone(&self.store), keys::attachments(&self.host), Arc::clone(&self.wake));
+        let attachments: Follower<NetworkId> = Follower::start(
+            Arc::clone(&self.store),
+            keys::attachments(&self.host),
+            Arc::clone(&self.wake),
+        );
         let wake = Arc::clone(&self.wake);
         let mut full = true;
         loop {

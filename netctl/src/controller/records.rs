@@ -46,7 +46,11 @@ impl Record {
     pub(super) fn free_device(&self) -> String {
         (0..)
             .map(|number: u32| format!("eth{number}"))
-            .find(|device| self.attachments.iter().all(|attachment| attachment.interface.device.as_ref() != Some(device)))
+            .find(|device| {
+                self.attachments
+                    .iter()
+                    .all(|attachment| attachment.interface.device.as_ref() != Some(device))
+            })
             .expect("there are more numbers than attachments")
     }
 }
@@ -63,8 +67,9 @@ impl Records {
     /// Reads what is there. A file that cannot be read is an error, not a loss: somebody has to look.
     pub(super) fn open(state_dir: &Path, run_dir: &Path) -> Result<Self> {
         let dir = state_dir.join("sandboxes");
-        let all = read_all(&dir)
-            .map_err(|error| Error::internal(format!("cannot read the sandboxes in {}: {error}", dir.display())))?;
+        let all = read_all(&dir).map_err(|error| {
+            Error::internal(format!("cannot read the sandboxes in {}: {error}", dir.display()))
+        })?;
         let records = Self { dir, run_dir: run_dir.to_owned(), all: Mutex::new(all) };
         records.all().iter().try_for_each(|record| records.write_files(record)).map(|()| records)
     }
@@ -92,15 +97,16 @@ impl Records {
         if let Some(found) = all.values().find(|record| record.sandbox.name.as_str() == text) {
             return Ok(found.clone());
         }
-        let mut matching = all.values().filter(|r| text.len() >= 3 && r.sandbox.id.as_str().starts_with(text));
+        let mut matching =
+            all.values().filter(|r| text.len() >= 3 && r.sandbox.id.as_str().starts_with(text));
         match (matching.next(), matching.next()) {
             (Some(found), None) => Ok(found.clone()),
             (None, _) => Err(Error::not_found(format!(
                 "there is no sandbox {text} on this host: see `netctl sandbox ls`"
             ))),
-            (Some(_), Some(_)) => {
-                Err(Error::unusable(format!("sandbox {text} is ambiguous: give more of the identifier")))
-            }
+            (Some(_), Some(_)) => Err(Error::unusable(format!(
+                "sandbox {text} is ambiguous: give more of the identifier"
+            ))),
         }
     }
 
@@ -157,7 +163,8 @@ impl Records {
     fn save(&self, record: &Record) -> Result<()> {
         let file = self.file(&record.sandbox.id);
         let new = file.with_extension("new");
-        let text = serde_json::to_vec_pretty(record).expect("a record has string keys and no maps that fail");
+        let text = serde_json::to_vec_pretty(record)
+            .expect("a record has string keys and no maps that fail");
         fs::create_dir_all(&self.dir)
             .and_then(|()| fs::write(&new, text))
             .and_then(|()| fs::rename(&new, &file))
@@ -175,8 +182,9 @@ fn read_all(dir: &Path) -> io::Result<BTreeMap<SandboxId, Record>> {
     for file in files {
         let path = file?.path();
         if path.extension().is_some_and(|extension| extension == "json") {
-            let record: Record = serde_json::from_slice(&fs::read(&path)?)
-                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display())))?;
+            let record: Record = serde_json::from_slice(&fs::read(&path)?).map_err(|error| {
+                io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display()))
+            })?;
             all.insert(record.sandbox.id.clone(), record);
         }
     }

@@ -35,7 +35,9 @@ impl Controller {
             }
         }
         let mut attached = BTreeSet::new();
-        for stored in keys::list::<NetworkId>(&*self.store, &keys::attachments(&self.config.host)).await? {
+        for stored in
+            keys::list::<NetworkId>(&*self.store, &keys::attachments(&self.config.host)).await?
+        {
             let id = stored.key.rsplit('/').next().and_then(|id| id.parse::<EndpointId>().ok());
             if let Some(id) = id
                 && self.keep_or_release(&keys::endpoint(&stored.value, &id), &id).await?
@@ -45,7 +47,9 @@ impl Controller {
         }
         for record in self.records.all() {
             self.records.update(&record.sandbox.id, |record| {
-                record.attachments.retain(|attachment| attached.contains(&attachment.interface.endpoint));
+                record
+                    .attachments
+                    .retain(|attachment| attached.contains(&attachment.interface.endpoint));
             })?;
         }
         Ok(())
@@ -54,10 +58,13 @@ impl Controller {
     /// Releases an endpoint of this host whose sandbox does not know it; says whether it stays attached.
     async fn keep_or_release(&self, key: &str, id: &EndpointId) -> Result<bool> {
         while let Some(stored) = keys::get::<Endpoint>(&*self.store, key).await? {
-            let Some(owner) = stored.value.owner.as_ref().filter(|owner| owner.host == self.config.host) else {
+            let Some(owner) =
+                stored.value.owner.as_ref().filter(|owner| owner.host == self.config.host)
+            else {
                 return Ok(false);
             };
-            let known = |record: &Record| record.attachments.iter().any(|a| a.interface.endpoint == *id);
+            let known =
+                |record: &Record| record.attachments.iter().any(|a| a.interface.endpoint == *id);
             if self.records.get(&owner.sandbox).is_some_and(|record| known(&record)) {
                 return self.refresh(&stored).await;
             }

@@ -37,7 +37,10 @@ impl Attempts {
         if self.lost > LIMIT {
             return Err(Error::new(
                 Kind::Unavailable,
-                format!("cannot {}: others change the same objects all the time; try again", self.what),
+                format!(
+                    "cannot {}: others change the same objects all the time; try again",
+                    self.what
+                ),
             ));
         }
         let mut byte = [0];

@@ -10,11 +10,11 @@ use super::{
 };
 use crate::{
     kernel::Netns,
-    store::{Outcome, Revision},
     model::{
         Endpoint, EndpointId, Name, Network, NetworkSpec, RunSpec, SCHEMA, Sandbox, SandboxId,
         SandboxSpec, SandboxView, ServiceRef, ServiceSpec,
     },
+    store::{Outcome, Revision},
 };
 
 impl Controller {
@@ -88,22 +88,30 @@ impl Controller {
     /// Publishes and attaches one service for a new sandbox, and makes its network if it is not there.
     async fn provide(&self, id: &SandboxId, service: &ServiceRef) -> Result<()> {
         let network = service.network.clone().ok_or_else(|| {
-            Error::unusable(format!("service {service} names no network: write {service}.NETWORK[.DRIVER]"))
+            Error::unusable(format!(
+                "service {service} names no network: write {service}.NETWORK[.DRIVER]"
+            ))
         })?;
         self.provide_network(id, &network, service.driver.as_ref()).await?;
         let service = ServiceRef { driver: None, ..service.clone() };
-        let spec = ServiceSpec { service: service.clone(), aliases: Vec::new(), address: None, mac: None };
+        let spec =
+            ServiceSpec { service: service.clone(), aliases: Vec::new(), address: None, mac: None };
         let published = self.publish(spec).await?;
         let made = (published.endpoint.network, published.endpoint.id);
         self.records.update(id, |record| record.published.push(made))?;
         self.attach_to(id, &service, false).await.map(drop)
     }
 
-    async fn provide_network(&self, id: &SandboxId, name: &Name, driver: Option<&Name>) -> Result<()> {
+    async fn provide_network(
+        &self,
+        id: &SandboxId,
+        name: &Name,
+        driver: Option<&Name>,
+    ) -> Result<()> {
         let created = match find::network(&*self.store, name.as_str()).await {
             Ok(Stored { value: network, .. }) => return check_driver(&network, driver),
-            Err(error) if error.kind == super::Kind::NotFound => self
-                .create_network(NetworkSpec {
+            Err(error) if error.kind == super::Kind::NotFound => {
+                self.create_network(NetworkSpec {
                     name: name.clone(),
                     driver: Some(driver.cloned().unwrap_or_else(default_driver)),
                     subnets: Vec::new(),
@@ -113,7 +121,8 @@ impl Controller {
                     options: std::collections::BTreeMap::new(),
                     labels: std::collections::BTreeMap::new(),
                 })
-                .await,
+                .await
+            }
             Err(error) => return Err(error),
         };
         match created {
@@ -138,7 +147,8 @@ impl Controller {
 
     /// The sandboxes of this host, by name.
     pub fn sandboxes(&self) -> Vec<SandboxView> {
-        let mut views: Vec<SandboxView> = self.records.all().into_iter().map(|record| self.view(record)).collect();
+        let mut views: Vec<SandboxView> =
+            self.records.all().into_iter().map(|record| self.view(record)).collect();
         views.sort_by(|a, b| a.sandbox.name.cmp(&b.sandbox.name));
         views
     }
@@ -160,8 +170,12 @@ impl Controller {
     /// Takes down a sandbox and all that belongs to it.
     async fn dismantle(&self, record: &Record) -> Result<()> {
         if let Some(revision) = self.let_go(record).await? {
-            let ours = |id: &EndpointId| record.attachments.iter().any(|a| a.interface.endpoint == *id);
-            self.progress(|progress| progress.revision >= revision && !progress.endpoints.keys().any(ours)).await?;
+            let ours =
+                |id: &EndpointId| record.attachments.iter().any(|a| a.interface.endpoint == *id);
+            self.progress(|progress| {
+                progress.revision >= revision && !progress.endpoints.keys().any(ours)
+            })
+            .await?;
         }
         self.bury(record).await
     }
@@ -169,8 +183,10 @@ impl Controller {
     /// Releases in the store what is attached to a sandbox, and unpublishes what was published for it. Returns the
     /// revision of the last change. It goes on past errors and reports the first.
     pub(super) async fn let_go(&self, record: &Record) -> Result<Option<Revision>> {
-        let published = record.published.iter().map(|(network, endpoint)| (network, endpoint, true));
-        let attached = record.attachments.iter().map(|a| (&a.network, &a.interface.endpoint, false));
+        let published =
+            record.published.iter().map(|(network, endpoint)| (network, endpoint, true));
+        let attached =
+            record.attachments.iter().map(|a| (&a.network, &a.interface.endpoint, false));
         let (mut last, mut failed) = (None, None);
         for (network, endpoint, unpublish) in published.chain(attached) {
             let key = keys::endpoint(network, endpoint);
@@ -183,7 +199,12 @@ impl Controller {
     }
 
     /// Releases or unpublishes one endpoint, unless somebody else has it, however often others change it meanwhile.
-    async fn let_one_go(&self, sandbox: &SandboxId, key: &str, unpublish: bool) -> Result<Option<Revision>> {
+    async fn let_one_go(
+        &self,
+        sandbox: &SandboxId,
+        key: &str,
+        unpublish: bool,
+    ) -> Result<Option<Revision>> {
         while let Some(stored) = keys::get::<Endpoint>(&*self.store, key).await? {
             let owner = stored.value.owner.as_ref().map(|owner| &owner.sandbox);
             let txn = match owner {
@@ -219,7 +240,11 @@ impl Controller {
         let dir = self.records.files_dir(&record.sandbox.id);
         SandboxView {
             host: self.config.host.clone(),
-            interfaces: record.attachments.into_iter().map(|attachment| attachment.interface).collect(),
+            interfaces: record
+                .attachments
+                .into_iter()
+                .map(|attachment| attachment.interface)
+                .collect(),
             resolv_conf: dir.join(files::RESOLV_CONF),
             hosts: dir.join(files::HOSTS),
             sandbox: record.sandbox,

@@ -10,7 +10,10 @@ use super::{
 };
 use crate::{
     ipam,
-    model::{Endpoint, EndpointId, Name, Network, NetworkId, SCHEMA, ServiceRef, ServiceSpec, ServiceView},
+    model::{
+        Endpoint, EndpointId, Name, Network, NetworkId, SCHEMA, ServiceRef, ServiceSpec,
+        ServiceView,
+    },
     store::{Guard, Outcome, Store, Txn},
 };
 
@@ -149,7 +152,9 @@ impl Controller {
                 Some(ServiceView { endpoint: stored.value, network_name })
             })
             .collect();
-        services.sort_by(|a, b| (&a.network_name, &a.endpoint.name).cmp(&(&b.network_name, &b.endpoint.name)));
+        services.sort_by(|a, b| {
+            (&a.network_name, &a.endpoint.name).cmp(&(&b.network_name, &b.endpoint.name))
+        });
         Ok(services)
     }
 

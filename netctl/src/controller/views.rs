@@ -7,7 +7,10 @@ use netctl_common::counter::Outcome;
 
 use crate::{
     dataplane::FdbTarget,
-    model::{CounterView, Endpoint, FdbView, MacAddr, Name, NeighView, Network, NetworkId, StatusView, Vni},
+    model::{
+        CounterView, Endpoint, FdbView, MacAddr, Name, NeighView, Network, NetworkId, StatusView,
+        Vni,
+    },
 };
 
 /// Names for what the maps hold; as far as the store can be reached.
@@ -22,13 +25,17 @@ impl Controller {
     pub async fn fdb(&self) -> Result<Vec<FdbView>> {
         let labels = self.labels().await;
         let devices = self.context.netlink.links().await?;
-        let name = |index: u32| devices.iter().find(|link| link.index == index).map(|link| link.name.clone());
+        let name = |index: u32| {
+            devices.iter().find(|link| link.index == index).map(|link| link.name.clone())
+        };
         let rows = self.dataplane.fdb().await?;
         Ok(rows
             .into_iter()
             .map(|row| {
                 let (device, vtep) = match row.target {
-                    FdbTarget::Local { ifindex, .. } => (Some(name(ifindex).unwrap_or(format!("if{ifindex}"))), None),
+                    FdbTarget::Local { ifindex, .. } => {
+                        (Some(name(ifindex).unwrap_or(format!("if{ifindex}"))), None)
+                    }
                     FdbTarget::Remote { vtep } => (None, Some(vtep)),
                 };
                 FdbView {
@@ -69,7 +76,7 @@ impl Controller {
                 program: row.direction.as_str().to_owned(),
                 counter: row.outcome.as_str().to_owned(),
                 description: row.outcome.describe().to_owned(),
-                drop: matches!(row.outcome, Outcome::Drop(_)),
+                drop: matches!(row.outcome, Outcome::Dropped(_)),
                 packets: row.packets,
                 bytes: row.bytes,
             })
@@ -80,8 +87,10 @@ impl Controller {
     pub async fn status(&self) -> StatusView {
         let reachable = self.store.get(&keys::host(&self.config.host)).await;
         let records = self.records.all();
-        let networks: std::collections::BTreeSet<_> =
-            records.iter().flat_map(|record| record.attachments.iter().map(|a| &a.network)).collect();
+        let networks: std::collections::BTreeSet<_> = records
+            .iter()
+            .flat_map(|record| record.attachments.iter().map(|a| &a.network))
+            .collect();
         StatusView {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             host: self.config.host.clone(),
@@ -117,7 +126,9 @@ impl Controller {
             if let Some(mac) = network.gateway_mac {
                 labels.stations.insert((vni, mac), "gateway".to_owned());
             }
-            for stored in keys::list::<Endpoint>(&*self.store, &keys::endpoints(&network.id)).await? {
+            for stored in
+                keys::list::<Endpoint>(&*self.store, &keys::endpoints(&network.id)).await?
+            {
                 if let Some(mac) = stored.value.mac {
                     labels.stations.insert((vni, mac), stored.value.name.to_string());
                 }

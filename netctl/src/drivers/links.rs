@@ -23,7 +23,9 @@ pub(super) fn gateway_port(vni: Vni) -> String {
 
 /// Whether a link of this name is of our making.
 pub(super) fn is_ours(name: &str) -> bool {
-    let hex = |rest: &str, digits: usize| rest.len() == digits && rest.bytes().all(|c| c.is_ascii_hexdigit());
+    let hex = |rest: &str, digits: usize| {
+        rest.len() == digits && rest.bytes().all(|c| c.is_ascii_hexdigit())
+    };
     name.strip_prefix(GATEWAY).or(name.strip_prefix(GATEWAY_PORT)).is_some_and(|rest| hex(rest, 6))
         || name.strip_prefix(PORT).is_some_and(|rest| hex(rest, 12))
 }
@@ -34,12 +36,22 @@ mod tests {
 
     #[test]
     fn names_fit_and_are_told_from_others() {
-        let names = [port(&EndpointId::random()), gateway(Vni::MAX), gateway_port(Vni::FIRST_AUTOMATIC)];
+        let names =
+            [port(&EndpointId::random()), gateway(Vni::MAX), gateway_port(Vni::FIRST_AUTOMATIC)];
         assert_eq!(names[1..], ["nh-ffffff", "np-001000"]);
         for name in names {
             assert!(name.len() <= 15 && is_ours(&name), "{name}");
         }
-        for name in ["eth0", "nc", "nc0123456789zz", "nh-12345", "nh-123456789", "np-00000g", "ncdevice", ""] {
+        for name in [
+            "eth0",
+            "nc",
+            "nc0123456789zz",
+            "nh-12345",
+            "nh-123456789",
+            "np-00000g",
+            "ncdevice",
+            "",
+        ] {
             assert!(!is_ours(name), "{name}");
         }
     }

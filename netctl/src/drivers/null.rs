@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 
-use super::{Device, Driver, Error, HostContext, Local, Place, Plan, Presence, Present, options::Options};
+use super::{
+    Device, Driver, Error, HostContext, Local, Place, Plan, Presence, Present, options::Options,
+};
 use crate::{
     dataplane::Desired,
     model::{Endpoint, Network, NetworkSpec},

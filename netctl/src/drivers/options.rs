@@ -20,7 +20,10 @@ impl<'a> Options<'a> {
     }
 
     /// Takes the option `names[0]`, which may also be written in the other ways.
-    pub(super) fn take<T: FromStr<Err: Display>>(&mut self, names: &[&'static str]) -> Result<Option<T>, Error> {
+    pub(super) fn take<T: FromStr<Err: Display>>(
+        &mut self,
+        names: &[&'static str],
+    ) -> Result<Option<T>, Error> {
         self.known.extend(names.first());
         for &name in names {
             if let Some(value) = self.left.remove(name) {

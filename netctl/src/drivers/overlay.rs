@@ -10,7 +10,8 @@ use async_trait::async_trait;
 use ipnet::IpNet;
 
 use super::{
-    Device, Driver, Error, HostContext, Local, Place, Plan, Presence, Present, links, options::Options,
+    Device, Driver, Error, HostContext, Local, Place, Plan, Presence, Present, links,
+    options::Options,
 };
 use crate::{
     dataplane::{Desired, FdbTarget, NetworkEntry, Port, PortEntry},
@@ -57,7 +58,9 @@ impl Driver for Overlay {
                     netlink.delete(stale.index).await?;
                 }
                 let peer = VethPeer { name: port.clone(), netns: None, mac: None };
-                netlink.create_veth(&VethSpec { name, mac: Some(mac), mtu: mtu(host, network), peer }).await?
+                netlink
+                    .create_veth(&VethSpec { name, mac: Some(mac), mtu: mtu(host, network), peer })
+                    .await?
             }
         };
         let port = netlink
@@ -90,8 +93,11 @@ impl Driver for Overlay {
         let port = match standing(host, &inside, &name, place.device, mac).await? {
             Some(port) => port,
             None => {
-                let peer =
-                    VethPeer { name: place.device.to_owned(), netns: Some(place.netns), mac: Some(mac) };
+                let peer = VethPeer {
+                    name: place.device.to_owned(),
+                    netns: Some(place.netns),
+                    mac: Some(mac),
+                };
                 let spec = VethSpec { name, mac: None, mtu: mtu(host, network), peer };
                 let port = host.netlink.create_veth(&spec).await?;
                 Device { name: port.name, index: port.index }
@@ -125,9 +131,13 @@ impl Driver for Overlay {
         desired.networks.insert(vni, NetworkEntry { gateway_mac: Some(gateway_mac), mtu });
         if let Presence { gateway: Some(gateway), port: Some(port) } = presence {
             let addresses = network.subnets.iter().map(|subnet| subnet.gateway).collect();
-            let entry = PortEntry { vni, endpoint: None, mac: gateway_mac, addresses, any_source: true };
+            let entry =
+                PortEntry { vni, endpoint: None, mac: gateway_mac, addresses, any_source: true };
             desired.ports.insert(port.index, Port { ifname: port.name.clone(), entry });
-            desired.fdb.insert((vni, gateway_mac), FdbTarget::Local { ifindex: gateway.index, host: true });
+            desired.fdb.insert(
+                (vni, gateway_mac),
+                FdbTarget::Local { ifindex: gateway.index, host: true },
+            );
             for subnet in &network.subnets {
                 desired.neigh.insert((vni, subnet.gateway), gateway_mac);
             }
@@ -135,7 +145,13 @@ impl Driver for Overlay {
         for Local { endpoint, port } in local {
             let Some(mac) = endpoint.mac else { continue };
             let addresses = endpoint.addresses.iter().map(IpNet::addr).collect();
-            let entry = PortEntry { vni, endpoint: Some(endpoint.id.clone()), mac, addresses, any_source: false };
+            let entry = PortEntry {
+                vni,
+                endpoint: Some(endpoint.id.clone()),
+                mac,
+                addresses,
+                any_source: false,
+            };
             desired.ports.insert(port.index, Port { ifname: port.name.clone(), entry });
             desired.fdb.insert((vni, mac), FdbTarget::Local { ifindex: port.index, host: false });
             add_neighbours(desired, vni, endpoint, mac);
@@ -152,7 +168,12 @@ impl Driver for Overlay {
             .endpoints
             .iter()
             .map(links::port)
-            .chain(present.segments.iter().flat_map(|&vni| [links::gateway(vni), links::gateway_port(vni)]))
+            .chain(
+                present
+                    .segments
+                    .iter()
+                    .flat_map(|&vni| [links::gateway(vni), links::gateway_port(vni)]),
+            )
             .collect();
         for link in host.netlink.links().await? {
             if links::is_ours(&link.name) && !keep.contains(&link.name) {
@@ -189,7 +210,8 @@ fn add_neighbours(desired: &mut Desired, vni: Vni, endpoint: &Endpoint, mac: Mac
 
 fn segment(network: &Network) -> Result<(Vni, MacAddr), Error> {
     let vni = network.vni.ok_or_else(|| lacks(network, "it has no VNI"))?;
-    let mac = network.gateway_mac.ok_or_else(|| lacks(network, "its gateway has no MAC address"))?;
+    let mac =
+        network.gateway_mac.ok_or_else(|| lacks(network, "its gateway has no MAC address"))?;
     Ok((vni, mac))
 }
 

@@ -24,7 +24,8 @@ impl HostContext {
         match kernel::set_sysctl(&self.netns, name, value) {
             // A kernel without IPv6 has none of its settings, and nothing to be told.
             Err(kernel::Error::Setting { source, .. })
-                if source.kind() == std::io::ErrorKind::NotFound && name.starts_with("net/ipv6") =>
+                if source.kind() == std::io::ErrorKind::NotFound
+                    && name.starts_with("net/ipv6") =>
             {
                 Ok(())
             }

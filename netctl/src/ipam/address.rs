@@ -68,7 +68,12 @@ fn random_mac() -> MacAddr {
 
 async fn given(store: &dyn Store, network: &Network, address: IpAddr) -> Result<IpNet, Error> {
     let Some(subnet) = network.subnets.iter().find(|subnet| subnet.cidr.contains(&address)) else {
-        let subnets = network.subnets.iter().map(|subnet| subnet.cidr.to_string()).collect::<Vec<_>>().join(", ");
+        let subnets = network
+            .subnets
+            .iter()
+            .map(|subnet| subnet.cidr.to_string())
+            .collect::<Vec<_>>()
+            .join(", ");
         return Err(Error::AddressOutside { address, network: network.name.clone(), subnets });
     };
     subnet.check_host("address", address)?;
@@ -81,17 +86,25 @@ async fn given(store: &dyn Store, network: &Network, address: IpAddr) -> Result<
 async fn lowest_free(store: &dyn Store, network: &Network, attempt: u32) -> Result<IpNet, Error> {
     let prefix = addresses_prefix(&network.id);
     let listing = store.list(&prefix).await?;
-    let taken: BTreeSet<IpAddr> =
-        listing.entries.iter().filter_map(|entry| entry.key.strip_prefix(&prefix)?.parse().ok()).collect();
+    let taken: BTreeSet<IpAddr> = listing
+        .entries
+        .iter()
+        .filter_map(|entry| entry.key.strip_prefix(&prefix)?.parse().ok())
+        .collect();
     let skip = spread(attempt);
     for subnet in &network.subnets {
-        let free =
-            candidates(subnet).filter(|address| !taken.contains(address)).take(skip + 1).collect::<Vec<IpAddr>>();
+        let free = candidates(subnet)
+            .filter(|address| !taken.contains(address))
+            .take(skip + 1)
+            .collect::<Vec<IpAddr>>();
         if let Some(&address) = free.last() {
             return Ok(with_prefix(subnet, address));
         }
     }
-    let pool = network.subnets.last().map_or_else(|| IpNet::from(IpAddr::from([0; 4])), |s| s.range.unwrap_or(s.cidr));
+    let pool = network
+        .subnets
+        .last()
+        .map_or_else(|| IpNet::from(IpAddr::from([0; 4])), |s| s.range.unwrap_or(s.cidr));
     Err(Error::Exhausted { network: network.name.clone(), pool })
 }
 
@@ -111,9 +124,13 @@ fn candidates(subnet: &Subnet) -> impl Iterator<Item = IpAddr> + '_ {
     let last = (range != subnet.cidr && ends[0] != ends[1]).then_some(ends[1]);
     first
         .into_iter()
-        .chain(range.hosts().filter(move |address| Some(*address) != first && Some(*address) != last))
+        .chain(
+            range.hosts().filter(move |address| Some(*address) != first && Some(*address) != last),
+        )
         .chain(last)
-        .filter(|&address| address != subnet.gateway && subnet.check_host("address", address).is_ok())
+        .filter(|&address| {
+            address != subnet.gateway && subnet.check_host("address", address).is_ok()
+        })
 }
 
 fn with_prefix(subnet: &Subnet, address: IpAddr) -> IpNet {
@@ -132,14 +149,23 @@ mod tests {
 
     #[test]
     fn candidates_are_hosts_but_the_gateway() {
-        assert_eq!(all("10.0.0.0/29", None), ["10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.6"]);
+        assert_eq!(
+            all("10.0.0.0/29", None),
+            ["10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.6"]
+        );
         assert_eq!(all("10.0.0.0/30", None), ["10.0.0.2"]);
     }
 
     #[test]
     fn a_range_is_used_to_its_ends() {
-        assert_eq!(all("10.0.0.0/24", Some("10.0.0.8/30")), ["10.0.0.8", "10.0.0.9", "10.0.0.10", "10.0.0.11"]);
-        assert_eq!(all("10.0.0.0/24", Some("10.0.0.252/30")), ["10.0.0.252", "10.0.0.253", "10.0.0.254"]);
+        assert_eq!(
+            all("10.0.0.0/24", Some("10.0.0.8/30")),
+            ["10.0.0.8", "10.0.0.9", "10.0.0.10", "10.0.0.11"]
+        );
+        assert_eq!(
+            all("10.0.0.0/24", Some("10.0.0.252/30")),
+            ["10.0.0.252", "10.0.0.253", "10.0.0.254"]
+        );
         assert_eq!(all("10.0.0.0/24", Some("10.0.0.9/32")), ["10.0.0.9"]);
         assert_eq!(all("10.0.0.0/24", Some("10.0.0.8/31")), ["10.0.0.8", "10.0.0.9"]);
     }

@@ -40,7 +40,8 @@ pub struct PoolWish<'a> {
 pub async fn pools(store: &dyn Store, wish: PoolWish<'_>) -> Result<Claim<Vec<Subnet>>, Error> {
     // Read before the listing, so that what is taken in between makes the guard fail.
     let serial = store.get(SERIAL).await?;
-    let taken: Vec<(IpNet, String)> = store.list(PREFIX).await?.entries.iter().filter_map(parse_key).collect();
+    let taken: Vec<(IpNet, String)> =
+        store.list(PREFIX).await?.entries.iter().filter_map(parse_key).collect();
     let subnets = if wish.subnets.is_empty() {
         vec![first_free(&taken, wish.host)?]
     } else {
@@ -78,10 +79,17 @@ fn overlaps(one: &IpNet, other: &IpNet) -> bool {
 fn check(wish: &PoolWish<'_>, taken: &[(IpNet, String)]) -> Result<(), Error> {
     for (index, subnet) in wish.subnets.iter().enumerate() {
         let wanted = subnet.cidr;
-        if let Some(other) = wish.subnets[..index].iter().find(|other| overlaps(&other.cidr, &wanted)) {
-            return Err(Error::OwnOverlap { one: other.cidr, other: wanted, network: wish.name.clone() });
+        if let Some(other) =
+            wish.subnets[..index].iter().find(|other| overlaps(&other.cidr, &wanted))
+        {
+            return Err(Error::OwnOverlap {
+                one: other.cidr,
+                other: wanted,
+                network: wish.name.clone(),
+            });
         }
-        if let Some((other, device)) = wish.host.iter().find(|(other, _)| overlaps(other, &wanted)) {
+        if let Some((other, device)) = wish.host.iter().find(|(other, _)| overlaps(other, &wanted))
+        {
             return Err(Error::HostOverlap { wanted, other: *other, device: device.clone() });
         }
         if !wish.overlap

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Claim, Error};
 use crate::{
-    model::{NetworkId, Vni},
+    model::{Name, Vni},
     store::{Guard, Store, Txn},
 };
 
@@ -16,7 +16,11 @@ pub fn vni_key(vni: Vni) -> String {
 }
 
 /// Claims `wanted`, or the lowest free identifier from [`Vni::FIRST_AUTOMATIC`] on.
-pub async fn vni(store: &dyn Store, network: &NetworkId, wanted: Option<Vni>) -> Result<Claim<Vni>, Error> {
+pub async fn vni(
+    store: &dyn Store,
+    network: &Name,
+    wanted: Option<Vni>,
+) -> Result<Claim<Vni>, Error> {
     let value = match wanted {
         Some(vni) => match store.get(&vni_key(vni)).await? {
             Some(entry) => {
@@ -33,8 +37,11 @@ pub async fn vni(store: &dyn Store, network: &NetworkId, wanted: Option<Vni>) ->
 
 async fn lowest_free(store: &dyn Store) -> Result<Vni, Error> {
     let listing = store.list(PREFIX).await?;
-    let taken: BTreeSet<u32> =
-        listing.entries.iter().filter_map(|entry| entry.key.strip_prefix(PREFIX)?.parse().ok()).collect();
+    let taken: BTreeSet<u32> = listing
+        .entries
+        .iter()
+        .filter_map(|entry| entry.key.strip_prefix(PREFIX)?.parse().ok())
+        .collect();
     (Vni::FIRST_AUTOMATIC.get()..=Vni::MAX.get())
         .find(|number| !taken.contains(number))
         .and_then(Vni::new)

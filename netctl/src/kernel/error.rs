@@ -44,13 +44,17 @@ pub enum Error {
         source: io::Error,
     },
     /// A link exists that is not what it must be.
-    #[error("link {name} is there already and is not ours: remove it, or give netctl another namespace")]
+    #[error(
+        "link {name} is there already and is not ours: remove it, or give netctl another namespace"
+    )]
     Foreign {
         /// The link.
         name: String,
     },
     /// Another vxlan device has the port.
-    #[error("UDP port {port} is taken by another vxlan device: remove it, or give every host another --vxlan-port")]
+    #[error(
+        "UDP port {port} is taken by another vxlan device: remove it, or give every host another --vxlan-port"
+    )]
     PortTaken {
         /// The port.
         port: u16,
@@ -74,16 +78,22 @@ pub enum Error {
         known: String,
     },
     /// The underlay device has no address to tunnel from.
-    #[error("interface {name} has no IPv4 address: give it one, or name another with --bind-interface")]
+    #[error(
+        "interface {name} has no IPv4 address: give it one, or name another with --bind-interface"
+    )]
     NoAddress {
         /// The name.
         name: String,
     },
     /// No device leads to other hosts, as far as can be seen.
-    #[error("no interface with an IPv4 address leads to other hosts: name one with --bind-interface")]
+    #[error(
+        "no interface with an IPv4 address leads to other hosts: name one with --bind-interface"
+    )]
     NoUnderlay,
     /// Several do.
-    #[error("several interfaces may lead to other hosts ({candidates}): name one with --bind-interface")]
+    #[error(
+        "several interfaces may lead to other hosts ({candidates}): name one with --bind-interface"
+    )]
     ManyUnderlays {
         /// Those that may.
         candidates: String,

@@ -58,7 +58,8 @@ impl Netlink {
             let _entered = runtime.enter();
             rtnetlink::new_connection()
         })?;
-        let (connection, handle, _) = opened.map_err(|source| failed("open", "a netlink socket", source))?;
+        let (connection, handle, _) =
+            opened.map_err(|source| failed("open", "a netlink socket", source))?;
         drop(runtime.spawn(connection));
         Ok(Self { handle, turn: Arc::default() })
     }
@@ -67,7 +68,11 @@ impl Netlink {
     pub async fn links(&self) -> Result<Vec<Link>, Error> {
         let _turn = self.turn.lock().await;
         let links = self.handle.link().get().execute().try_collect::<Vec<_>>().await;
-        Ok(links.map_err(|error| refused("list", "links", error))?.into_iter().map(Link::from).collect())
+        Ok(links
+            .map_err(|error| refused("list", "links", error))?
+            .into_iter()
+            .map(Link::from)
+            .collect())
     }
 
     /// The link of this name, if there is one.
@@ -93,7 +98,9 @@ impl Netlink {
     pub async fn delete(&self, index: u32) -> Result<(), Error> {
         let _turn = self.turn.lock().await;
         match self.handle.link().del(index).execute().await {
-            Err(error) if errno(&error) != nix::libc::ENODEV => Err(refused("remove", &link(index), error)),
+            Err(error) if errno(&error) != nix::libc::ENODEV => {
+                Err(refused("remove", &link(index), error))
+            }
             Ok(()) | Err(_) => Ok(()),
         }
     }
@@ -157,7 +164,12 @@ pub(super) fn raise_loopback() -> io::Result<()> {
         let (connection, handle, _) = rtnetlink::new_connection()?;
         drop(tokio::spawn(connection));
         let message = LinkUnspec::new_with_index(LOOPBACK).up().build();
-        handle.link().set(message).execute().await.map_err(|error| io::Error::from_raw_os_error(errno(&error)))
+        handle
+            .link()
+            .set(message)
+            .execute()
+            .await
+            .map_err(|error| io::Error::from_raw_os_error(errno(&error)))
     })
 }
 

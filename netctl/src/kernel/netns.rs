@@ -57,7 +57,8 @@ impl Netns {
 
     /// Makes a new namespace, with its loopback device up, and binds it at `path`.
     pub fn create(path: &Path) -> Result<(), Error> {
-        let failed = |source: io::Error| Error::Namespace { verb: "create", path: path.to_owned(), source };
+        let failed =
+            |source: io::Error| Error::Namespace { verb: "create", path: path.to_owned(), source };
         if let Some(dir) = path.parent() {
             fs::create_dir_all(dir).map_err(failed)?;
         }
@@ -76,7 +77,8 @@ impl Netns {
     /// Unbinds what is at `path` and removes the path; nothing there is no error. Processes and open handles keep the
     /// namespace itself.
     pub fn remove(path: &Path) -> Result<(), Error> {
-        let failed = |source: io::Error| Error::Namespace { verb: "remove", path: path.to_owned(), source };
+        let failed =
+            |source: io::Error| Error::Namespace { verb: "remove", path: path.to_owned(), source };
         match umount2(path, MntFlags::MNT_DETACH) {
             Ok(()) | Err(nix::Error::EINVAL | nix::Error::ENOENT) => {}
             Err(error) => return Err(failed(error.into())),
@@ -89,8 +91,14 @@ impl Netns {
 
     /// Runs `work` on a thread of its own in this namespace.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, Error> {
-        on_thread(|| setns(self.as_fd(), CloneFlags::CLONE_NEWNET).map(|()| work()).map_err(io::Error::from))
-            .map_err(|source| Error::Namespace { verb: "enter", path: self.path.clone(), source })
+        on_thread(|| {
+            setns(self.as_fd(), CloneFlags::CLONE_NEWNET).map(|()| work()).map_err(io::Error::from)
+        })
+        .map_err(|source| Error::Namespace {
+            verb: "enter",
+            path: self.path.clone(),
+            source,
+        })
     }
 }
 

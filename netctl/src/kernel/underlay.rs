@@ -21,7 +21,10 @@ pub struct Underlay {
 pub async fn find_underlay(netlink: &Netlink, wanted: Option<&str>) -> Result<Underlay, Error> {
     let links = netlink.links().await?;
     let mut found = Vec::new();
-    for link in links.iter().filter(|link| wanted.map_or(link.up && is_own(&link.name), |name| name == link.name)) {
+    for link in links
+        .iter()
+        .filter(|link| wanted.map_or(link.up && is_own(&link.name), |name| name == link.name))
+    {
         let addresses = netlink.addresses(link.index).await?;
         let usable = |address: &IpAddr| match address {
             IpAddr::V4(address) => !address.is_loopback() && !address.is_link_local(),
@@ -38,7 +41,8 @@ pub async fn find_underlay(netlink: &Netlink, wanted: Option<&str>) -> Result<Un
     match (found.pop(), found.is_empty(), wanted) {
         (Some(underlay), true, _) => Ok(underlay),
         (Some(last), false, _) => {
-            let names: Vec<&str> = found.iter().chain([&last]).map(|underlay| underlay.device.as_str()).collect();
+            let names: Vec<&str> =
+                found.iter().chain([&last]).map(|underlay| underlay.device.as_str()).collect();
             Err(Error::ManyUnderlays { candidates: names.join(", ") })
         }
         (None, _, Some(name)) => {
@@ -51,5 +55,7 @@ pub async fn find_underlay(netlink: &Netlink, wanted: Option<&str>) -> Result<Un
 
 /// Not what netctl or a container engine made: those lead to containers.
 fn is_own(name: &str) -> bool {
-    !["nh-", "docker", "br-", "veth", "virbr", "cni", "podman"].iter().any(|prefix| name.starts_with(prefix))
+    !["nh-", "docker", "br-", "veth", "virbr", "cni", "podman"]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
 }

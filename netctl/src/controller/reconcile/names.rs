@@ -41,21 +41,31 @@ impl Reconciler {
     }
 
     fn directory(&self) -> Directory {
-        let mirrors: Vec<_> = self.followed.values().map(|followed| followed.endpoints.borrow()).collect();
-        let endpoints = mirrors.iter().flat_map(|mirror| mirror.entries.values().map(|(endpoint, _)| endpoint));
+        let mirrors: Vec<_> =
+            self.followed.values().map(|followed| followed.endpoints.borrow()).collect();
+        let endpoints =
+            mirrors.iter().flat_map(|mirror| mirror.entries.values().map(|(endpoint, _)| endpoint));
         let joined = self
             .records
             .all()
             .into_iter()
-            .map(|record| (record.sandbox.id, record.attachments.into_iter().map(|a| a.network).collect()))
+            .map(|record| {
+                (record.sandbox.id, record.attachments.into_iter().map(|a| a.network).collect())
+            })
             .collect();
-        Directory::build(self.followed.values().map(|followed| &followed.network), endpoints, &joined)
+        Directory::build(
+            self.followed.values().map(|followed| &followed.network),
+            endpoints,
+            &joined,
+        )
     }
 
     fn listeners(&self) -> BTreeSet<Listener> {
         let mut listeners = BTreeSet::new();
         for followed in self.followed.values() {
-            let Some(gateway) = followed.presence.as_ref().and_then(|presence| presence.gateway.as_ref()) else {
+            let Some(gateway) =
+                followed.presence.as_ref().and_then(|presence| presence.gateway.as_ref())
+            else {
                 continue;
             };
             listeners.extend(followed.network.subnets.iter().map(|subnet| Listener {

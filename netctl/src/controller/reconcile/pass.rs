@@ -66,7 +66,8 @@ impl Reconciler {
     /// Begins to follow networks that became of interest, and stops with those that are no more.
     async fn follow(&mut self, wanted: &BTreeMap<EndpointId, NetworkId>, failures: &mut Failures) {
         let interest: BTreeSet<&NetworkId> = wanted.values().collect();
-        let old: Vec<NetworkId> = self.followed.keys().filter(|id| !interest.contains(id)).cloned().collect();
+        let old: Vec<NetworkId> =
+            self.followed.keys().filter(|id| !interest.contains(id)).cloned().collect();
         for id in old {
             if let Some(followed) = self.followed.remove(&id) {
                 tracing::info!(network = %followed.network.name, "no endpoint is here any more");
@@ -80,8 +81,11 @@ impl Reconciler {
             match keys::get::<Network>(&*self.store, &keys::network(id)).await {
                 Ok(Some(stored)) => {
                     tracing::info!(network = %stored.value.name, "first endpoint is here");
-                    let endpoints =
-                        Follower::start(Arc::clone(&self.store), keys::endpoints(id), Arc::clone(&self.wake));
+                    let endpoints = Follower::start(
+                        Arc::clone(&self.store),
+                        keys::endpoints(id),
+                        Arc::clone(&self.wake),
+                    );
                     let followed = Followed { network: stored.value, endpoints, presence: None };
                     self.followed.insert(id.clone(), followed);
                 }
@@ -94,7 +98,8 @@ impl Reconciler {
 
     /// Whether every network of interest was listed whole.
     fn complete(&self, wanted: &BTreeMap<EndpointId, NetworkId>) -> bool {
-        let listed = |id| self.followed.get(id).is_some_and(|followed| followed.endpoints.borrow().complete);
+        let listed =
+            |id| self.followed.get(id).is_some_and(|followed| followed.endpoints.borrow().complete);
         wanted.values().all(listed)
     }
 
@@ -103,7 +108,8 @@ impl Reconciler {
         let mut own = BTreeMap::new();
         for followed in self.followed.values() {
             for (endpoint, revision) in followed.endpoints.borrow().entries.values() {
-                if let Some(owner) = endpoint.owner.as_ref().filter(|owner| owner.host == self.host) {
+                if let Some(owner) = endpoint.owner.as_ref().filter(|owner| owner.host == self.host)
+                {
                     let sandbox = owner.sandbox.clone();
                     let entry = Own { endpoint: endpoint.clone(), sandbox, revision: *revision };
                     own.insert(endpoint.id.clone(), entry);
@@ -131,8 +137,11 @@ impl Reconciler {
 
     /// Gives up what stood for endpoints that another took, or took away.
     fn forget(&mut self, own: &BTreeMap<EndpointId, Own>, failures: &mut Failures) {
-        let keep = |id: &EndpointId, built: &Built| own.get(id).is_some_and(|own| own.sandbox == built.sandbox);
-        let gone: Vec<(EndpointId, Built)> = self.built.extract_if(.., |id, built| !keep(id, built)).collect();
+        let keep = |id: &EndpointId, built: &Built| {
+            own.get(id).is_some_and(|own| own.sandbox == built.sandbox)
+        };
+        let gone: Vec<(EndpointId, Built)> =
+            self.built.extract_if(.., |id, built| !keep(id, built)).collect();
         for (id, built) in gone {
             let forgotten = self.records.update(&built.sandbox, |record| {
                 record.attachments.retain(|attachment| attachment.interface.endpoint != id);
@@ -149,7 +158,9 @@ impl Reconciler {
                 continue;
             }
             match self.join_one(own).await {
-                Ok(device) => drop(self.built.insert(id.clone(), Built { sandbox: own.sandbox.clone(), device })),
+                Ok(device) => drop(
+                    self.built.insert(id.clone(), Built { sandbox: own.sandbox.clone(), device }),
+                ),
                 Err(reason) => {
                     self.built.remove(id);
                     failures.endpoint(id, reason);
@@ -188,7 +199,8 @@ impl Reconciler {
                 Err(error) => failures.endpoint(id, error.to_string()),
             }
         }
-        let built: BTreeSet<u32> = self.built.values().filter_map(|b| b.device.as_ref().map(|d| d.index)).collect();
+        let built: BTreeSet<u32> =
+            self.built.values().filter_map(|b| b.device.as_ref().map(|d| d.index)).collect();
         self.raised.retain(|index| built.contains(index));
     }
 
@@ -264,7 +276,8 @@ impl Failures {
 
     /// Why an endpoint of that network is not served, if so.
     fn of(&self, endpoint: &EndpointId, network: &NetworkId) -> Result<(), String> {
-        let reason = self.all.as_ref().or(self.networks.get(network)).or(self.endpoints.get(endpoint));
+        let reason =
+            self.all.as_ref().or(self.networks.get(network)).or(self.endpoints.get(endpoint));
         reason.map_or(Ok(()), |reason| Err(reason.clone()))
     }
 

@@ -13,7 +13,11 @@ impl Netlink {
     pub async fn add_address(&self, index: u32, address: IpNet) -> Result<(), Error> {
         let _turn = self.turn.lock().await;
         let request = self.handle.address().add(index, address.addr(), address.prefix_len());
-        request.replace().execute().await.map_err(|error| refused("add", &format!("address {address}"), error))
+        request
+            .replace()
+            .execute()
+            .await
+            .map_err(|error| refused("add", &format!("address {address}"), error))
     }
 
     /// The addresses of a link.
@@ -43,7 +47,10 @@ impl Netlink {
         let _turn = self.turn.lock().await;
         let listed = self.handle.address().get().execute().try_collect::<Vec<_>>().await;
         let messages = listed.map_err(|error| refused("list", "addresses", error))?;
-        Ok(messages.iter().filter_map(|message| Some((message.header.index, own(message)?))).collect())
+        Ok(messages
+            .iter()
+            .filter_map(|message| Some((message.header.index, own(message)?)))
+            .collect())
     }
 }
 

@@ -43,8 +43,14 @@ impl Netlink {
         if let Some(netns) = netns {
             far = far.setns_by_fd(netns.as_fd().as_raw_fd());
         }
-        let near = end(LinkMessageBuilder::<LinkVeth>::new(&spec.name, peer), &spec.name, spec.mtu, spec.mac);
-        let message: LinkMessage = near.set_info_data(InfoData::Veth(InfoVeth::Peer(far.build()))).build();
+        let near = end(
+            LinkMessageBuilder::<LinkVeth>::new(&spec.name, peer),
+            &spec.name,
+            spec.mtu,
+            spec.mac,
+        );
+        let message: LinkMessage =
+            near.set_info_data(InfoData::Veth(InfoVeth::Peer(far.build()))).build();
         if self.add_link(&spec.name, message).await? == Added::Exists {
             return Err(Error::Foreign { name: spec.name.clone() });
         }

@@ -40,7 +40,11 @@ impl Netlink {
             .udp_zero_csum6_tx(true)
             .udp_zero_csum6_rx(true)
             .build();
-        match self.add_link(name, without_segment(message)).await.map_err(|error| port_taken(error, port))? {
+        match self
+            .add_link(name, without_segment(message))
+            .await
+            .map_err(|error| port_taken(error, port))?
+        {
             Added::New => Ok(()),
             // There is none of this name: another flow-based device has the port (`vxlan_config_validate`).
             Added::Exists => Err(Error::PortTaken { port }),
@@ -94,7 +98,9 @@ fn without_segment(mut message: LinkMessage) -> LinkMessage {
 
 fn port_taken(error: Error, port: u16) -> Error {
     match error {
-        Error::Netlink { ref source, .. } if source.raw_os_error() == Some(nix::libc::EADDRINUSE) => {
+        Error::Netlink { ref source, .. }
+            if source.raw_os_error() == Some(nix::libc::EADDRINUSE) =>
+        {
             Error::PortTaken { port }
         }
         other => other,
