@@ -8,7 +8,7 @@ use std::{
 };
 
 use etcd_client::{Client, Permission, PermissionType};
-use netctl::store::{Error, EtcdOptions, EtcdStore, Revision, SharedStore, Store as _};
+use netctl::store::{Error, EtcdOptions, EtcdStore, Revision, SharedStore};
 
 use crate::{
     etcd_server::Etcd,

@@ -6,7 +6,7 @@ use std::{
 };
 
 use etcd_client::Client;
-use netctl::store::{Error, EtcdOptions, EtcdStore, Revision, SharedStore, Store as _, Txn};
+use netctl::store::{Error, EtcdOptions, EtcdStore, Revision, SharedStore, Txn};
 use nix::sys::signal::Signal;
 use tokio::time::timeout;
 

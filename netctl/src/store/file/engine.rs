@@ -87,7 +87,7 @@ impl Engine {
         let job: Job = Box::new(move |db| drop(answer.send(job(db))));
         self.jobs.send(job).map_err(|_| self.gone())?;
         // It can only fail because the counter is full, and then the thread is awake.
-        drop(self.wake.write(1));
+        self.wake.write(1).unwrap_or_default();
         answered.await.unwrap_or_else(|_| Err(self.gone()))
     }
 
@@ -149,8 +149,8 @@ fn rest(wake: &EventFd, bell: Option<&Bell>) {
     fds.extend(bell.map(|bell| PollFd::new(bell.fd(), PollFlags::POLLIN)));
     let timeout = PollTimeout::try_from(TICK).unwrap_or(PollTimeout::MAX);
     // Only a signal can cut it short, and then there is one look more.
-    drop(poll(&mut fds, timeout));
-    drop(wake.read());
+    poll(&mut fds, timeout).unwrap_or_default();
+    wake.read().unwrap_or_default();
     if let Some(bell) = bell {
         bell.hush();
     }
