@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     client::Client,
     server::serve,
-    socket::{Claim, ClaimError, SOCKET},
+    socket::{Claim, ClaimError},
 };
 
 /// The answer to `GET /v1/version`.

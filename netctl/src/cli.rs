@@ -5,15 +5,19 @@
 //! command's own.
 
 mod counters;
+mod daemon;
 mod error;
 mod fdb;
 mod host;
+mod log;
 mod neigh;
 mod network;
+mod notify;
 mod output;
 mod pair;
 mod sandbox;
 mod service;
+mod settings;
 mod status;
 mod table;
 mod version;
@@ -23,8 +27,8 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 use tokio::runtime;
 
-pub use self::error::Error;
 use self::output::{Format, Output};
+pub use self::{error::Error, settings::Error as SettingsError};
 use crate::api::Client;
 
 /// What a command comes to.
@@ -58,6 +62,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the daemon of this host
+    Daemon(Box<daemon::Args>),
     /// Create, list, inspect and remove networks
     #[command(subcommand)]
     Network(network::Command),
@@ -91,6 +97,10 @@ struct Context {
 impl Cli {
     /// Does what was asked for.
     pub fn run(self) -> Result {
+        if let Command::Daemon(args) = self.command {
+            let runtime = runtime::Builder::new_multi_thread().enable_all().build();
+            return runtime.map_err(Error::Start)?.block_on(daemon::run(*args));
+        }
         let context =
             Context { client: Client::new(self.socket), output: Output::new(self.format) };
         let runtime = runtime::Builder::new_current_thread().enable_all().build();
@@ -101,6 +111,7 @@ impl Cli {
 impl Command {
     async fn run(self, context: &Context) -> Result {
         match self {
+            Self::Daemon(args) => daemon::run(*args).await,
             Self::Network(command) => command.run(context).await,
             Self::Service(command) => command.run(context).await,
             Self::Sandbox(command) => command.run(context).await,

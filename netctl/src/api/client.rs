@@ -239,13 +239,18 @@ impl Client {
     }
 }
 
+/// A hexadecimal digit.
+fn digit(value: u8) -> char {
+    char::from(b"0123456789ABCDEF"[usize::from(value)])
+}
+
 /// Escapes all that has a meaning in a URI (RFC 3986, section 2.3, has what is left as it is).
 fn escape(text: &str) -> String {
     text.bytes().fold(String::new(), |mut escaped, byte| {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             escaped.push(char::from(byte));
         } else {
-            escaped.push_str(&format!("%{byte:02X}"));
+            escaped.extend(['%', digit(byte >> 4), digit(byte & 15)]);
         }
         escaped
     })

@@ -5,6 +5,7 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Path, Query, Request},
     http::{StatusCode, request::Parts},
 };
+use http_body_util::LengthLimitError;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_path_to_error::Segment;
@@ -61,7 +62,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     async fn from_request(request: Request, _: &S) -> Result<Self, Failure> {
         let bytes = to_bytes(request.into_body(), BODY_LIMIT).await.map_err(|error| {
             let too_large = std::error::Error::source(&error)
-                .is_some_and(|why| why.is::<http_body_util::LengthLimitError>());
+                .is_some_and(<dyn std::error::Error>::is::<LengthLimitError>);
             if too_large {
                 let why = format!("the request's body is longer than {BODY_LIMIT} bytes");
                 Failure::from(Error::unusable(why)).with_status(StatusCode::PAYLOAD_TOO_LARGE)

@@ -14,7 +14,7 @@ use nix::{
 use tokio::net::UnixListener;
 
 /// The socket's name in the run directory.
-pub const SOCKET: &str = "netctl.sock";
+const SOCKET: &str = "netctl.sock";
 const LOCK: &str = "netctl.lock";
 
 /// Why a run directory cannot be had.
@@ -68,9 +68,14 @@ impl Claim {
         }
     }
 
+    /// Where the socket is.
+    pub fn socket(&self) -> PathBuf {
+        self.run_dir.join(SOCKET)
+    }
+
     /// Listens on the socket, in place of one that a dead daemon left. Only the daemon's user may connect.
     pub fn listen(&self) -> Result<UnixListener, ClaimError> {
-        let path = self.run_dir.join(SOCKET);
+        let path = self.socket();
         // Under another name until its mode is right: nobody may connect in between.
         let fresh = path.with_extension("new");
         let io = |source| ClaimError::Io { path: path.clone(), source };
@@ -87,7 +92,7 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        let path = self.run_dir.join(SOCKET);
+        let path = self.socket();
         if let Err(error) = fs::remove_file(&path)
             && error.kind() != io::ErrorKind::NotFound
         {

@@ -1,16 +1,24 @@
 //! Why a command failed, and the exit code of it.
 
 use std::{
+    ffi::OsString,
     io::{self, Write as _},
     process::ExitCode,
 };
 
+use super::{output, settings};
 use crate::api::client;
 
 /// The request failed.
 const FAILED: u8 = 1;
+/// Arguments or settings are unusable; clap ends with the same.
+const UNUSABLE: u8 = 2;
 /// The daemon cannot be reached.
 const UNREACHABLE: u8 = 3;
+/// The command of `run` or `exec` is there, but cannot be started, as shells have it.
+const NOT_RUN: u8 = 126;
+/// The command of `run` or `exec` is not there, as shells have it.
+const MISSING: u8 = 127;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -21,9 +29,20 @@ pub enum Error {
     /// Some calls to the daemon failed.
     #[error("{}", lines(.0))]
     Requests(Vec<client::Error>),
+    /// A setting of the daemon is unusable.
+    #[error(transparent)]
+    Settings(#[from] settings::Error),
     /// The result cannot be written.
     #[error("cannot write to standard output: {0}")]
     Output(#[from] io::Error),
+    /// The command of `run` or `exec` cannot be started.
+    #[error("{program:?} cannot be started: {source}")]
+    Command {
+        /// Its first word.
+        program: OsString,
+        /// Why.
+        source: io::Error,
+    },
     /// The process itself cannot be set up.
     #[error("cannot start: {0}")]
     Start(io::Error),
@@ -38,6 +57,9 @@ impl Error {
         match self {
             Self::Request(error) => code_of(error),
             Self::Requests(errors) => errors.iter().map(code_of).max().unwrap_or(FAILED),
+            Self::Command { source, .. } if source.kind() == io::ErrorKind::NotFound => MISSING,
+            Self::Command { .. } => NOT_RUN,
+            Self::Settings(_) => UNUSABLE,
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             Self::Output(_) | Self::Start(_) | Self::Daemon(_) => FAILED,
         }
@@ -49,8 +71,8 @@ impl Error {
     pub fn report(&self) -> ExitCode {
         let code = self.code();
         if code != 0 {
-            let lines: String =
-                self.to_string().lines().map(|line| format!("netctl: {line}\n")).collect();
+            let text = self.to_string();
+            let lines = output::lines(text.lines().map(|line| format!("netctl: {line}")));
             // Where standard error is closed, the exit code has to say it all.
             drop(io::stderr().write_all(lines.as_bytes()));
         }

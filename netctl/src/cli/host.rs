@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::{Context, Result, table::Table};
+use super::{Context, Result, output::lines, table::Table};
 use crate::model::{HostView, UnixTime};
 
 #[derive(Debug, Subcommand)]
@@ -20,7 +20,7 @@ impl Command {
         let Self::Ls { quiet } = self;
         let hosts = client.hosts().await?;
         if quiet {
-            output.print(&hosts.iter().map(|h| format!("{}\n", h.host.name)).collect::<String>())
+            output.print(&lines(hosts.iter().map(|view| &view.host.name)))
         } else {
             output.show(&*hosts, |hosts| output.paint(table(hosts)))
         }

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use super::{
     Context, Result,
-    output::{ListArgs, each},
+    output::{ListArgs, each, lines},
     pair::{self, Pair},
     service,
     table::Table,
@@ -100,14 +100,15 @@ impl Command {
             Self::Rm { networks } => {
                 let remove = |name: String| async move { client.remove_network(&name).await };
                 let (removed, outcome) = each(&networks.names, remove).await;
-                let names = |removed: &[NetworkView]| {
-                    removed.iter().map(|n| format!("{}\n", n.network.name)).collect()
-                };
                 let code = output.show(&*removed, names)?;
                 outcome.map(|()| code)
             }
         }
     }
+}
+
+fn names(networks: &[NetworkView]) -> String {
+    lines(networks.iter().map(|view| &view.network.name))
 }
 
 fn table(args: &ListArgs, networks: &[NetworkView]) -> Table {
@@ -127,19 +128,19 @@ fn table(args: &ListArgs, networks: &[NetworkView]) -> Table {
 
 fn text(view: &NetworkView) -> String {
     let NetworkView { network, services } = view;
-    let mut lines = vec![
+    let mut fields = vec![
         ("Network", network.name.to_string()),
         ("Id", network.id.to_string()),
         ("Driver", network.driver.to_string()),
     ];
-    lines.extend(network.subnets.iter().map(|subnet| ("Subnet", subnet_text(subnet))));
-    lines.extend(network.vni.map(|vni| ("VNI", vni.to_string())));
-    lines.extend(network.gateway_mac.map(|mac| ("Gateway MAC", mac.to_string())));
-    lines.push(("Internal", if network.internal { "yes" } else { "no" }.to_owned()));
-    lines.extend(network.options.iter().map(|(key, value)| ("Option", format!("{key}={value}"))));
-    lines.extend(network.labels.iter().map(|(key, value)| ("Label", format!("{key}={value}"))));
-    lines.extend(services.iter().map(|service| ("Service", service::line(service))));
-    super::table::fields(lines)
+    fields.extend(network.subnets.iter().map(|subnet| ("Subnet", subnet_text(subnet))));
+    fields.extend(network.vni.map(|vni| ("VNI", vni.to_string())));
+    fields.extend(network.gateway_mac.map(|mac| ("Gateway MAC", mac.to_string())));
+    fields.push(("Internal", if network.internal { "yes" } else { "no" }.to_owned()));
+    fields.extend(network.options.iter().map(|(key, value)| ("Option", format!("{key}={value}"))));
+    fields.extend(network.labels.iter().map(|(key, value)| ("Label", format!("{key}={value}"))));
+    fields.extend(services.iter().map(|service| ("Service", service::line(service))));
+    super::table::fields(fields)
 }
 
 fn subnet_text(subnet: &Subnet) -> String {

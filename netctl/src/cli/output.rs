@@ -1,6 +1,7 @@
 //! Printing results: for people, for programs, or identifiers alone.
 
 use std::{
+    fmt::Display,
     io::{self, IsTerminal as _, Write as _},
     pin::pin,
     process::ExitCode,
@@ -65,7 +66,7 @@ impl Output {
         table: impl FnOnce(&ListArgs, &[T]) -> Table,
     ) -> Result {
         if args.quiet {
-            let ids: String = things.iter().map(|thing| args.id(id(thing)) + "\n").collect();
+            let ids = lines(things.iter().map(|thing| args.id(id(thing))));
             self.print(&ids)
         } else {
             self.show(things, |things| self.paint(table(args, things)))
@@ -116,6 +117,11 @@ impl Output {
         text.push('\n');
         self.print(&text)
     }
+}
+
+/// One line for each.
+pub(super) fn lines(things: impl IntoIterator<Item = impl Display>) -> String {
+    things.into_iter().fold(String::new(), |lines, thing| lines + &thing.to_string() + "\n")
 }
 
 /// Calls the daemon once for each of several names, past those that fail; gives what was had and what failed.

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
 
 use super::{
     Context, Result,
-    output::{ListArgs, each},
+    output::{ListArgs, each, lines},
     table::{Table, fields},
 };
 use crate::model::{InterfaceView, Name, SandboxSpec, SandboxView};
@@ -72,14 +72,15 @@ impl Command {
             Self::Rm { sandboxes } => {
                 let remove = |name: String| async move { client.remove_sandbox(&name).await };
                 let (removed, outcome) = each(&sandboxes.names, remove).await;
-                let names = |removed: &[SandboxView]| {
-                    removed.iter().map(|s| format!("{}\n", s.sandbox.name)).collect()
-                };
                 let code = output.show(&*removed, names)?;
                 outcome.map(|()| code)
             }
         }
     }
+}
+
+fn names(sandboxes: &[SandboxView]) -> String {
+    lines(sandboxes.iter().map(|view| &view.sandbox.name))
 }
 
 fn table(args: &ListArgs, sandboxes: &[SandboxView]) -> Table {
@@ -98,7 +99,7 @@ fn table(args: &ListArgs, sandboxes: &[SandboxView]) -> Table {
 
 fn text(view: &SandboxView) -> String {
     let sandbox = &view.sandbox;
-    let mut lines = vec![
+    let mut shown = vec![
         ("Sandbox", sandbox.name.to_string()),
         ("Id", sandbox.id.to_string()),
         ("Host", view.host.to_string()),
@@ -106,9 +107,9 @@ fn text(view: &SandboxView) -> String {
         ("resolv.conf", view.resolv_conf.display().to_string()),
         ("hosts", view.hosts.display().to_string()),
     ];
-    lines.extend(sandbox.dns.iter().map(|server| ("DNS", server.to_string())));
-    lines.extend(view.interfaces.iter().map(|interface| ("Interface", interface_text(interface))));
-    fields(lines)
+    shown.extend(sandbox.dns.iter().map(|server| ("DNS", server.to_string())));
+    shown.extend(view.interfaces.iter().map(|interface| ("Interface", interface_text(interface))));
+    fields(shown)
 }
 
 fn interface_text(interface: &InterfaceView) -> String {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::output::lines;
+
 /// What is between two columns.
 const GAP: usize = 3;
 
@@ -20,7 +22,7 @@ impl Table {
 
     /// Adds a row; it has as many cells as the header.
     pub(super) fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.rows.push(cells.to_vec());
+        self.rows.push(cells.into());
     }
 
     /// Makes the header stand out on a terminal.
@@ -66,10 +68,7 @@ impl fmt::Display for Table {
 pub(super) fn fields(fields: impl IntoIterator<Item = (&'static str, String)>) -> String {
     let fields: Vec<_> = fields.into_iter().collect();
     let wide = fields.iter().map(|(name, _)| width(name) + 1).max().unwrap_or_default();
-    fields
-        .into_iter()
-        .map(|(name, value)| format!("{:wide$}  {value}\n", format!("{name}:")))
-        .collect()
+    lines(fields.into_iter().map(|(name, value)| format!("{:wide$}  {value}", format!("{name}:"))))
 }
 
 fn width(cell: &str) -> usize {
