@@ -2,5 +2,6 @@
 //!
 //! A module imports only from those above it in this list; `ARCHITECTURE.md` says why.
 
+pub mod kernel;
 pub mod model;
 pub mod store;
