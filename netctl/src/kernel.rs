@@ -6,19 +6,28 @@
 //! ends; no worker of the runtime ever changes namespace. This module knows nothing of networks, endpoints and
 //! sandboxes.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the kernel's attributes and error numbers are open sets, of which a verb knows a few"
+)]
+
 mod address;
+mod command;
 mod error;
 mod link;
 mod netlink;
 mod netns;
 mod privilege;
 mod route;
+mod signals;
 mod sysctl;
 mod underlay;
 mod veth;
 mod vxlan;
+mod watch;
 
 pub use address::Address;
+pub use command::{Ended, NetnsCommand};
 pub use error::Error;
 pub use link::{Link, OffloadSizes, Peer};
 pub use netlink::Netlink;
@@ -28,3 +37,4 @@ pub use route::Route;
 pub use underlay::{Underlay, find_underlay};
 pub use veth::{VethPair, VethSpec};
 pub use vxlan::Vxlan;
+pub use watch::{LinkState, LinkWatch};

@@ -75,12 +75,12 @@ impl Link {
             match attribute {
                 LinkAttribute::IfName(name) => link.name.clone_from(name),
                 LinkAttribute::Address(bytes) => {
-                    link.mac = <[u8; 6]>::try_from(&bytes[..]).ok().map(MacAddr)
+                    link.mac = <[u8; 6]>::try_from(&bytes[..]).ok().map(MacAddr);
                 }
                 LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
                 LinkAttribute::Carrier(carrier) => link.carrier = *carrier != 0,
                 LinkAttribute::Controller(index) => {
-                    link.master = Some(*index).filter(|index| *index != 0)
+                    link.master = Some(*index).filter(|index| *index != 0);
                 }
                 LinkAttribute::Link(index) => lower = Some(*index).filter(|index| *index != 0),
                 LinkAttribute::LinkNetNsId(id) => netnsid = Some(*id),
@@ -104,7 +104,7 @@ impl Link {
             match info {
                 LinkInfo::Kind(kind) => self.kind = Some(kind.to_string()),
                 LinkInfo::Data(InfoData::Vxlan(attributes)) => {
-                    self.vxlan = Some(Vxlan::from_attributes(attributes))
+                    self.vxlan = Some(Vxlan::from_attributes(attributes));
                 }
                 _ => {}
             }
