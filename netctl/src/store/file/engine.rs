@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    os::fd::AsFd as _,
     path::Path,
     sync::{
         Arc,
@@ -15,7 +16,6 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::eventfd::{EfdFlags, EventFd},
 };
-use std::os::fd::AsFd as _;
 use tokio::sync::{oneshot, watch};
 
 use super::{
@@ -85,7 +85,9 @@ impl Engine {
     ) -> Result<T, Error> {
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |db| drop(answer.send(job(db))));
-        self.jobs.send(job).map_err(|_| self.gone())?;
+        if self.jobs.send(job).is_err() {
+            return Err(self.gone());
+        }
         // It can only fail because the counter is full, and then the thread is awake.
         self.wake.write(1).unwrap_or_default();
         answered.await.unwrap_or_else(|_| Err(self.gone()))
