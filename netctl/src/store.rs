@@ -1,11 +1,43 @@
 //! The shared state: a small ordered key-value store with transactions, watches and leases.
 //!
-//! A backend is one file that implements [`Store`] and one arm in `open`. Every backend passes the same conformance
-//! suite. Keys are UTF-8 paths without a leading slash (`networks/<id>`); a backend puts its own prefix before them.
+//! Keys are UTF-8 paths without a leading slash (`networks/<id>`); a backend puts its own prefix before them where it
+//! shares its place with others.
+//!
+//! # Adding a backend
+//!
+//! One file that implements [`Store`], one variant of [`StoreSpec`] with its word, and one arm in [`open`]. The
+//! conformance suite in `tests/tests/store/suite.rs` is what a backend must pass: give it a factory, as `memory.rs`
+//! beside it does. [`MemoryStore`] is the reference where a sentence here leaves room.
+//!
+//! What the suite cannot show, and a backend must hold all the same:
+//! - a change that was answered survives the end of every process that uses the store;
+//! - every call answers or fails within three seconds, also where the store is away, and works again with no restart
+//!   when it is back;
+//! - a [`Watch`] that is not asked holds no unbounded memory, and a dropped one leaves nothing running;
+//! - errors name the place, and say in one sentence what to do about it where something can be done.
 
-use std::{fmt, sync::Arc, time::Duration};
+mod etcd;
+mod file;
+mod memory;
+mod spec;
+
+pub use self::{
+    etcd::{EtcdOptions, EtcdStore},
+    file::FileStore,
+    memory::MemoryStore,
+    spec::{InvalidSpec, StoreSpec},
+};
+
+use std::{collections::BTreeSet, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+
+/// The most guards, and the most changes, that one transaction may have: what etcd takes by default (`--max-txn-ops`).
+pub const MAX_OPS: usize = 128;
+
+/// The most bytes of keys and values that one transaction may carry: below etcd's default of 1.5 MiB for a request
+/// (`--max-request-bytes`).
+pub const MAX_BYTES: usize = 1 << 20;
 
 /// The store's logical clock: it moves by at least one with each transaction that changes something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,6 +101,9 @@ pub enum Op {
 }
 
 /// Changes that happen together, or not at all.
+///
+/// At most [`MAX_OPS`] guards and [`MAX_OPS`] changes, and [`MAX_BYTES`] bytes: every backend refuses more, so that
+/// what works on one works on all. Where guards do not hold, that comes before a lease that has ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Txn {
     /// All must hold.
@@ -115,12 +150,49 @@ impl Txn {
         self.ops.push(Op::Delete(key.into()));
         self
     }
+
+    /// Why no backend will have this transaction, where that is so.
+    fn flaw(&self) -> Option<String> {
+        let most = self.guards.len().max(self.ops.len());
+        if most > MAX_OPS {
+            return Some(format!(
+                "a transaction may have {MAX_OPS} guards and changes, this one has {most}"
+            ));
+        }
+        let mut bytes = 0;
+        let mut keys = BTreeSet::new();
+        for op in &self.ops {
+            let (key, size) = match op {
+                Op::Put { key, value, .. } => (key, value.len()),
+                Op::Delete(key) => (key, 0),
+            };
+            if key.is_empty() {
+                return Some("a key may not be empty".to_owned());
+            }
+            if !keys.insert(key) {
+                return Some(format!(
+                    "a transaction may change a key once, this one changes {key} twice"
+                ));
+            }
+            bytes += key.len() + size;
+        }
+        (bytes > MAX_BYTES)
+            .then(|| format!("a transaction may carry {MAX_BYTES} bytes, this one carries {bytes}"))
+    }
+
+    /// The first lease that a change names.
+    fn first_lease(&self) -> Option<LeaseId> {
+        self.ops.iter().find_map(|op| match op {
+            Op::Put { lease, .. } => *lease,
+            Op::Delete(_) => None,
+        })
+    }
 }
 
 /// How a transaction ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// All changes happened, in this revision.
+    /// All changes happened, in this revision; where there was nothing to change, the revision the store is at.
     Committed(Revision),
     /// A guard did not hold; nothing happened.
     Conflict,
@@ -138,6 +210,24 @@ pub enum Change {
         /// The revision in which it went.
         revision: Revision,
     },
+}
+
+impl Change {
+    /// The key that was put or removed.
+    pub fn key(&self) -> &str {
+        match self {
+            Self::Put(entry) => &entry.key,
+            Self::Delete { key, .. } => key,
+        }
+    }
+
+    /// The revision in which that was.
+    pub fn revision(&self) -> Revision {
+        match self {
+            Self::Put(entry) => entry.modified,
+            Self::Delete { revision, .. } => *revision,
+        }
+    }
 }
 
 /// Why a call to the store failed.
@@ -198,9 +288,12 @@ pub trait Store: Send + Sync + fmt::Debug {
     async fn commit(&self, txn: Txn) -> Result<Outcome, Error>;
 
     /// Watches the keys that begin with `prefix`, beginning with the changes of revision `from`.
+    ///
+    /// Whether that revision is still kept, and whether the store is there, is for [`Watch::next`] to tell.
     async fn watch(&self, prefix: &str, from: Revision) -> Result<Box<dyn Watch>, Error>;
 
-    /// Makes a lease that ends `ttl` after it was last kept alive.
+    /// Makes a lease that ends `ttl` after it was last kept alive, or somewhat later: etcd counts whole seconds, and at
+    /// least two.
     async fn grant(&self, ttl: Duration) -> Result<LeaseId, Error>;
 
     /// Keeps a lease alive for its time to live from now on; [`Error::LeaseLost`] where it has ended.
@@ -215,3 +308,25 @@ pub trait Store: Send + Sync + fmt::Debug {
 
 /// A store that several tasks share.
 pub type SharedStore = Arc<dyn Store>;
+
+/// What the backends need to know beyond the [`StoreSpec`].
+#[derive(Clone, Debug)]
+pub struct OpenOptions {
+    /// The file of [`StoreSpec::File`] where the text names none.
+    pub file: PathBuf,
+    /// For [`StoreSpec::Etcd`].
+    pub etcd: EtcdOptions,
+}
+
+/// Opens the store that `spec` names.
+///
+/// A file must be usable now; an etcd that is away is no error here, its calls fail until it is there.
+pub async fn open(spec: &StoreSpec, options: &OpenOptions) -> Result<SharedStore, Error> {
+    Ok(match spec {
+        StoreSpec::Memory => Arc::new(MemoryStore::new()),
+        StoreSpec::File(path) => {
+            Arc::new(FileStore::open(path.as_ref().unwrap_or(&options.file)).await?)
+        }
+        StoreSpec::Etcd(endpoints) => Arc::new(EtcdStore::open(endpoints, &options.etcd).await?),
+    })
+}
