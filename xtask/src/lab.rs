@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Error, Result, bail, ensure};
@@ -105,7 +105,7 @@ pub(crate) fn run(options: Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn open(dir: &std::path::Path) -> Result<Lab> {
+fn open(dir: &Path) -> Result<Lab> {
     Lab::open(Run::wait(dir)?)?.context("no lab is up: run `cargo xtask lab up`")
 }
 

@@ -5,9 +5,11 @@
     reason = "talking to a person at a terminal is what this program is for"
 )]
 
+mod bench;
 mod build_ebpf;
 mod demo;
 mod lab;
+mod measure;
 mod say;
 mod setup;
 mod shell;
@@ -29,6 +31,8 @@ enum Task {
     Test(test::Options),
     /// Show two hosts, one network, and containers that find each other by name
     Demo(demo::Options),
+    /// Compare the overlay with the kernel's own and with none, in one run
+    Bench(bench::Options),
     /// Hosts to play with: namespaces with real daemons
     Lab(lab::Options),
 }
@@ -49,6 +53,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::BuildEbpf(options) => build_ebpf::run(&options),
         Task::Test(options) => test::run(&options),
         Task::Demo(options) => demo::run(&options),
+        Task::Bench(options) => bench::run(&options),
         Task::Lab(options) => return lab::run(options),
     }
     .map(|()| ExitCode::SUCCESS)

@@ -27,7 +27,7 @@ pub(crate) fn target() -> Result<PathBuf> {
 }
 
 /// A command of the cargo that runs this program, in the workspace.
-pub(crate) fn cargo<'a>(words: impl IntoIterator<Item = &'a str>) -> Command {
+pub(crate) fn cargo(words: &[&str]) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args(words).current_dir(root());
@@ -36,7 +36,7 @@ pub(crate) fn cargo<'a>(words: impl IntoIterator<Item = &'a str>) -> Command {
 
 /// Builds the `netctl` binary, with cargo's own progress on stderr.
 pub(crate) fn build_netctl() -> Result<()> {
-    let status = wait(cargo(["build", "--package", "netctl"]))?;
+    let status = wait(cargo(&["build", "--package", "netctl"]))?;
     ensure!(status.success(), "netctl does not build: cargo says why above");
     Ok(())
 }

@@ -57,7 +57,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 /// Programs of tests run one after another; within one, as many tests at once as there are CPUs.
 fn test(options: &Options) -> Result<(Tally, bool)> {
-    let mut command = shell::cargo(["test", "--no-fail-fast"]);
+    let mut command = shell::cargo(&["test", "--no-fail-fast"]);
     match &options.package {
         Some(package) => command.args(["--package", package]),
         None => command.arg("--workspace"),

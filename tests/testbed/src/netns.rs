@@ -132,8 +132,8 @@ impl Netns {
             .with_context(|| format!("cannot set {key} to {value} in {}", self.name))
     }
 
-    /// Leaves the namespace there when this value goes.
-    pub(crate) fn keep(&mut self) {
+    /// Leaves the namespace there when this value goes; it goes with the run's directory then.
+    pub fn keep(&mut self) {
         self.owned = false;
     }
 }

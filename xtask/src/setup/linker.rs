@@ -1,6 +1,6 @@
 //! bpf-linker, built against the LLVM of the compiler that builds the eBPF programs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
@@ -24,7 +24,7 @@ pub(super) fn ensure() -> Result<bool> {
         command.args(["run", "nightly", "cargo", "install", "bpf-linker", "--version", VERSION]);
         command
     } else {
-        let mut command = shell::cargo(["install", "bpf-linker", "--version", VERSION]);
+        let mut command = shell::cargo(&["install", "bpf-linker", "--version", VERSION]);
         command
             .args(["--no-default-features", "--features", "llvm-22"])
             // Without the first it does not find -lLLVM.
@@ -38,7 +38,7 @@ pub(super) fn ensure() -> Result<bool> {
     Ok(true)
 }
 
-fn runs(linker: &std::path::Path) -> bool {
+fn runs(linker: &Path) -> bool {
     let mut command = Command::new(linker);
     command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
