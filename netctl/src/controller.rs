@@ -19,7 +19,7 @@ mod sandboxes;
 mod services;
 mod views;
 
-use std::{path::PathBuf, sync::Arc, time::SystemTime};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::SystemTime};
 
 use ipnet::IpNet;
 use tokio::{
@@ -35,7 +35,7 @@ use self::{
 };
 use crate::{
     dataplane::{self, Dataplane},
-    drivers::{Drivers, HostContext},
+    drivers::{self, Drivers, HostContext},
     kernel::{self, Netlink, Netns, Underlay},
     model::{Host, HostName, SCHEMA, UnixTime},
     store::SharedStore,
@@ -93,32 +93,31 @@ impl Controller {
     pub async fn start(config: Config) -> Result<Arc<Self>> {
         kernel::check_privileges()?;
         let records = Arc::new(Records::open(&config.state_dir, &config.run_dir)?);
-        let netns = Netns::current()?;
-        let netlink = Netlink::open(&netns)?;
+        let netlink = Netlink::open(&Netns::current()?).await?;
         let underlay = kernel::find_underlay(&netlink, config.bind_interface.as_deref()).await?;
         let started = now();
         let host = Host {
             schema: SCHEMA,
             name: config.host.clone(),
-            vtep: underlay.address,
+            vtep: underlay.address.into(),
             vxlan_port: config.vxlan_port,
             mtu: underlay.mtu,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started,
         };
         presence::check_name(&config.store, &host).await?;
-        netlink.create_flow_vxlan(VXLAN_DEVICE, config.vxlan_port).await?;
+        netlink.ensure_flow_vxlan(VXLAN_DEVICE, config.vxlan_port).await?;
         let dataplane = Arc::new(
             Dataplane::start(dataplane::Config {
                 bpf_dir: config.bpf_dir.clone(),
-                underlay: underlay.device.clone(),
-                vtep: underlay.address,
+                underlay: underlay.name.clone(),
+                vtep: underlay.address.into(),
                 vxlan_port: config.vxlan_port,
                 vxlan_device: VXLAN_DEVICE.to_owned(),
             })
             .await?,
         );
-        let context = Arc::new(HostContext { netns, netlink, underlay_mtu: underlay.mtu });
+        let context = Arc::new(HostContext { netlink, underlay_mtu: underlay.mtu });
         let cancel = CancellationToken::new();
         let drivers = Drivers::new();
         let (reconciler, progress) = Reconciler::new(
@@ -166,9 +165,23 @@ impl Controller {
         }
     }
 
-    /// The networks that this host itself uses, which no container network may overlap with.
+    /// The networks that this host itself reaches by an interface of its own, with the interface's name: no network for
+    /// containers may overlap with them.
     async fn host_networks(&self) -> Result<Vec<(IpNet, String)>> {
-        Ok(self.context.netlink.connected_networks().await?)
+        let netlink = &self.context.netlink;
+        let names: BTreeMap<u32, String> = netlink
+            .links()
+            .await?
+            .into_iter()
+            .filter(|link| link.name != "lo" && !drivers::is_ours(&link.name))
+            .map(|link| (link.index, link.name))
+            .collect();
+        let routes = netlink.routes().await?;
+        Ok(routes
+            .into_iter()
+            .filter(|route| !route.is_default())
+            .filter_map(|route| Some((route.destination, names.get(&route.link?)?.clone())))
+            .collect())
     }
 }
 

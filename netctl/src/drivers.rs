@@ -19,7 +19,7 @@ use std::{
 
 use async_trait::async_trait;
 
-pub use self::{null::Null, overlay::Overlay};
+pub use self::{links::is_ours, null::Null, overlay::Overlay};
 use crate::{
     dataplane::Desired,
     kernel::{self, Netlink, Netns},
@@ -42,9 +42,7 @@ pub struct Plan {
 /// The host, as drivers see it.
 #[derive(Debug)]
 pub struct HostContext {
-    /// The host's network namespace.
-    pub netns: Netns,
-    /// Its links, addresses and routes.
+    /// The links, addresses and settings of the host's network namespace.
     pub netlink: Netlink,
     /// The MTU of the underlay device, in bytes.
     pub underlay_mtu: u32,

@@ -132,7 +132,7 @@ impl Controller {
         Owner {
             host: self.config.host.clone(),
             sandbox: sandbox.clone(),
-            vtep: self.underlay.address,
+            vtep: self.underlay.address.into(),
         }
     }
 

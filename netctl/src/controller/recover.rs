@@ -79,7 +79,7 @@ impl Controller {
     async fn refresh(&self, stored: &keys::Stored<Endpoint>) -> Result<bool> {
         let mut endpoint = stored.value.clone();
         if let Some(owner) = &mut endpoint.owner {
-            owner.vtep = self.underlay.address;
+            owner.vtep = self.underlay.address.into();
         }
         if endpoint != stored.value {
             self.store.commit(self.ownership(stored, &endpoint)).await?;

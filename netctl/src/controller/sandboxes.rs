@@ -72,7 +72,7 @@ impl Controller {
             attachments: Vec::new(),
             pending: Some(Pending::default()),
         })?;
-        if owned && let Err(error) = Netns::create(&netns) {
+        if owned && let Err(error) = Netns::create(&netns).await {
             self.records.remove(&id)?;
             return Err(Error::internal(error.to_string()));
         }

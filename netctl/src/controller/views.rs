@@ -94,8 +94,8 @@ impl Controller {
         StatusView {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             host: self.config.host.clone(),
-            underlay: self.underlay.device.clone(),
-            vtep: self.underlay.address,
+            underlay: self.underlay.name.clone(),
+            vtep: self.underlay.address.into(),
             underlay_mtu: self.underlay.mtu,
             vxlan_port: self.config.vxlan_port,
             store: self.store.place(),

@@ -22,7 +22,7 @@ pub(super) fn gateway_port(vni: Vni) -> String {
 }
 
 /// Whether a link of this name is of our making.
-pub(super) fn is_ours(name: &str) -> bool {
+pub fn is_ours(name: &str) -> bool {
     let hex = |rest: &str, digits: usize| {
         rest.len() == digits && rest.bytes().all(|c| c.is_ascii_hexdigit())
     };

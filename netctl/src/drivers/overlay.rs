@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     dataplane::{Desired, FdbTarget, NetworkEntry, Port, PortEntry},
-    kernel::{self, Netlink, VethPeer, VethSpec},
+    kernel::{self, Netlink, VethPair, VethSpec},
     model::{Endpoint, MacAddr, Network, NetworkSpec, Vni},
 };
 
@@ -50,30 +50,25 @@ impl Driver for Overlay {
     async fn enter(&self, host: &HostContext, network: &Network) -> Result<Presence, Error> {
         let (vni, mac) = segment(network)?;
         let (name, port) = (links::gateway(vni), links::gateway_port(vni));
-        let netlink = &host.netlink;
-        let gateway = match netlink.link_by_name(&name).await? {
-            Some(gateway) if gateway.mac == Some(mac) => gateway,
-            stale => {
-                if let Some(stale) = stale {
-                    netlink.delete(stale.index).await?;
-                }
-                let peer = VethPeer { name: port.clone(), netns: None, mac: None };
-                netlink
-                    .create_veth(&VethSpec { name, mac: Some(mac), mtu: mtu(host, network), peer })
-                    .await?
-            }
-        };
-        let port = netlink
-            .link_by_name(&port)
-            .await?
-            .ok_or_else(|| lacks(network, "its gateway's port has vanished from the host"))?;
-        host.settle_gateway(&gateway.name, &port.name)?;
+        let VethPair { host: gateway, peer: port, .. } = pair(
+            &host.netlink,
+            &VethSpec {
+                name: &name,
+                peer_name: &port,
+                peer_netns: None,
+                mtu: Some(mtu(host, network)),
+                mac: Some(mac),
+                peer_mac: None,
+            },
+        )
+        .await?;
+        host.settle_gateway(&gateway.name, &port.name).await?;
         for subnet in &network.subnets {
             let address = IpNet::new_assert(subnet.gateway, subnet.cidr.prefix_len());
-            netlink.add_address(gateway.index, address).await?;
+            host.netlink.add_address(&gateway, address).await?;
         }
-        netlink.set_up(port.index).await?;
-        netlink.set_up(gateway.index).await?;
+        host.netlink.set_up(&port).await?;
+        host.netlink.set_up(&gateway).await?;
         Ok(Presence {
             gateway: Some(Device { name: gateway.name, index: gateway.index }),
             port: Some(Device { name: port.name, index: port.index }),
@@ -89,30 +84,25 @@ impl Driver for Overlay {
     ) -> Result<Option<Device>, Error> {
         let mac = endpoint.mac.ok_or_else(|| lacks(network, "its endpoint has no MAC address"))?;
         let name = links::port(&endpoint.id);
-        let inside = Netlink::open(place.netns)?;
-        let port = match standing(host, &inside, &name, place.device, mac).await? {
-            Some(port) => port,
-            None => {
-                let peer = VethPeer {
-                    name: place.device.to_owned(),
-                    netns: Some(place.netns),
-                    mac: Some(mac),
-                };
-                let spec = VethSpec { name, mac: None, mtu: mtu(host, network), peer };
-                let port = host.netlink.create_veth(&spec).await?;
-                Device { name: port.name, index: port.index }
-            }
-        };
-        host.settle_port(&port.name)?;
-        let interface = inside
-            .link_by_name(place.device)
-            .await?
-            .ok_or_else(|| lacks(network, "the interface has vanished from its sandbox"))?;
+        let VethPair { host: port, peer: interface, .. } = pair(
+            &host.netlink,
+            &VethSpec {
+                name: &name,
+                peer_name: place.device,
+                peer_netns: Some(place.netns),
+                mtu: Some(mtu(host, network)),
+                mac: None,
+                peer_mac: Some(mac),
+            },
+        )
+        .await?;
+        host.settle_port(&port.name).await?;
+        let inside = Netlink::open(place.netns).await?;
         for &address in &endpoint.addresses {
-            inside.add_address(interface.index, address).await?;
+            inside.add_address(&interface, address).await?;
         }
-        inside.set_up(interface.index).await?;
-        Ok(Some(port))
+        inside.set_up(&interface).await?;
+        Ok(Some(Device { name: port.name, index: port.index }))
     }
 
     fn forward(
@@ -178,28 +168,22 @@ impl Driver for Overlay {
         for link in host.netlink.links().await? {
             if links::is_ours(&link.name) && !keep.contains(&link.name) {
                 tracing::info!(link = link.name, "removing a link that nothing needs");
-                host.netlink.delete(link.index).await?;
+                host.netlink.delete_link(&link.name).await?;
             }
         }
         Ok(())
     }
 }
 
-/// The port of an endpoint whose interface stands as it should. What stands otherwise is removed.
-async fn standing(
-    host: &HostContext,
-    inside: &Netlink,
-    name: &str,
-    device: &str,
-    mac: MacAddr,
-) -> Result<Option<Device>, kernel::Error> {
-    let Some(port) = host.netlink.link_by_name(name).await? else { return Ok(None) };
-    let interface = inside.link_by_name(device).await?;
-    if interface.is_some_and(|link| link.mac == Some(mac) && Some(link.index) == port.peer) {
-        return Ok(Some(Device { name: port.name, index: port.index }));
+/// A pair that stands as it should. What has its name and stands otherwise, as after an endpoint went to another
+/// sandbox, is removed.
+async fn pair(netlink: &Netlink, spec: &VethSpec<'_>) -> Result<VethPair, kernel::Error> {
+    match netlink.ensure_veth(spec).await {
+        Err(kernel::Error::LinkExists { .. }) if netlink.delete_link(spec.name).await? => {
+            netlink.ensure_veth(spec).await
+        }
+        other => other,
     }
-    host.netlink.delete(port.index).await?;
-    Ok(None)
 }
 
 fn add_neighbours(desired: &mut Desired, vni: Vni, endpoint: &Endpoint, mac: MacAddr) {

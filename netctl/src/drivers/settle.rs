@@ -6,26 +6,25 @@ use crate::kernel;
 impl HostContext {
     /// The host's side of an endpoint's interface says nothing by itself: what the container sends is the data plane's,
     /// and the device has no address of its own to find neighbours for.
-    pub(super) fn settle_port(&self, port: &str) -> Result<(), Error> {
-        self.set(&format!("net/ipv6/conf/{port}/disable_ipv6"), "1")
+    pub(super) async fn settle_port(&self, port: &str) -> Result<(), Error> {
+        self.set(&format!("ipv6/conf/{port}/disable_ipv6"), "1").await
     }
 
     /// The gateway's device takes what comes from members of its network alone, also where another network on this host
     /// has the same addresses: by the strict rule of `rp_filter` the reply would have to leave through the other. It
     /// forwards nothing, so that networks do not reach each other, or the outside, through the host.
-    pub(super) fn settle_gateway(&self, gateway: &str, port: &str) -> Result<(), Error> {
-        self.settle_port(port)?;
-        self.set(&format!("net/ipv6/conf/{gateway}/disable_ipv6"), "1")?;
-        self.set(&format!("net/ipv4/conf/{gateway}/forwarding"), "0")?;
-        self.set(&format!("net/ipv4/conf/{gateway}/rp_filter"), "2")
+    pub(super) async fn settle_gateway(&self, gateway: &str, port: &str) -> Result<(), Error> {
+        self.settle_port(port).await?;
+        self.settle_port(gateway).await?;
+        self.set(&format!("ipv4/conf/{gateway}/forwarding"), "0").await?;
+        self.set(&format!("ipv4/conf/{gateway}/rp_filter"), "2").await
     }
 
-    fn set(&self, name: &str, value: &str) -> Result<(), Error> {
-        match kernel::set_sysctl(&self.netns, name, value) {
+    async fn set(&self, name: &str, value: &str) -> Result<(), Error> {
+        match self.netlink.netns().set_sysctl(name, value).await {
             // A kernel without IPv6 has none of its settings, and nothing to be told.
-            Err(kernel::Error::Setting { source, .. })
-                if source.kind() == std::io::ErrorKind::NotFound
-                    && name.starts_with("net/ipv6") =>
+            Err(kernel::Error::Sysctl { source, .. })
+                if source.kind() == std::io::ErrorKind::NotFound && name.starts_with("ipv6/") =>
             {
                 Ok(())
             }

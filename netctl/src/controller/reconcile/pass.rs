@@ -194,7 +194,12 @@ impl Reconciler {
             if self.raised.contains(&device.index) {
                 continue;
             }
-            match self.context.netlink.set_up(device.index).await {
+            let netlink = &self.context.netlink;
+            let raised = match netlink.link_by_name(&device.name).await {
+                Ok(link) => netlink.set_up(&link).await,
+                Err(error) => Err(error),
+            };
+            match raised {
                 Ok(()) => drop(self.raised.insert(device.index)),
                 Err(error) => failures.endpoint(id, error.to_string()),
             }
