@@ -5,5 +5,6 @@
 pub mod api;
 pub mod cli;
 pub mod controller;
+pub mod kernel;
 pub mod model;
 pub mod store;

@@ -82,7 +82,9 @@ impl EtcdStore {
         match guard {
             Guard::Absent(key) => Compare::create_revision(self.path(key), CompareOp::Equal, 0),
             Guard::Unchanged(key, revision) => {
-                Compare::mod_revision(self.path(key), CompareOp::Equal, revision.0.cast_signed())
+                // etcd takes a key that is not there for one of revision 0, and there is none of revision -1.
+                let at = if revision.0 == 0 { -1 } else { revision.0.cast_signed() };
+                Compare::mod_revision(self.path(key), CompareOp::Equal, at)
             }
             // Over a range it must hold for each key there is, and none has been made at revision 0; where there is
             // none, etcd compares with a key that never was (`applyCompare` in etcd's apply.go).
@@ -192,9 +194,11 @@ impl Store for EtcdStore {
         let answer = self.pool.call(Kind::Read, |client| async move {
             client.lease_client().keep_alive(lease.0).await.map(drop)
         });
-        answer.await.map_err(|fault| match fault {
-            Fault::NoLease => Error::LeaseLost { lease },
-            fault => self.tell(fault),
+        answer.await.map_err(|fault| {
+            if matches!(fault, Fault::NoLease) {
+                return Error::LeaseLost { lease };
+            }
+            self.tell(fault)
         })
     }
 

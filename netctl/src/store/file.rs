@@ -4,8 +4,8 @@
 //! of its own: it waits until the store's revision reaches the one it wants, then reads from the log of changes in
 //! the file. So a slow watch costs nothing, and one that is too slow gets [`Error::Compacted`].
 //!
-//! Other processes' changes are seen by ringing a [`bell`] after each commit, and by looking at the file's version at
-//! least every [`engine::TICK`] for those who could not ring it.
+//! Other processes' changes are seen by ringing a [`bell`] after each commit. For those who could not ring it, and
+//! where it cannot be heard, the file's version is looked at from time to time.
 //!
 //! Durability: write-ahead log with `synchronous=FULL`. What was answered survives a kill at any moment (it is in the
 //! kernel), and the loss of power (it is on the disk): the rate of changes on one machine is that of containers

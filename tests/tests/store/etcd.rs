@@ -9,6 +9,7 @@ use std::{
 
 use etcd_client::{Client, Permission, PermissionType};
 use netctl::store::{Error, EtcdOptions, EtcdStore, Revision, SharedStore};
+use tempfile::TempDir;
 
 use crate::{
     etcd_server::Etcd,
@@ -114,14 +115,13 @@ async fn certificates_are_asked_for_and_checked() {
     replay.until(&mut watch, "a").await;
 
     let error = open(&etcd, &ca).await.get("a").await.unwrap_err();
+    println!("no client certificate: {error}");
     assert!(matches!(error, Error::Unavailable { .. }), "no client certificate: {error}");
-    make_certificates(etcd.dir());
-    let error = open(&etcd, &EtcdOptions { ca: file("ca.pem"), ..full.clone() })
-        .await
-        .get("a")
-        .await
-        .unwrap_err();
-    assert!(error.to_string().contains("certificate"), "another authority: {error}");
+    let other = TempDir::new().unwrap();
+    make_certificates(other.path());
+    let options = EtcdOptions { ca: Some(other.path().join("ca.pem")), ..full.clone() };
+    let error = open(&etcd, &options).await.get("a").await.unwrap_err();
+    assert!(error.to_string().contains("invalid peer certificate"), "another authority: {error}");
 
     for (options, word) in [
         (EtcdOptions::default(), "https needs"),

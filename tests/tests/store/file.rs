@@ -163,7 +163,7 @@ async fn a_lease_of_a_process_that_is_gone_is_ended_by_another() {
 async fn leases_get_their_full_time_after_a_boot() {
     let bench = FileBench::new();
     let store = bench.open().await;
-    let lease = store.grant(Duration::from_secs(3600)).await.unwrap();
+    let lease = store.grant(Duration::from_hours(1)).await.unwrap();
     committed(&store, Txn::new().put_leased("a", "", lease)).await;
     drop(store);
     // What a machine finds that was up for long before, and is no more: an end far in the past of its clock.

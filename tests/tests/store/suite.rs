@@ -520,7 +520,7 @@ pub(crate) async fn compacted_revisions_are_told(bench: &impl Bench) {
 pub(crate) async fn large_values_come_back(bench: &impl Bench) {
     let store = bench.open().await;
     let (_, mut watch) = Replay::begin(&store, "").await;
-    let value: Vec<u8> = (0..1_000_000_u32).map(|i| (i * 31 >> 3).to_le_bytes()[0]).collect();
+    let value: Vec<u8> = (0..1_000_000_u32).map(|i| ((i * 31) >> 3).to_le_bytes()[0]).collect();
     for i in 0..12 {
         committed(&store, Txn::new().put(format!("{i:02}"), value.clone())).await;
     }

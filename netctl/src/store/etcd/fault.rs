@@ -50,14 +50,17 @@ mod code {
 
 impl From<etcd_client::Error> for Fault {
     fn from(error: etcd_client::Error) -> Self {
-        let status = match &error {
-            etcd_client::Error::GRpcStatus(status) => status,
-            etcd_client::Error::LeaseKeepAliveError(text) if text.contains("not found") => {
-                return Self::NoLease;
-            }
-            etcd_client::Error::InvalidArgs(reason) => return Self::Refused(reason.clone()),
-            etcd_client::Error::InvalidUri(reason) => return Self::Refused(reason.to_string()),
-            other => return Self::Away { reason: root(other), sent: true },
+        use etcd_client::Error::{GRpcStatus, InvalidArgs, InvalidUri, LeaseKeepAliveError};
+        if let LeaseKeepAliveError(text) = &error
+            && text.contains("not found")
+        {
+            return Self::NoLease;
+        }
+        if matches!(error, InvalidArgs(_) | InvalidUri(_)) {
+            return Self::Refused(root(&error));
+        }
+        let GRpcStatus(status) = &error else {
+            return Self::Away { reason: root(&error), sent: true };
         };
         let message = status.message();
         let told = message.strip_prefix("etcdserver: ").unwrap_or(message).to_owned();
@@ -81,7 +84,7 @@ impl From<etcd_client::Error> for Fault {
 }
 
 /// The chain of what caused an error, from it down.
-fn causes<'a>(error: &'a Cause) -> impl Iterator<Item = &'a Cause> {
+fn causes(error: &Cause) -> impl Iterator<Item = &Cause> {
     fn below<'a>(error: &&'a Cause) -> Option<&'a Cause> {
         (**error).source()
     }

@@ -74,22 +74,22 @@ impl Pool {
     /// The present connection. Making it asks the member only where it must log in.
     pub(super) async fn connection(&self) -> Result<Connection, Fault> {
         let mut current = self.current.lock().await;
-        let client = match &current.client {
-            Some(client) => client.clone(),
-            None => {
-                let url = &self.endpoints[current.index % self.endpoints.len()];
-                let connecting = Client::connect([url], Some(self.options.clone()));
-                let outcome = timeout_at(Instant::now() + READ, connecting).await;
-                match outcome.unwrap_or_else(|_| Err(etcd_client::Error::Internal(slow()))) {
-                    Ok(client) => current.client.insert(client).clone(),
-                    Err(error) => {
-                        current.move_on();
-                        return Err(match Fault::from(error) {
-                            // Logging in changes nothing.
-                            Fault::Away { reason, .. } => Fault::Away { reason, sent: false },
-                            fault => fault,
-                        });
-                    }
+        let client = if let Some(client) = &current.client {
+            client.clone()
+        } else {
+            let url = &self.endpoints[current.index % self.endpoints.len()];
+            let connecting = Client::connect([url], Some(self.options.clone()));
+            let outcome = timeout_at(Instant::now() + READ, connecting).await;
+            match outcome.unwrap_or_else(|_| Err(etcd_client::Error::Internal(slow()))) {
+                Ok(client) => current.client.insert(client).clone(),
+                Err(error) => {
+                    current.move_on();
+                    let fault = Fault::from(error);
+                    // Logging in changes nothing.
+                    return Err(match fault {
+                        Fault::Away { reason, .. } => Fault::Away { reason, sent: false },
+                        Fault::Refused(_) | Fault::NoLease | Fault::Compacted(_) => fault,
+                    });
                 }
             }
         };

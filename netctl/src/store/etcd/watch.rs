@@ -56,7 +56,7 @@ enum State {
     Waiting(Instant),
     /// Kept here, so that a caller that gives up on `next` and comes again does not begin anew.
     Opening(Pin<Box<dyn Future<Output = Result<Live, Fault>> + Send>>),
-    Open(Live),
+    Open(Box<Live>),
 }
 
 /// An open stream.
@@ -129,7 +129,7 @@ impl Watch for EtcdWatch {
                 }
                 State::Opening(opening) => match opening.await {
                     Ok(live) => {
-                        self.state = State::Open(live);
+                        self.state = State::Open(Box::new(live));
                         self.pause = SHORTEST;
                         self.refusals = 0;
                     }

@@ -6,7 +6,7 @@
 //! change can be read.
 
 use std::{
-    os::fd::{AsFd, BorrowedFd},
+    os::fd::{AsFd as _, BorrowedFd},
     path::Path,
 };
 

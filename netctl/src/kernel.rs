@@ -1,0 +1,40 @@
+//! The kernel's networking: namespaces, links, addresses, routes, sysctls, as small verbs on a handle bound to one
+//! network namespace.
+//!
+//! What belongs to a namespace is decided when a socket is made, or by the namespace of the thread that reads
+//! `/proc/sys`. So everything here that has to be *in* a namespace runs on a thread of its own, which enters it and then
+//! ends; no worker of the runtime ever changes namespace. This module knows nothing of networks, endpoints and
+//! sandboxes.
+
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the kernel's attributes and error numbers are open sets, of which a verb knows a few"
+)]
+
+mod address;
+mod command;
+mod error;
+mod link;
+mod netlink;
+mod netns;
+mod privilege;
+mod route;
+mod signals;
+mod sysctl;
+mod underlay;
+mod veth;
+mod vxlan;
+mod watch;
+
+pub use address::Address;
+pub use command::{Ended, NetnsCommand};
+pub use error::Error;
+pub use link::{Link, OffloadSizes, Peer};
+pub use netlink::Netlink;
+pub use netns::{Netns, NetnsId};
+pub use privilege::check_privileges;
+pub use route::Route;
+pub use underlay::{Underlay, find_underlay};
+pub use veth::{VethPair, VethSpec};
+pub use vxlan::Vxlan;
+pub use watch::{LinkState, LinkWatch};

@@ -1,0 +1,307 @@
+//! Links (network interfaces) of a namespace.
+
+use netctl_common::MacAddr;
+use nix::errno::Errno;
+use rtnetlink::packet_route::{
+    RouteNetlinkMessage,
+    link::{InfoData, InfoVxlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage},
+};
+
+use super::{Error, Netlink, Vxlan};
+
+/// A link as the kernel describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Its number in the namespace.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// Its Ethernet address; `None` for devices of another kind.
+    pub mac: Option<MacAddr>,
+    /// In bytes.
+    pub mtu: u32,
+    /// Whether it is set up (`IFF_UP`).
+    pub up: bool,
+    /// Whether it has a carrier.
+    pub carrier: bool,
+    /// The kernel's name for its driver (`veth`, `vxlan`, …); `None` for real devices and the loopback.
+    pub kind: Option<String>,
+    /// The bridge or bond that it is a port of, by number.
+    pub master: Option<u32>,
+    /// The link that it is joined to or lies on.
+    pub peer: Option<Peer>,
+    /// What there is to say of a vxlan device.
+    pub vxlan: Option<Vxlan>,
+    /// The sizes of super-packets; `None` from kernels before 6.3.
+    pub offload_sizes: Option<OffloadSizes>,
+}
+
+/// The other end of a veth pair, or the lower device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its number, in its own namespace.
+    pub index: u32,
+    /// The id by which this namespace knows the other's; `None` if they are the same.
+    pub netnsid: Option<i32>,
+}
+
+/// The largest super-packets that a link takes from and gives to the stack, in bytes, IPv4 and IPv6 alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OffloadSizes {
+    /// `IFLA_GSO_MAX_SIZE` and `IFLA_GSO_IPV4_MAX_SIZE`: the smaller of the two.
+    pub gso: u32,
+    /// `IFLA_GRO_MAX_SIZE` and `IFLA_GRO_IPV4_MAX_SIZE`: the smaller of the two.
+    pub gro: u32,
+}
+
+impl Link {
+    fn from_message(message: &LinkMessage) -> Self {
+        let mut link = Self {
+            index: message.header.index,
+            name: String::new(),
+            mac: None,
+            mtu: 0,
+            up: message.header.flags.contains(LinkFlags::Up),
+            carrier: false,
+            kind: None,
+            master: None,
+            peer: None,
+            vxlan: None,
+            offload_sizes: None,
+        };
+        let (mut lower, mut netnsid) = (None, None);
+        let (mut gso, mut gso4, mut gro, mut gro4) = (None, None, None, None);
+        for attribute in &message.attributes {
+            match attribute {
+                LinkAttribute::IfName(name) => link.name.clone_from(name),
+                LinkAttribute::Address(bytes) => {
+                    link.mac = <[u8; 6]>::try_from(&bytes[..]).ok().map(MacAddr);
+                }
+                LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
+                LinkAttribute::Carrier(carrier) => link.carrier = *carrier != 0,
+                LinkAttribute::Controller(index) => {
+                    link.master = Some(*index).filter(|index| *index != 0);
+                }
+                LinkAttribute::Link(index) => lower = Some(*index).filter(|index| *index != 0),
+                LinkAttribute::LinkNetNsId(id) => netnsid = Some(*id),
+                LinkAttribute::GsoMaxSize(size) => gso = Some(*size),
+                LinkAttribute::GsoIpv4MaxSize(size) => gso4 = Some(*size),
+                LinkAttribute::GroMaxSize(size) => gro = Some(*size),
+                LinkAttribute::GroIpv4MaxSize(size) => gro4 = Some(*size),
+                LinkAttribute::LinkInfo(infos) => link.take_infos(infos),
+                _ => {}
+            }
+        }
+        link.peer = lower.map(|index| Peer { index, netnsid });
+        link.offload_sizes = gso.zip(gso4).zip(gro.zip(gro4)).map(|((gso, gso4), (gro, gro4))| {
+            OffloadSizes { gso: gso.min(gso4), gro: gro.min(gro4) }
+        });
+        link
+    }
+
+    fn take_infos(&mut self, infos: &[LinkInfo]) {
+        for info in infos {
+            match info {
+                LinkInfo::Kind(kind) => self.kind = Some(kind.to_string()),
+                LinkInfo::Data(InfoData::Vxlan(attributes)) => {
+                    self.vxlan = Some(Vxlan::from_attributes(attributes));
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Vxlan {
+    fn from_attributes(attributes: &[InfoVxlan]) -> Self {
+        let mut vxlan = Self { port: 0, vni: None, flow_based: false };
+        for attribute in attributes {
+            match attribute {
+                InfoVxlan::Port(port) => vxlan.port = *port,
+                InfoVxlan::Id(vni) => vxlan.vni = Some(*vni),
+                InfoVxlan::CollectMetadata(on) => vxlan.flow_based = *on,
+                _ => {}
+            }
+        }
+        vxlan.vni = vxlan.vni.filter(|_| !vxlan.flow_based);
+        vxlan
+    }
+}
+
+impl Netlink {
+    /// All links, in the order of their numbers.
+    pub async fn links(&self) -> Result<Vec<Link>, Error> {
+        let answer = self
+            .dump(RouteNetlinkMessage::GetLink(LinkMessage::default()))
+            .await
+            .map_err(|failure| failure.doing("list the interfaces"))?;
+        let mut links: Vec<Link> = answer.iter().filter_map(new_link).collect();
+        links.sort_by_key(|link| link.index);
+        Ok(links)
+    }
+
+    /// # Errors
+    /// [`Error::LinkMissing`].
+    pub async fn link_by_name(&self, name: &str) -> Result<Link, Error> {
+        self.find_link(name).await?.ok_or_else(|| Error::LinkMissing { name: name.to_owned() })
+    }
+
+    /// # Errors
+    /// [`Error::LinkMissing`].
+    pub async fn link_by_index(&self, index: u32) -> Result<Link, Error> {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        self.get_link(message, format!("number {index}"))
+            .await?
+            .ok_or_else(|| Error::LinkMissing { name: format!("number {index}") })
+    }
+
+    /// The link of a name, if there is one.
+    pub async fn find_link(&self, name: &str) -> Result<Option<Link>, Error> {
+        self.get_link(named(name), name.to_owned()).await
+    }
+
+    /// Sets the link up. Setting one up that is up changes nothing.
+    pub async fn set_up(&self, link: &Link) -> Result<(), Error> {
+        let mut message = LinkMessage::default();
+        message.header.flags = LinkFlags::Up;
+        message.header.change_mask = LinkFlags::Up;
+        self.set(link, message)
+            .await
+            .map_err(|failure| failure.doing(format!("set the interface {} up", link.name)))
+    }
+
+    /// Sets the link down. Its routes go with that.
+    pub async fn set_down(&self, link: &Link) -> Result<(), Error> {
+        let mut message = LinkMessage::default();
+        message.header.change_mask = LinkFlags::Up;
+        self.set(link, message)
+            .await
+            .map_err(|failure| failure.doing(format!("set the interface {} down", link.name)))
+    }
+
+    /// Gives the link an Ethernet address.
+    pub async fn set_mac(&self, link: &Link, mac: MacAddr) -> Result<(), Error> {
+        self.set_attribute(link, LinkAttribute::Address(mac.0.to_vec())).await.map_err(|failure| {
+            failure.doing(format!("give the interface {} the address {mac}", link.name))
+        })
+    }
+
+    /// Gives the link an MTU, in bytes.
+    pub async fn set_mtu(&self, link: &Link, mtu: u32) -> Result<(), Error> {
+        self.set_attribute(link, LinkAttribute::Mtu(mtu)).await.map_err(|failure| {
+            failure.doing(format!("give the interface {} the MTU {mtu}", link.name))
+        })
+    }
+
+    /// Makes the link a port of a bridge, or of none.
+    pub async fn set_master(&self, link: &Link, master: Option<&Link>) -> Result<(), Error> {
+        self.set_attribute(link, LinkAttribute::Controller(master.map_or(0, |master| master.index)))
+            .await
+            .map_err(|failure| {
+                failure.doing(match master {
+                    Some(master) => {
+                        format!("make the interface {} a port of {}", link.name, master.name)
+                    }
+                    None => format!("take the interface {} from its bridge", link.name),
+                })
+            })
+    }
+
+    /// Gives the link another name. Since Linux 6.2 it may be up meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::LinkExists`] if another link has the name.
+    pub async fn rename(&self, link: &Link, name: &str) -> Result<(), Error> {
+        let Err(failure) = self.set_attribute(link, LinkAttribute::IfName(name.to_owned())).await
+        else {
+            return Ok(());
+        };
+        if failure.errno() == Some(Errno::EEXIST)
+            && let Some(other) = self.find_link(name).await?
+        {
+            return Err(Error::LinkExists { name: name.to_owned(), found: describe(&other) });
+        }
+        Err(failure.doing(format!("rename the interface {} to {name}", link.name)))
+    }
+
+    /// Sets the sizes of super-packets (BIG TCP), and says whether the link took them. A kernel before 6.3 ignores some
+    /// of them, and a device may allow less: the sizes are read back to know.
+    pub async fn set_offload_sizes(&self, link: &Link, sizes: OffloadSizes) -> Result<bool, Error> {
+        let mut message = LinkMessage::default();
+        message.attributes = vec![
+            LinkAttribute::GsoMaxSize(sizes.gso),
+            LinkAttribute::GsoIpv4MaxSize(sizes.gso),
+            LinkAttribute::GroMaxSize(sizes.gro),
+            LinkAttribute::GroIpv4MaxSize(sizes.gro),
+        ];
+        match self.set(link, message).await {
+            Ok(()) => Ok(self.link_by_index(link.index).await?.offload_sizes == Some(sizes)),
+            Err(failure) if matches!(failure.errno(), Some(Errno::EINVAL | Errno::EOPNOTSUPP)) => {
+                Ok(false)
+            }
+            Err(failure) => {
+                Err(failure.doing(format!("set the offload sizes of the interface {}", link.name)))
+            }
+        }
+    }
+
+    /// Removes the link of a name, and with it its peer; `false` if there is none.
+    pub async fn delete_link(&self, name: &str) -> Result<bool, Error> {
+        match self.change(RouteNetlinkMessage::DelLink(named(name)), 0).await {
+            Ok(()) => Ok(true),
+            Err(failure) if failure.errno() == Some(Errno::ENODEV) => Ok(false),
+            Err(failure) => Err(failure.doing(format!("remove the interface {name}"))),
+        }
+    }
+
+    async fn get_link(&self, message: LinkMessage, what: String) -> Result<Option<Link>, Error> {
+        match self.request(RouteNetlinkMessage::GetLink(message), 0).await {
+            Ok(answer) => Ok(answer.iter().find_map(new_link)),
+            Err(failure) if failure.errno() == Some(Errno::ENODEV) => Ok(None),
+            Err(failure) => Err(failure.doing(format!("look up the interface {what}"))),
+        }
+    }
+
+    async fn set_attribute(
+        &self,
+        link: &Link,
+        attribute: LinkAttribute,
+    ) -> Result<(), super::netlink::Failure> {
+        let mut message = LinkMessage::default();
+        message.attributes.push(attribute);
+        self.set(link, message).await
+    }
+
+    async fn set(
+        &self,
+        link: &Link,
+        mut message: LinkMessage,
+    ) -> Result<(), super::netlink::Failure> {
+        message.header.index = link.index;
+        self.change(RouteNetlinkMessage::SetLink(message), 0).await
+    }
+}
+
+/// What a link is, for an error: its kind.
+pub(super) fn describe(link: &Link) -> String {
+    match &link.kind {
+        Some(kind) => format!("a {kind} device"),
+        None => "a device of another kind".to_owned(),
+    }
+}
+
+/// A message that asks for a link by name.
+pub(super) fn named(name: &str) -> LinkMessage {
+    let mut message = LinkMessage::default();
+    message.attributes.push(LinkAttribute::IfName(name.to_owned()));
+    message
+}
+
+fn new_link(message: &RouteNetlinkMessage) -> Option<Link> {
+    if let RouteNetlinkMessage::NewLink(message) = message {
+        Some(Link::from_message(message))
+    } else {
+        None
+    }
+}

@@ -1,0 +1,240 @@
+//! Network namespaces: opening, making, removing, and running code in them.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    os::{
+        fd::{AsFd, AsRawFd as _, BorrowedFd},
+        unix::fs::MetadataExt as _,
+    },
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+};
+
+use nix::{
+    errno::Errno,
+    libc,
+    mount::{MntFlags, MsFlags, mount, umount2},
+    sched::{CloneFlags, setns, unshare},
+    sys::statfs::{NSFS_MAGIC, fstatfs},
+};
+use tokio::sync::oneshot;
+
+use super::{Error, Netlink};
+
+/// The namespace of the thread that opens it. `/proc/self` would be the process' first thread.
+const OWN: &str = "/proc/thread-self/ns/net";
+
+/// `_IO(0xb7, 3)` of `linux/nsfs.h`: the `CLONE_*` flag of a namespace descriptor.
+const NS_GET_NSTYPE: libc::Ioctl = 0xb703;
+
+/// A reference to a network namespace, which keeps it alive. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Netns(Arc<File>);
+
+/// What tells namespaces apart: two descriptors are of one namespace if and only if this is equal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NetnsId {
+    /// The device number of the kernel's nsfs.
+    pub device: u64,
+    /// The inode in it: the number that `readlink /proc/PID/ns/net` shows.
+    pub inode: u64,
+}
+
+impl Netns {
+    /// The namespace of the calling thread.
+    pub fn current() -> Result<Self, Error> {
+        Self::open(Path::new(OWN))
+    }
+
+    /// Opens the namespace that is mounted at a path, or a `/proc/PID/ns/net`.
+    ///
+    /// # Errors
+    /// [`Error::NetnsMissing`], [`Error::NotANetns`], [`Error::NotPermitted`].
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let file = File::open(path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => Error::NetnsMissing { path: path.into() },
+            io::ErrorKind::PermissionDenied => Error::NotPermitted {
+                doing: format!("open the network namespace {}", path.display()),
+            },
+            _ => Error::Path { doing: "open the network namespace", path: path.into(), source },
+        })?;
+        if is_netns(&file) {
+            Ok(Self(Arc::new(file)))
+        } else {
+            Err(Error::NotANetns { path: path.into() })
+        }
+    }
+
+    /// Makes a namespace with its loopback up, and mounts it at `path`; missing parent directories are made.
+    ///
+    /// The mount is made last, so that what is found at the path is always complete. A plain file at the path, as a
+    /// crash may leave it, is taken over. The mount is seen by every process of this mount namespace, and of others as
+    /// far as the surrounding mount is shared with them.
+    ///
+    /// # Errors
+    /// [`Error::NetnsExists`] if a namespace is mounted there, [`Error::NotPermitted`].
+    pub async fn create(path: &Path) -> Result<Self, Error> {
+        let netns = Self::detached().await?;
+        let target = path.to_path_buf();
+        let mounted = netns.clone();
+        tokio::task::spawn_blocking(move || mounted.mount_at(&target))
+            .await
+            .map_err(|_join| Error::Panicked)??;
+        Ok(netns)
+    }
+
+    /// Makes a namespace with its loopback up that lives as long as something refers to it.
+    pub async fn detached() -> Result<Self, Error> {
+        let netns = on_thread(|| {
+            unshare(CloneFlags::CLONE_NEWNET)
+                .map_err(|errno| privileged("make a network namespace", errno))?;
+            Self::current()
+        })
+        .await??;
+        let netlink = Netlink::open(&netns).await?;
+        netlink.set_up(&netlink.link_by_name("lo").await?).await?;
+        Ok(netns)
+    }
+
+    /// Unmounts the namespace at `path` and removes the file; `false` if nothing was there. The namespace itself ends
+    /// when nothing refers to it any more.
+    ///
+    /// # Errors
+    /// [`Error::NotANetns`] if something else than what [`Netns::create`] makes is there; it is left as it is.
+    pub fn remove(path: &Path) -> Result<bool, Error> {
+        let Ok(_lock) = lock_parent(path) else { return Ok(false) };
+        let mut removed = false;
+        // More than one mount lies there if another program mounted over ours.
+        while Self::is_mounted(path) {
+            umount2(path, MntFlags::MNT_DETACH).map_err(|errno| failed("unmount", path, errno))?;
+            removed = true;
+        }
+        match fs::symlink_metadata(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(removed),
+            Ok(meta) if !meta.is_file() || meta.len() > 0 => {
+                Err(Error::NotANetns { path: path.into() })
+            }
+            // Unlinking also ends the mounts that copies of this mount namespace hold (`__detach_mounts`, Linux 3.18).
+            _ => fs::remove_file(path).map(|()| true).map_err(|source| Error::Path {
+                doing: "remove",
+                path: path.into(),
+                source,
+            }),
+        }
+    }
+
+    /// Whether a network namespace is mounted at `path`.
+    pub fn is_mounted(path: &Path) -> bool {
+        Self::open(path).is_ok()
+    }
+
+    /// What tells this namespace from others.
+    pub fn id(&self) -> Result<NetnsId, Error> {
+        let meta = self
+            .0
+            .metadata()
+            .map_err(|source| Error::System { doing: "identify a network namespace", source })?;
+        Ok(NetnsId { device: meta.dev(), inode: meta.ino() })
+    }
+
+    /// Runs `work` in the namespace, on a thread of its own, without blocking the runtime.
+    pub async fn run<T, F>(&self, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        let netns = self.clone();
+        on_thread(move || netns.enter().map(|()| work())).await?
+    }
+
+    /// Runs `work` in the namespace, on a thread of its own, and waits for it. For callers without a runtime.
+    pub fn run_blocking<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, Error> {
+        thread::scope(|scope| {
+            scope
+                .spawn(|| self.enter().map(|()| work()))
+                .join()
+                .map_err(|_panic| Error::Panicked)?
+        })
+    }
+
+    /// Moves the calling thread into the namespace, for good. Only for threads made for that.
+    pub(super) fn enter(&self) -> Result<(), Error> {
+        setns(&*self.0, CloneFlags::CLONE_NEWNET)
+            .map_err(|errno| privileged("enter a network namespace", errno))
+    }
+
+    fn mount_at(&self, path: &Path) -> Result<(), Error> {
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(|source| Error::Path {
+                doing: "make the directory",
+                path: parent.into(),
+                source,
+            })?;
+        }
+        let _lock = lock_parent(path)?;
+        if Self::is_mounted(path) {
+            return Err(Error::NetnsExists { path: path.into() });
+        }
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(|source| Error::Path { doing: "make the file", path: path.into(), source })?;
+        let source = PathBuf::from(format!("/proc/self/fd/{}", self.0.as_raw_fd()));
+        mount(Some(&source), path, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+            .map_err(|errno| failed("mount a network namespace at", path, errno))
+    }
+}
+
+impl AsFd for Netns {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Runs `work` on a new thread. One that panics is reported, not propagated.
+async fn on_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
+    let (sender, receiver) = oneshot::channel();
+    thread::Builder::new()
+        .name("netns".to_owned())
+        // The receiver is gone if the caller was cancelled: nobody is left to tell.
+        .spawn(move || drop(sender.send(work())))
+        .map_err(|source| Error::System { doing: "start a thread", source })?;
+    receiver.await.map_err(|_dropped| Error::Panicked)
+}
+
+/// Excludes other processes that make or remove namespaces in the same directory, until the lock is dropped.
+fn lock_parent(path: &Path) -> Result<File, Error> {
+    let parent =
+        path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    File::open(parent).and_then(|dir| dir.lock().map(|()| dir)).map_err(|source| Error::Path {
+        doing: "lock the directory",
+        path: parent.into(),
+        source,
+    })
+}
+
+fn is_netns(file: &File) -> bool {
+    let nsfs = fstatfs(file).is_ok_and(|stat| stat.filesystem_type() == NSFS_MAGIC);
+    // SAFETY: the request takes no argument and the descriptor is open.
+    nsfs && unsafe { libc::ioctl(file.as_raw_fd(), NS_GET_NSTYPE) } == libc::CLONE_NEWNET
+}
+
+fn privileged(doing: &'static str, errno: Errno) -> Error {
+    match errno {
+        Errno::EPERM => Error::NotPermitted { doing: doing.to_owned() },
+        other => Error::System { doing, source: other.into() },
+    }
+}
+
+fn failed(doing: &'static str, path: &Path, errno: Errno) -> Error {
+    match errno {
+        Errno::EPERM => Error::NotPermitted { doing: format!("{doing} {}", path.display()) },
+        other => Error::Path { doing, path: path.into(), source: other.into() },
+    }
+}

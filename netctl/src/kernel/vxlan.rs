@@ -1,0 +1,107 @@
+//! The flow-based vxlan device.
+
+use nix::errno::Errno;
+use rtnetlink::{
+    packet_core::{NLM_F_CREATE, NLM_F_EXCL},
+    packet_route::{
+        RouteNetlinkMessage,
+        link::{InfoData, InfoKind, InfoVxlan, LinkAttribute, LinkInfo},
+    },
+};
+
+use super::{
+    Error, Link, Netlink,
+    link::{describe, named},
+};
+
+/// What there is to say of a vxlan device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vxlan {
+    /// The UDP port that it takes packets on.
+    pub port: u16,
+    /// Its network; `None` if it is flow-based.
+    pub vni: Option<u32>,
+    /// Whether the network and the other end come with each packet (`external`, collect-metadata).
+    pub flow_based: bool,
+}
+
+impl Netlink {
+    /// Makes a flow-based vxlan device on a UDP port and sets it up, unless it is there. Its socket, which the kernel
+    /// opens when the device goes up, is what registers UDP tunnel GRO for the port.
+    ///
+    /// # Errors
+    /// [`Error::PortTaken`] naming the device that holds the port, [`Error::LinkExists`] if the name is taken.
+    pub async fn ensure_flow_vxlan(&self, name: &str, port: u16) -> Result<Link, Error> {
+        let mut message = named(name);
+        message.attributes.push(LinkAttribute::LinkInfo(vec![
+            LinkInfo::Kind(InfoKind::Vxlan),
+            LinkInfo::Data(InfoData::Vxlan(vec![
+                InfoVxlan::CollectMetadata(true),
+                InfoVxlan::Learning(false),
+                InfoVxlan::Port(port),
+                // Other senders leave the UDP checksum out over IPv6 too (RFC 6935).
+                InfoVxlan::UDPZeroCsumRX(true),
+            ])),
+        ]));
+        let created = match self
+            .change(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL)
+            .await
+        {
+            Ok(()) => true,
+            // The kernel says so of the name, and of another flow-based device on the port.
+            Err(failure) if failure.errno() == Some(Errno::EEXIST) => false,
+            Err(failure) => {
+                return Err(
+                    failure.doing(format!("make the vxlan device {name} on UDP port {port}"))
+                );
+            }
+        };
+        let Some(link) = self.find_link(name).await? else {
+            return Err(Error::PortTaken {
+                port,
+                holder: self.vxlan_port_holder(port, name).await?,
+            });
+        };
+        if !link.vxlan.is_some_and(|vxlan| vxlan.flow_based && vxlan.port == port) {
+            return Err(Error::LinkExists { name: name.to_owned(), found: describe_vxlan(&link) });
+        }
+        match self.set_up(&link).await {
+            Ok(()) => Ok(Link { up: true, ..link }),
+            Err(error) => {
+                if created {
+                    self.delete_link(name).await?;
+                }
+                if matches!(error, Error::Refused { errno: Errno::EADDRINUSE, .. }) {
+                    return Err(Error::PortTaken {
+                        port,
+                        holder: self.vxlan_port_holder(port, name).await?,
+                    });
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn vxlan_port_holder(&self, port: u16, except: &str) -> Result<String, Error> {
+        let other =
+            self.links().await?.into_iter().find(|link| {
+                link.name != except && link.vxlan.is_some_and(|vxlan| vxlan.port == port)
+            });
+        Ok(match other {
+            Some(link) => format!("the vxlan device {}", link.name),
+            None => "the socket of another program".to_owned(),
+        })
+    }
+}
+
+fn describe_vxlan(link: &Link) -> String {
+    match link.vxlan {
+        Some(vxlan) if vxlan.flow_based => {
+            format!("a flow-based vxlan device on UDP port {}", vxlan.port)
+        }
+        Some(Vxlan { port, vni: Some(vni), .. }) => {
+            format!("a vxlan device of VNI {vni} on UDP port {port}")
+        }
+        _ => describe(link),
+    }
+}
