@@ -6,15 +6,19 @@
 
 mod counters;
 mod daemon;
+mod end;
 mod error;
+mod exec;
 mod fdb;
 mod host;
+mod inside;
 mod log;
 mod neigh;
 mod network;
 mod notify;
 mod output;
 mod pair;
+mod run;
 mod sandbox;
 mod service;
 mod settings;
@@ -52,9 +56,11 @@ pub struct Cli {
     /// Socket of the daemon to talk to
     #[arg(long, global = true, value_name = "PATH", env = "NETCTL_SOCKET")]
     #[arg(default_value = "/run/netctl/netctl.sock", hide_env_values = true)]
+    #[arg(help_heading = "Global options")]
     socket: PathBuf,
     /// How to print results; `inspect` prints JSON by default, all else a table
-    #[arg(long, global = true, value_enum)]
+    #[arg(long, global = true, value_enum, hide_possible_values = true)]
+    #[arg(value_name = "table|json", help_heading = "Global options")]
     format: Option<Format>,
     #[command(subcommand)]
     command: Command,
@@ -73,6 +79,10 @@ enum Command {
     /// Create, list, inspect and remove sandboxes
     #[command(subcommand)]
     Sandbox(sandbox::Command),
+    /// Run a command in a sandbox of its own, as one service or several
+    Run(run::Args),
+    /// Run a command in a sandbox of this host
+    Exec(exec::Args),
     /// List the hosts of the cluster
     #[command(subcommand)]
     Host(host::Command),
@@ -115,6 +125,8 @@ impl Command {
             Self::Network(command) => command.run(context).await,
             Self::Service(command) => command.run(context).await,
             Self::Sandbox(command) => command.run(context).await,
+            Self::Run(args) => args.run(context).await,
+            Self::Exec(args) => args.run(context).await,
             Self::Host(command) => command.run(context).await,
             Self::Fdb => fdb::run(context).await,
             Self::Neigh => neigh::run(context).await,

@@ -3,22 +3,20 @@
 use std::{mem, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use nix::unistd::geteuid;
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    time::timeout,
-};
+use tokio::{signal::unix::SignalKind, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Error, Result, log,
+    Error, Result,
+    end::End,
+    log,
     notify::{READY, STOPPING, notify},
     settings::{FileArgs, Options, Settings},
 };
 use crate::{
     api::{self, Claim},
     controller::Controller,
-    store,
+    kernel, store,
 };
 
 /// How long requests that were begun may take when the daemon is to end.
@@ -40,11 +38,10 @@ pub(super) async fn run(args: Args) -> Result {
 }
 
 async fn serve(settings: Settings) -> anyhow::Result<()> {
-    anyhow::ensure!(
-        geteuid().is_root(),
-        "netctl daemon must run as root: it makes network namespaces and loads eBPF programs"
-    );
-    let mut end = End::expect()?;
+    kernel::check_privileges()?;
+    // SIGHUP is expected by nobody below: the end of a terminal is not the end of the daemon.
+    End::expect([SignalKind::hangup()])?;
+    let mut end = End::expect([SignalKind::terminate(), SignalKind::interrupt()])?;
     let claim = Claim::take(&settings.run_dir)?;
     let starting = async {
         let store = store::open(&settings.store, &settings.store_options).await?;
@@ -52,7 +49,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     };
     let controller = tokio::select! {
         controller = starting => Arc::new(controller?),
-        () = end.came() => return Ok(()),
+        _ = end.came() => return Ok(()),
     };
     let listener = claim.listen()?;
     let stop = CancellationToken::new();
@@ -62,7 +59,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
 
     let ended = tokio::select! {
         ended = &mut server => Some(ended),
-        () = end.came() => None,
+        _ = end.came() => None,
     };
     tracing::info!("stopping; the data plane goes on forwarding");
     notify(STOPPING);
@@ -81,30 +78,4 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         controller.shutdown().await;
     }
     Ok(())
-}
-
-/// The signals that ask the daemon to end.
-struct End {
-    terminate: Signal,
-    interrupt: Signal,
-    /// Held, so that the end of a terminal is not the end of the daemon.
-    _hangup: Signal,
-}
-
-impl End {
-    fn expect() -> anyhow::Result<Self> {
-        let expect = |kind| signal(kind).context("signals cannot be received");
-        Ok(Self {
-            terminate: expect(SignalKind::terminate())?,
-            interrupt: expect(SignalKind::interrupt())?,
-            _hangup: expect(SignalKind::hangup())?,
-        })
-    }
-
-    async fn came(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
 }

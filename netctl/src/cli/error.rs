@@ -1,13 +1,14 @@
 //! Why a command failed, and the exit code of it.
 
 use std::{
-    ffi::OsString,
     io::{self, Write as _},
     process::ExitCode,
 };
 
+use tokio::signal::unix::SignalKind;
+
 use super::{output, settings};
-use crate::api::client;
+use crate::{api::client, kernel};
 
 /// The request failed.
 const FAILED: u8 = 1;
@@ -15,10 +16,8 @@ const FAILED: u8 = 1;
 const UNUSABLE: u8 = 2;
 /// The daemon cannot be reached.
 const UNREACHABLE: u8 = 3;
-/// The command of `run` or `exec` is there, but cannot be started, as shells have it.
-const NOT_RUN: u8 = 126;
-/// The command of `run` or `exec` is not there, as shells have it.
-const MISSING: u8 = 127;
+/// To which the number of a signal is added where that ended a command, as shells have it.
+const BY_SIGNAL: i32 = 128;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -36,12 +35,26 @@ pub enum Error {
     #[error("cannot write to standard output: {0}")]
     Output(#[from] io::Error),
     /// The command of `run` or `exec` cannot be started.
-    #[error("{program:?} cannot be started: {source}")]
-    Command {
-        /// Its first word.
-        program: OsString,
+    #[error("{sentence}")]
+    NotStarted {
+        /// What a shell would end with.
+        code: u8,
         /// Why.
-        source: io::Error,
+        sentence: String,
+    },
+    /// A signal came before the command of `run` was started.
+    #[error("signal {} came before the command was started", .0.as_raw_value())]
+    Signal(SignalKind),
+    /// The sandbox of a command cannot be entered.
+    #[error(transparent)]
+    Kernel(#[from] kernel::Error),
+    /// A command failed, and so did what had to be done after it.
+    #[error("{failed}\n{left}")]
+    Both {
+        /// The command's failure.
+        failed: Box<Error>,
+        /// The other.
+        left: client::Error,
     },
     /// The process itself cannot be set up.
     #[error("cannot start: {0}")]
@@ -57,11 +70,14 @@ impl Error {
         match self {
             Self::Request(error) => code_of(error),
             Self::Requests(errors) => errors.iter().map(code_of).max().unwrap_or(FAILED),
-            Self::Command { source, .. } if source.kind() == io::ErrorKind::NotFound => MISSING,
-            Self::Command { .. } => NOT_RUN,
+            Self::NotStarted { code, .. } => *code,
+            Self::Signal(signal) => {
+                u8::try_from(BY_SIGNAL + signal.as_raw_value()).unwrap_or(FAILED)
+            }
+            Self::Both { failed, .. } => failed.code(),
             Self::Settings(_) => UNUSABLE,
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
-            Self::Output(_) | Self::Start(_) | Self::Daemon(_) => FAILED,
+            Self::Output(_) | Self::Start(_) | Self::Daemon(_) | Self::Kernel(_) => FAILED,
         }
     }
 
@@ -72,7 +88,7 @@ impl Error {
         let code = self.code();
         if code != 0 {
             let text = self.to_string();
-            let lines = output::lines(text.lines().map(|line| format!("netctl: {line}")));
+            let lines = output::lines(text.lines().map(|line| format!("error: {line}")));
             // Where standard error is closed, the exit code has to say it all.
             drop(io::stderr().write_all(lines.as_bytes()));
         }
@@ -121,6 +137,12 @@ mod tests {
         assert_eq!(Error::Requests(several).code(), 3);
         assert_eq!(Error::from(io::Error::from(io::ErrorKind::BrokenPipe)).code(), 0);
         assert_eq!(Error::from(io::Error::from(io::ErrorKind::StorageFull)).code(), 1);
+        assert_eq!(Error::Signal(SignalKind::terminate()).code(), 143);
+        let failed = Error::NotStarted { code: 127, sentence: "cannot run x".to_owned() };
+        assert_eq!(failed.code(), 127);
+        let both = Error::Both { failed: Box::new(failed), left: unreachable() };
+        assert_eq!(both.code(), 127);
+        assert!(both.to_string().starts_with("cannot run x\nnetctl daemon cannot"), "{both}");
     }
 
     #[test]
