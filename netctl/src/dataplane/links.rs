@@ -7,6 +7,8 @@
 use std::{
     error::Error as _,
     path::{Path, PathBuf},
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 use aya::{
@@ -22,6 +24,10 @@ use nix::{errno::Errno, net::if_::if_nametoindex};
 use tracing::{debug, info};
 
 use super::{Error, bpffs, bpffs::Pins};
+
+/// How long a program may still run after its pin is gone: the kernel frees a pin's inode, and with it the link, when
+/// no processor can be looking at it any more (`bpf_free_inode` in `kernel/bpf/inode.c`).
+const DETACHING: Duration = Duration::from_millis(500);
 
 /// What a device is to the data plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -137,7 +143,7 @@ impl Links {
         let own = program.info().map_err(|error| refused(role, ifname, &error))?.id();
         let path = self.path(role, ifindex);
         let pinned = path.exists();
-        let (_revision, running) = match SchedClassifier::query_tcx(ifname, TcAttachType::Ingress) {
+        let running = match programs(ifname) {
             Ok(found) => found,
             Err(error) => return absent_or(refused(role, ifname, &error), &error),
         };
@@ -148,19 +154,32 @@ impl Links {
             info!(ifindex, ifname, "replacing a link whose device is gone");
             self.remove(role, ifindex)?;
         }
-        let foreign = |other: &&ProgramInfo| {
-            other.name_as_str() == Some(role.program()) && !self.older.contains(&other.id())
-        };
-        if let Some(other) = running.iter().find(foreign) {
-            return Err(Error::Foreign {
-                ifname: ifname.to_owned(),
-                program: role.program(),
-                id: other.id(),
-            });
-        }
+        self.refuse_foreign(role, ifname, running)?;
         match attach(program, ifname, &path) {
             Ok(()) => Ok(Ensured::Attached),
             Err(error) => absent_or(refused(role, ifname, &error), &error),
+        }
+    }
+
+    /// Refuses a device that runs the program of another data plane: no packet must go through it twice.
+    fn refuse_foreign(
+        &self,
+        role: Role,
+        ifname: &str,
+        mut running: Vec<ProgramInfo>,
+    ) -> Result<(), Error> {
+        let foreign = |other: &&ProgramInfo| {
+            other.name_as_str() == Some(role.program()) && !self.older.contains(&other.id())
+        };
+        let end = Instant::now() + DETACHING;
+        loop {
+            let Some(id) = running.iter().find(foreign).map(ProgramInfo::id) else { return Ok(()) };
+            if Instant::now() > end {
+                let ifname = ifname.to_owned();
+                return Err(Error::Foreign { ifname, program: role.program(), id });
+            }
+            sleep(DETACHING / 50);
+            running = programs(ifname).map_err(|error| refused(role, ifname, &error))?;
         }
     }
 
@@ -181,6 +200,11 @@ pub(super) fn program(ebpf: &mut Ebpf, role: Role) -> Result<&mut SchedClassifie
     let missing = Error::Incomplete { what: "program", name: role.program() };
     let program = ebpf.program_mut(role.program()).and_then(|program| program.try_into().ok());
     program.ok_or(missing)
+}
+
+/// The programs that a device of this namespace runs on what it receives.
+fn programs(ifname: &str) -> Result<Vec<ProgramInfo>, ProgramError> {
+    SchedClassifier::query_tcx(ifname, TcAttachType::Ingress).map(|(_revision, programs)| programs)
 }
 
 /// Attaches before all other programs, and pins the link.
