@@ -68,9 +68,6 @@ fn flags() -> Vec<String> {
         "-Cdebuginfo=2".to_owned(),
         "-Clink-arg=--btf".to_owned(),
         "-Zub-checks=no".to_owned(),
-        // The kernel takes misaligned access on the machines that it runs on; without this, LLVM copies headers byte
-        // by byte.
-        "-Ctarget-feature=+allows-misaligned-mem-access".to_owned(),
     ]
 }
 

@@ -164,7 +164,8 @@ fn the_inner_frame_comes_out_byte_for_byte() -> Result<()> {
 fn cut_anywhere_it_is_dropped_or_passed() -> Result<()> {
     let mut rig = Rig::new()?;
     let whole = ORDINARY.bytes();
-    for length in 14..whole.len() {
+    // The kernel takes no shorter ones for a test; `packet_path` sends them.
+    for length in 34..whole.len() {
         let seen = run(&mut rig, &whole[..length], 0);
         let expected =
             if length < 42 { (NEXT, None) } else { (DROP, dropped(DropReason::MalformedOuter)) };
