@@ -389,9 +389,12 @@ fn without_its_devices_it_leaves_nothing() {
         host.within(async || Dataplane::start(config).await.map(drop).err().context("it started"))
     };
     let error = start(Config { underlay: "eth7".to_owned(), ..host.config() });
-    let expected = "network interface eth7 does not exist; `ip link` lists those of this host \
-                    (--bind-interface chooses one)";
+    let expected = "network interface eth7 does not exist: choose one of those that `ip link` lists with \
+                    --bind-interface";
     assert_eq!(error.to_string(), expected);
+    assert!(!host.bpf.exists());
+    let error = start(Config { vxlan_device: "vx7".to_owned(), ..host.config() });
+    assert!(error.to_string().starts_with("network interface vx7 does not exist: "), "{error}");
     assert!(!host.bpf.exists());
     let error = start(Config { vtep: "2001:db8::1".parse().expect("an address"), ..host.config() });
     assert_eq!(error.to_string(), "host 2001:db8::1: tunnels run over IPv4 only");
@@ -466,6 +469,51 @@ fn another_underlay_takes_over_from_the_one_before() {
         ensure!(!host.run.dir().join("bpf2").exists());
         Ok(dataplane.shutdown().await?)
     });
+}
+
+/// Two containers of one host ping each other a hundred times a second while the data plane is restarted.
+#[test]
+fn a_restart_loses_no_packet() {
+    let host = Host::new();
+    let mut desired = host.desired();
+    let containers =
+        [("port0", "inside0", 2), ("port1", "inside1", 3)].map(|(port, inside, last)| {
+            let container = Netns::new(host.run.dir(), inside).expect("a namespace");
+            let path = container.path().display().to_string();
+            host.netns
+                .ip([format!("link set {inside} netns {path}")])
+                .expect("the container's end");
+            container
+                .ip([
+                    format!("link set {inside} address {}", mac(last)),
+                    format!("addr add 10.0.0.{last}/24 dev {inside}"),
+                    format!("link set {inside} up"),
+                ])
+                .expect("the container's address");
+            host.netns.ip([format!("link set {port} up")]).expect("the host's end");
+            container
+        });
+    desired.fdb.retain(|_, target| matches!(target, FdbTarget::Local { host: false, .. }));
+    let lost = host.within(async || {
+        let mut dataplane = Dataplane::start(host.config()).await?;
+        dataplane.apply(desired.clone(), Sweep::Remove).await?;
+        let mut ping = containers[0].command(["ping", "-q", "-i", "0.01", "-c", "200", "10.0.0.3"]);
+        let ping = std::thread::spawn(move || {
+            let output = ping.output()?;
+            Ok::<_, std::io::Error>(String::from_utf8_lossy(&output.stdout).into_owned())
+        });
+        for _ in 0..4 {
+            dataplane.shutdown().await?;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            dataplane = Dataplane::start(host.config()).await?;
+            dataplane.apply(desired.clone(), Sweep::Remove).await?;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        dataplane.shutdown().await?;
+        let said = ping.join().ok().context("ping could not be awaited")??;
+        Ok(said)
+    });
+    assert!(lost.contains("200 packets transmitted, 200 received"), "{lost}");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use std::{
 
 use aya::{
     Ebpf,
+    pin::PinError,
     programs::{
         LinkOrder, ProgramError, ProgramInfo, SchedClassifier, TcAttachType,
         links::{FdLink, LinkError, PinnedLink},
@@ -112,7 +113,7 @@ impl Links {
                 match swap(program(ebpf, role)?, &path) {
                     Ok(()) => debug!(ifindex, program = role.program(), "adopted a link"),
                     Err(error) if errno(&error) == Some(Errno::ENOLINK) => {
-                        self.remove(role, ifindex)?
+                        self.remove(role, ifindex)?;
                     }
                     Err(error) => {
                         let ifname = format!("device {ifindex}");
@@ -213,8 +214,10 @@ fn attach(program: &mut SchedClassifier, ifname: &str, path: &Path) -> Result<()
     let id = program.attach_with_options(ifname, TcAttachType::Ingress, options)?;
     let link = release(program, id)?;
     link.pin(path).map(drop).map_err(|error| match error {
-        aya::pin::PinError::SyscallError(error) => error.into(),
-        other => ProgramError::IOError(std::io::Error::other(other)),
+        PinError::SyscallError(error) => error.into(),
+        PinError::NoFd { .. } | PinError::InvalidPinPath { .. } => {
+            ProgramError::IOError(std::io::Error::other(error))
+        }
     })
 }
 
@@ -236,7 +239,9 @@ fn release(
 fn link_error(error: LinkError) -> ProgramError {
     match error {
         LinkError::SyscallError(error) => error.into(),
-        other => ProgramError::IOError(std::io::Error::other(other)),
+        LinkError::InvalidLink | LinkError::UnknownLinkType(_) => {
+            ProgramError::IOError(std::io::Error::other(error))
+        }
     }
 }
 
@@ -247,13 +252,13 @@ fn absent_or(error: Error, cause: &ProgramError) -> Result<Ensured, Error> {
 
 /// What the kernel said, if it was the kernel who refused.
 fn errno(error: &ProgramError) -> Option<Errno> {
-    let cause = match error {
-        ProgramError::TcError(TcError::IoError(error)) | ProgramError::IOError(error) => {
-            Some(error)
-        }
-        other => other.source().and_then(|source| source.downcast_ref::<std::io::Error>()),
+    let io = if let ProgramError::TcError(TcError::IoError(io)) | ProgramError::IOError(io) = error
+    {
+        Some(io)
+    } else {
+        error.source().and_then(|source| source.downcast_ref())
     };
-    cause.and_then(std::io::Error::raw_os_error).map(Errno::from_raw)
+    io.and_then(std::io::Error::raw_os_error).map(Errno::from_raw)
 }
 
 /// The error and its causes, in one line.

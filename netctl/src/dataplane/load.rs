@@ -63,11 +63,10 @@ fn refused(program: &'static str, error: &ProgramError) -> Error {
             return Error::NoHelper { helper, since };
         }
     }
-    let reason = match error {
-        ProgramError::LoadError { io_error, verifier_log } => {
-            format!("{io_error}: {}", last_words(&verifier_log.to_string()))
-        }
-        other => links::words(other),
+    let reason = if let ProgramError::LoadError { io_error, verifier_log } = error {
+        format!("{io_error}: {}", last_words(&verifier_log.to_string()))
+    } else {
+        links::words(error)
     };
     Error::Load { program, reason }
 }
@@ -76,9 +75,9 @@ fn refused(program: &'static str, error: &ProgramError) -> Error {
 /// statistics (`print_verification_stats` in `kernel/bpf/verifier.c`).
 fn last_words(log: &str) -> &str {
     const STATISTICS: [&str; 3] = ["processed ", "stack depth ", "verification time "];
-    let lines = log.lines().map(str::trim).filter(|line| !line.is_empty());
+    let mut lines = log.lines().map(str::trim).filter(|line| !line.is_empty());
     let telling = |line: &&str| !STATISTICS.iter().any(|start| line.starts_with(start));
-    lines.filter(telling).next_back().unwrap_or("it does not say why")
+    lines.rfind(telling).unwrap_or("it does not say why")
 }
 
 #[cfg(test)]
