@@ -14,14 +14,12 @@ pub enum Error {
         missing: String,
     },
     /// A device is not there.
-    #[error(
-        "network interface {name} does not exist; `ip link` lists those of this host ({option} chooses one)"
-    )]
+    #[error("network interface {name} does not exist: {hint}")]
     NoInterface {
         /// The name it was looked for by.
         name: String,
-        /// The daemon's option that names it.
-        option: &'static str,
+        /// What to do about it.
+        hint: &'static str,
     },
     /// The place for pins cannot be had.
     #[error(

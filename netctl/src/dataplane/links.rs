@@ -7,10 +7,13 @@
 use std::{
     error::Error as _,
     path::{Path, PathBuf},
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 use aya::{
     Ebpf,
+    pin::PinError,
     programs::{
         LinkOrder, ProgramError, ProgramInfo, SchedClassifier, TcAttachType,
         links::{FdLink, LinkError, PinnedLink},
@@ -22,6 +25,10 @@ use nix::{errno::Errno, net::if_::if_nametoindex};
 use tracing::{debug, info};
 
 use super::{Error, bpffs, bpffs::Pins};
+
+/// How long a program may still run after its pin is gone: the kernel frees a pin's inode, and with it the link, when
+/// no processor can be looking at it any more (`bpf_free_inode` in `kernel/bpf/inode.c`).
+const DETACHING: Duration = Duration::from_millis(500);
 
 /// What a device is to the data plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -106,7 +113,7 @@ impl Links {
                 match swap(program(ebpf, role)?, &path) {
                     Ok(()) => debug!(ifindex, program = role.program(), "adopted a link"),
                     Err(error) if errno(&error) == Some(Errno::ENOLINK) => {
-                        self.remove(role, ifindex)?
+                        self.remove(role, ifindex)?;
                     }
                     Err(error) => {
                         let ifname = format!("device {ifindex}");
@@ -137,7 +144,7 @@ impl Links {
         let own = program.info().map_err(|error| refused(role, ifname, &error))?.id();
         let path = self.path(role, ifindex);
         let pinned = path.exists();
-        let (_revision, running) = match SchedClassifier::query_tcx(ifname, TcAttachType::Ingress) {
+        let running = match programs(ifname) {
             Ok(found) => found,
             Err(error) => return absent_or(refused(role, ifname, &error), &error),
         };
@@ -148,19 +155,32 @@ impl Links {
             info!(ifindex, ifname, "replacing a link whose device is gone");
             self.remove(role, ifindex)?;
         }
-        let foreign = |other: &&ProgramInfo| {
-            other.name_as_str() == Some(role.program()) && !self.older.contains(&other.id())
-        };
-        if let Some(other) = running.iter().find(foreign) {
-            return Err(Error::Foreign {
-                ifname: ifname.to_owned(),
-                program: role.program(),
-                id: other.id(),
-            });
-        }
+        self.refuse_foreign(role, ifname, running)?;
         match attach(program, ifname, &path) {
             Ok(()) => Ok(Ensured::Attached),
             Err(error) => absent_or(refused(role, ifname, &error), &error),
+        }
+    }
+
+    /// Refuses a device that runs the program of another data plane: no packet must go through it twice.
+    fn refuse_foreign(
+        &self,
+        role: Role,
+        ifname: &str,
+        mut running: Vec<ProgramInfo>,
+    ) -> Result<(), Error> {
+        let foreign = |other: &&ProgramInfo| {
+            other.name_as_str() == Some(role.program()) && !self.older.contains(&other.id())
+        };
+        let end = Instant::now() + DETACHING;
+        loop {
+            let Some(id) = running.iter().find(foreign).map(ProgramInfo::id) else { return Ok(()) };
+            if Instant::now() > end {
+                let ifname = ifname.to_owned();
+                return Err(Error::Foreign { ifname, program: role.program(), id });
+            }
+            sleep(DETACHING / 50);
+            running = programs(ifname).map_err(|error| refused(role, ifname, &error))?;
         }
     }
 
@@ -183,14 +203,21 @@ pub(super) fn program(ebpf: &mut Ebpf, role: Role) -> Result<&mut SchedClassifie
     program.ok_or(missing)
 }
 
+/// The programs that a device of this namespace runs on what it receives.
+fn programs(ifname: &str) -> Result<Vec<ProgramInfo>, ProgramError> {
+    SchedClassifier::query_tcx(ifname, TcAttachType::Ingress).map(|(_revision, programs)| programs)
+}
+
 /// Attaches before all other programs, and pins the link.
 fn attach(program: &mut SchedClassifier, ifname: &str, path: &Path) -> Result<(), ProgramError> {
     let options = TcAttachOptions::TcxOrder(LinkOrder::first());
     let id = program.attach_with_options(ifname, TcAttachType::Ingress, options)?;
     let link = release(program, id)?;
     link.pin(path).map(drop).map_err(|error| match error {
-        aya::pin::PinError::SyscallError(error) => error.into(),
-        other => ProgramError::IOError(std::io::Error::other(other)),
+        PinError::SyscallError(error) => error.into(),
+        PinError::NoFd { .. } | PinError::InvalidPinPath { .. } => {
+            ProgramError::IOError(std::io::Error::other(error))
+        }
     })
 }
 
@@ -212,7 +239,9 @@ fn release(
 fn link_error(error: LinkError) -> ProgramError {
     match error {
         LinkError::SyscallError(error) => error.into(),
-        other => ProgramError::IOError(std::io::Error::other(other)),
+        LinkError::InvalidLink | LinkError::UnknownLinkType(_) => {
+            ProgramError::IOError(std::io::Error::other(error))
+        }
     }
 }
 
@@ -223,13 +252,13 @@ fn absent_or(error: Error, cause: &ProgramError) -> Result<Ensured, Error> {
 
 /// What the kernel said, if it was the kernel who refused.
 fn errno(error: &ProgramError) -> Option<Errno> {
-    let cause = match error {
-        ProgramError::TcError(TcError::IoError(error)) | ProgramError::IOError(error) => {
-            Some(error)
-        }
-        other => other.source().and_then(|source| source.downcast_ref::<std::io::Error>()),
+    let io = if let ProgramError::TcError(TcError::IoError(io)) | ProgramError::IOError(io) = error
+    {
+        Some(io)
+    } else {
+        error.source().and_then(|source| source.downcast_ref())
     };
-    cause.and_then(std::io::Error::raw_os_error).map(Errno::from_raw)
+    io.and_then(std::io::Error::raw_os_error).map(Errno::from_raw)
 }
 
 /// The error and its causes, in one line.

@@ -63,22 +63,21 @@ fn refused(program: &'static str, error: &ProgramError) -> Error {
             return Error::NoHelper { helper, since };
         }
     }
-    let reason = match error {
-        ProgramError::LoadError { io_error, verifier_log } => {
-            format!("{io_error}: {}", last_words(&verifier_log.to_string()))
-        }
-        other => links::words(other),
+    let reason = if let ProgramError::LoadError { io_error, verifier_log } = error {
+        format!("{io_error}: {}", last_words(&verifier_log.to_string()))
+    } else {
+        links::words(error)
     };
     Error::Load { program, reason }
 }
 
-/// What the verifier says last: its log can be thousands of lines long, and ends with the reason and statistics.
+/// The reason that the verifier gives: its log can be thousands of lines long, and ends with the reason and then with
+/// statistics (`print_verification_stats` in `kernel/bpf/verifier.c`).
 fn last_words(log: &str) -> &str {
-    let lines = log.lines().map(str::trim).filter(|line| !line.is_empty());
-    lines
-        .filter(|line| !line.starts_with("processed "))
-        .next_back()
-        .unwrap_or("it does not say why")
+    const STATISTICS: [&str; 3] = ["processed ", "stack depth ", "verification time "];
+    let mut lines = log.lines().map(str::trim).filter(|line| !line.is_empty());
+    let telling = |line: &&str| !STATISTICS.iter().any(|start| line.starts_with(start));
+    lines.rfind(telling).unwrap_or("it does not say why")
 }
 
 #[cfg(test)]
@@ -87,8 +86,7 @@ mod tests {
 
     #[test]
     fn of_a_long_log_the_reason_is_told() {
-        let log =
-            "0: R1=ctx()\n1: (b7) r0 = 0\nR2 invalid access\nprocessed 2 insns (limit 1000000)\n\n";
+        let log = "0: R1=ctx()\n1: (b7) r0 = 0\nR2 invalid access\nverification time 5 usec\nstack depth 0\nprocessed 2 insns (limit 1000000)\n\n";
         assert_eq!(last_words(log), "R2 invalid access");
         assert_eq!(last_words(""), "it does not say why");
     }

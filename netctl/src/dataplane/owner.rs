@@ -18,6 +18,9 @@ use super::{
     privileges, rows, values,
 };
 
+const UNDERLAY_HINT: &str = "choose one of those that `ip link` lists with --bind-interface";
+const VXLAN_HINT: &str = "the daemon makes it when it starts, so restart the daemon";
+
 /// Where the answer to a request goes.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
 
@@ -61,8 +64,8 @@ impl Owner {
     fn open(config: &Config) -> Result<Self, Error> {
         privileges::check()?;
         let settings = Settings {
-            underlay: index(&config.underlay, "--bind-interface")?,
-            vxlan: index(&config.vxlan_device, "--vxlan-port")?,
+            underlay: index(&config.underlay, UNDERLAY_HINT)?,
+            vxlan: index(&config.vxlan_device, VXLAN_HINT)?,
             port: config.vxlan_port,
             local: values::over_ipv4(config.vtep)?,
         };
@@ -85,8 +88,8 @@ impl Owner {
         let adopted = !pins.fresh;
         let mut owner = Self { ebpf, maps, links, pins };
         owner.links.adopt(&mut owner.ebpf)?;
-        owner.settle(Role::Underlay, settings.underlay, &config.underlay, "--bind-interface")?;
-        owner.settle(Role::Tunnel, settings.vxlan, &config.vxlan_device, "--vxlan-port")?;
+        owner.settle(Role::Underlay, settings.underlay, &config.underlay, UNDERLAY_HINT)?;
+        owner.settle(Role::Tunnel, settings.vxlan, &config.vxlan_device, VXLAN_HINT)?;
         info!(underlay = config.underlay, vtep = %config.vtep, adopted, "the data plane is up");
         Ok(owner)
     }
@@ -97,10 +100,10 @@ impl Owner {
         role: Role,
         ifindex: u32,
         ifname: &str,
-        option: &'static str,
+        hint: &'static str,
     ) -> Result<(), Error> {
         if self.links.ensure(&mut self.ebpf, role, ifindex, ifname)? == Ensured::Absent {
-            return Err(Error::NoInterface { name: ifname.to_owned(), option });
+            return Err(Error::NoInterface { name: ifname.to_owned(), hint });
         }
         for other in self.links.held(role)? {
             if other != ifindex {
@@ -199,6 +202,6 @@ impl Applied {
 }
 
 /// The index of a device of this namespace.
-fn index(name: &str, option: &'static str) -> Result<u32, Error> {
-    if_nametoindex(name).map_err(|_errno| Error::NoInterface { name: name.to_owned(), option })
+fn index(name: &str, hint: &'static str) -> Result<u32, Error> {
+    if_nametoindex(name).map_err(|_errno| Error::NoInterface { name: name.to_owned(), hint })
 }

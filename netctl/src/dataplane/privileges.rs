@@ -15,7 +15,7 @@ pub(super) fn check() -> Result<(), Error> {
     }
 }
 
-/// The needed capabilities that are not in the effective set of a thread's status (proc_pid_status(5)).
+/// The needed capabilities that are not in the effective set of a thread's status (`proc_pid_status(5)`).
 ///
 /// Where the set cannot be told, nothing is said to be missing: the kernel will refuse by itself.
 fn missing(status: &str) -> Option<String> {
