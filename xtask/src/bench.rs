@@ -10,6 +10,7 @@
 //! Each pair of hosts has a wire of its own: one veth pair, MTU 1500.
 
 mod kernel;
+mod quiet;
 mod report;
 
 use anyhow::{Result, ensure};
@@ -92,6 +93,9 @@ fn measure(lab: &Lab, plain: &Lab, options: &Options) -> Result<Report> {
         println!("{} ({} rounds of {} s)", figure.title, options.rounds, options.seconds);
         let mut series: Vec<Series> = paths.iter().map(|(name, _)| Series::new(name)).collect();
         for round in 0..options.rounds {
+            if !quiet::wait()? {
+                report.disturbed += 1;
+            }
             // Every other round backwards: no path always follows the same other.
             let mut order: Vec<usize> = (0..paths.len()).collect();
             if round % 2 == 1 {

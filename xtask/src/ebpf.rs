@@ -17,9 +17,9 @@ const MISSING: &str = "the eBPF toolchain is missing: run `cargo xtask setup`";
 const LAST_LINES: usize = 60;
 
 /// A compiler and its cargo, both of one release, with the source of `core` beside them.
-struct Toolchain {
-    cargo: PathBuf,
-    rustc: PathBuf,
+pub(crate) struct Toolchain {
+    pub(crate) cargo: PathBuf,
+    pub(crate) rustc: PathBuf,
 }
 
 /// Builds the object and returns its path. It takes a third of a second where nothing has changed.
@@ -92,7 +92,7 @@ fn is_foreign(name: &str) -> bool {
 }
 
 /// A nightly of rustup's with the component `rust-src`, or else the distribution's compiler with its source.
-fn toolchain() -> Option<Toolchain> {
+pub(crate) fn toolchain() -> Option<Toolchain> {
     let nightly = rustup_toolchains().into_iter().filter(|root| {
         root.file_name().is_some_and(|name| name.to_string_lossy().starts_with("nightly"))
     });
@@ -117,7 +117,7 @@ fn rustup_toolchains() -> Vec<PathBuf> {
 }
 
 /// The directory of the linker: what the person put on the path comes first, what `setup` built last.
-fn linker(target: &Path) -> Option<PathBuf> {
+pub(crate) fn linker(target: &Path) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let cargo =
         env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(home()?.join(".cargo")));

@@ -77,6 +77,9 @@ pub fn clean_on_interrupt(afterwards: fn()) -> Result<()> {
             afterwards();
             // Dying of the signal itself tells the shell what happened.
             ignore(signals.thread_unblock().and_then(|()| raise(signal)));
+            // A shell may have started us with the signal ignored.
+            #[expect(clippy::exit, clippy::disallowed_methods, reason = "all is cleaned already")]
+            std::process::exit(128 + signal as i32);
         })
         .context("cannot start the thread that waits for signals")?;
     Ok(())

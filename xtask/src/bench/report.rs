@@ -34,6 +34,8 @@ pub(super) struct Report {
     congestion_control: &'static str,
     rounds: usize,
     seconds: u32,
+    /// Rounds before which the machine did not become quiet.
+    pub(super) disturbed: usize,
     figures: Vec<Figure>,
 }
 
@@ -66,6 +68,7 @@ impl Report {
             congestion_control: "cubic",
             rounds,
             seconds,
+            disturbed: 0,
             figures: Vec::new(),
         }
     }
@@ -77,6 +80,14 @@ impl Report {
 
     /// A table for each figure; the first path is the one that the others are compared with.
     pub(super) fn show(&self) {
+        if self.disturbed > 0 {
+            let rounds = self.rounds * self.figures.len();
+            println!(
+                "\n{} other work kept the machine busy in {} of {rounds} rounds: do not trust these",
+                say::bad("warning:"),
+                self.disturbed
+            );
+        }
         for figure in &self.figures {
             println!("\n{}", say::strong(&figure.title));
             let own = figure.series.first().map_or(f64::NAN, Series::median);

@@ -1,11 +1,11 @@
 //! bpf-linker, built against the LLVM of the compiler that builds the eBPF programs.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
 
-use crate::shell;
+use crate::{ebpf, shell};
 
 /// The version that takes the bitcode of LLVM 22 (rustc 1.96) and of today's nightly.
 const VERSION: &str = "0.13.0";
@@ -15,24 +15,19 @@ const LLVM: &str = "/usr/lib/llvm-22";
 
 /// Builds it unless it is there and runs; says whether it was built.
 pub(super) fn ensure() -> Result<bool> {
-    let tools = shell::target()?.join("tools");
-    if runs(&tools.join("bin").join("bpf-linker")) {
+    let target = shell::target()?;
+    if ebpf::linker(&target).is_some_and(|dir| runs(&dir.join("bpf-linker"))) {
         return Ok(false);
     }
-    let mut command = if nightly_with_source().is_some() {
-        let mut command = Command::new("rustup");
-        command.args(["run", "nightly", "cargo", "install", "bpf-linker", "--version", VERSION]);
-        command
-    } else {
-        let mut command = shell::cargo(&["install", "bpf-linker", "--version", VERSION]);
+    let mut command = shell::cargo(&["install", "bpf-linker", "--version", VERSION]);
+    if distribution() {
         command
             .args(["--no-default-features", "--features", "llvm-22"])
             // Without the first it does not find -lLLVM.
             .env("LLVM_PREFIX", LLVM)
             .env("LLVM_SYS_221_PREFIX", LLVM);
-        command
-    };
-    command.args(["--locked", "--force", "--root"]).arg(&tools);
+    }
+    command.args(["--locked", "--force", "--root"]).arg(target.join("tools"));
     shell::long("building bpf-linker", "bpf-linker", command)
         .context("the eBPF linker cannot be installed")?;
     Ok(true)
@@ -44,13 +39,8 @@ fn runs(linker: &Path) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-/// The source of `core` of rustup's nightly, where that component is installed.
-pub(super) fn nightly_with_source() -> Option<PathBuf> {
-    let home = std::env::var_os("RUSTUP_HOME").map(PathBuf::from).or_else(|| {
-        let home = std::env::var_os("HOME")?;
-        Some(PathBuf::from(home).join(".rustup"))
-    })?;
-    let triple = format!("nightly-{}-unknown-linux-gnu", std::env::consts::ARCH);
-    let source = home.join("toolchains").join(triple).join("lib/rustlib/src/rust/library/core");
-    source.is_dir().then_some(source)
+/// Whether the programs are built by the distribution's compiler, and not by a nightly that
+/// rustup has brought with the source of `core`.
+pub(super) fn distribution() -> bool {
+    ebpf::toolchain().is_none_or(|toolchain| toolchain.rustc.starts_with("/usr"))
 }

@@ -70,7 +70,7 @@ fn on_path(name: &str) -> bool {
 /// Installs what is missing; says whether anything was.
 pub(super) fn ensure() -> Result<bool> {
     let mut needed = NEEDED.to_vec();
-    if linker::nightly_with_source().is_none() {
+    if linker::distribution() {
         needed.extend(COMPILER);
         needed.extend(LINKER);
     }
