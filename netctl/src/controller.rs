@@ -106,17 +106,7 @@ impl Controller {
             started,
         };
         presence::check_name(&config.store, &host).await?;
-        netlink.ensure_flow_vxlan(VXLAN_DEVICE, config.vxlan_port).await?;
-        let dataplane = Arc::new(
-            Dataplane::start(dataplane::Config {
-                bpf_dir: config.bpf_dir.clone(),
-                underlay: underlay.name.clone(),
-                vtep: underlay.address.into(),
-                vxlan_port: config.vxlan_port,
-                vxlan_device: VXLAN_DEVICE.to_owned(),
-            })
-            .await?,
-        );
+        let dataplane = Arc::new(start_dataplane(&config, &netlink, &underlay).await?);
         let context = Arc::new(HostContext { netlink, underlay_mtu: underlay.mtu });
         let cancel = CancellationToken::new();
         let drivers = Drivers::new();
@@ -183,6 +173,28 @@ impl Controller {
             .filter_map(|route| Some((route.destination, names.get(&route.link?)?.clone())))
             .collect())
     }
+}
+
+/// Starts the data plane with the tunnel device that it needs; a device that was made for one that cannot start goes.
+async fn start_dataplane(
+    config: &Config,
+    netlink: &Netlink,
+    underlay: &Underlay,
+) -> Result<Dataplane> {
+    let found = netlink.find_link(VXLAN_DEVICE).await?;
+    netlink.ensure_flow_vxlan(VXLAN_DEVICE, config.vxlan_port).await?;
+    let started = Dataplane::start(dataplane::Config {
+        bpf_dir: config.bpf_dir.clone(),
+        underlay: underlay.name.clone(),
+        vtep: underlay.address.into(),
+        vxlan_port: config.vxlan_port,
+        vxlan_device: VXLAN_DEVICE.to_owned(),
+    })
+    .await;
+    if started.is_err() && found.is_none() {
+        netlink.delete_link(VXLAN_DEVICE).await?;
+    }
+    Ok(started?)
 }
 
 fn now() -> UnixTime {

@@ -54,6 +54,9 @@ impl Reconciler {
             Ok(applied) => tracing::debug!(?applied, complete, "data plane applied"),
             Err(error) => failures.all(format!("the data plane: {error}")),
         }
+        if full {
+            self.raised.clear();
+        }
         self.raise(&own, &mut failures).await;
         if complete {
             self.sweep(full, &mut failures).await;
@@ -124,6 +127,8 @@ impl Reconciler {
             if followed.presence.is_some() && !full {
                 continue;
             }
+            // What is made now may be unwanted before the next sweep, which is to look for it.
+            self.swept = None;
             let entered = match self.drivers.get(&followed.network.driver) {
                 Ok(driver) => driver.enter(&self.context, &followed.network).await,
                 Err(error) => Err(error),
@@ -157,6 +162,7 @@ impl Reconciler {
             if self.built.contains_key(id) && !full {
                 continue;
             }
+            self.swept = None;
             match self.join_one(own).await {
                 Ok(device) => drop(
                     self.built.insert(id.clone(), Built { sandbox: own.sandbox.clone(), device }),
