@@ -56,7 +56,9 @@ impl Controller {
             let mut endpoint = stored.value.clone();
             endpoint.owner = Some(self.owner(sandbox));
             let done = match self.store.commit(self.ownership(&stored, &endpoint)).await {
-                Ok(Outcome::Committed(revision)) => self.settle(&endpoint.id, revision).await,
+                Ok(Outcome::Committed(revision)) => {
+                    self.settle(&endpoint, &network.value, revision).await
+                }
                 Ok(Outcome::Conflict) => {
                     self.forget(sandbox, &endpoint.id)?;
                     attempts.again().await?;
@@ -137,17 +139,25 @@ impl Controller {
     }
 
     /// Waits until an endpoint of this host is as it was put in `revision`, or later.
-    async fn settle(&self, endpoint: &EndpointId, revision: Revision) -> Result<()> {
-        let outcome = self
-            .progress(|progress| {
-                progress.endpoints.get(endpoint).is_some_and(|(at, _)| *at >= revision)
-            })
-            .await?
-            .endpoints
-            .remove(endpoint);
-        match outcome {
+    async fn settle(
+        &self,
+        endpoint: &Endpoint,
+        network: &Network,
+        revision: Revision,
+    ) -> Result<()> {
+        let id = &endpoint.id;
+        let served =
+            |progress: &Progress| progress.endpoints.get(id).is_some_and(|(at, _)| *at >= revision);
+        let taken =
+            |progress: &Progress| progress.revision >= revision && !progress.attached.contains(id);
+        let mut reached = self.progress(|progress| served(progress) || taken(progress)).await?;
+        match reached.endpoints.remove(id) {
             Some((_, Err(reason))) => Err(Error::internal(reason)),
-            Some((_, Ok(()))) | None => Ok(()),
+            Some((at, Ok(()))) if at >= revision => Ok(()),
+            Some((_, Ok(()))) | None => Err(Error::conflict(format!(
+                "service {}.{} was taken away by force while it was attached: see `netctl service ls`",
+                endpoint.name, network.name
+            ))),
         }
     }
 

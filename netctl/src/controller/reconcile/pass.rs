@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Followed, Progress, Reconciler};
+use super::{Followed, Reconciler};
 use crate::{
     controller::{follow::Follower, keys},
     dataplane::Sweep,
@@ -62,7 +62,7 @@ impl Reconciler {
             self.sweep(full, &mut failures).await;
         }
         self.serve_names(&mut failures).await;
-        self.report(revision, complete, &own, &failures);
+        self.report(complete.then_some(revision), wanted, &own, &failures);
         failures.none()
     }
 
@@ -233,8 +233,8 @@ impl Reconciler {
 
     fn report(
         &self,
-        revision: Revision,
-        complete: bool,
+        complete: Option<Revision>,
+        wanted: &BTreeMap<EndpointId, NetworkId>,
         own: &BTreeMap<EndpointId, Own>,
         failures: &Failures,
     ) {
@@ -244,8 +244,11 @@ impl Reconciler {
             .map(|(id, own)| (id.clone(), (own.revision, failures.of(id, &own.endpoint.network))))
             .collect();
         self.progress.send_modify(|progress| {
-            let revision = if complete { revision } else { progress.revision };
-            *progress = Progress { revision, endpoints };
+            progress.endpoints = endpoints;
+            if let Some(revision) = complete {
+                progress.revision = revision;
+                progress.attached = wanted.keys().cloned().collect();
+            }
         });
     }
 
