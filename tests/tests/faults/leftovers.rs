@@ -90,3 +90,19 @@ fn endpoints_that_come_and_go_cost_nothing_for_long() -> Result<()> {
     })?;
     lab.end()
 }
+
+#[test]
+fn an_address_given_again_is_its_new_holders() -> Result<()> {
+    let lab = Lab::start(Options::default())?;
+    let (h1, h2) = (lab.host(1), lab.host(2));
+    h1.ok(["network", "create", "--subnet", "10.84.0.0/24", "dev"])?;
+    h1.ok(["run", "--name", "box", "--publish-service", "a.dev", "true"])?;
+    h2.ok(["run", "--name", "box", "--publish-service", "b.dev", "true"])?;
+    // Each asks the host's name server, at the same address as the one before.
+    for host in [h1, h2, h1, h1, h2] {
+        let words =
+            ["run", "--rm", "--publish-service", "c.dev", "--", "ping", "-c", "1", "-W", "1", "b"];
+        host.ok(words)?;
+    }
+    lab.end()
+}

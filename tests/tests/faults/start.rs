@@ -234,6 +234,9 @@ fn the_stores_file_must_be_usable() -> Result<()> {
         Ok(())
     })?;
     daemon.stop(testbed::Signal::SIGTERM, Duration::from_secs(10))?;
+    for log in ["good.db-wal", "good.db-shm"] {
+        drop(fs::remove_file(lab.dir().join(log)));
+    }
     let mut bytes = fs::read(lab.dir().join("good.db"))?;
     bytes.iter_mut().skip(100).for_each(|byte| *byte = 0xa5);
     fs::write(lab.dir().join("good.db"), bytes)?;
