@@ -8,6 +8,8 @@ mod id;
 mod name;
 mod network;
 mod sandbox;
+mod spec;
+mod view;
 
 pub use netctl_common::{MacAddr, Vni};
 
@@ -18,6 +20,11 @@ pub use self::{
     name::{HostName, Name, NameError, ServiceRef, ServiceRefError},
     network::{DriverName, Network, Subnet, SubnetError},
     sandbox::Sandbox,
+    spec::{NetworkSpec, RunSpec, SandboxSpec, ServiceSpec},
+    view::{
+        CounterView, FdbView, HostView, InterfaceView, NeighView, NetworkView, SandboxView,
+        ServiceView, StatusView,
+    },
 };
 
 /// The version of the JSON form of every stored value.

@@ -1,0 +1,65 @@
+//! REST over a unix socket: what the daemon serves and the command line calls.
+//!
+//! Requests and answers are the JSON form of the model's `…Spec` and `…View` types. A request that fails is answered
+//! with `{"error": "<one sentence>", "kind": "<sort>"}` and the status of its [`Kind`](crate::controller::Kind).
+
+pub mod client;
+mod failure;
+mod request;
+mod routes;
+mod server;
+mod socket;
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::{
+    client::Client,
+    server::serve,
+    socket::{Claim, ClaimError},
+};
+
+/// The answer to `GET /v1/version`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// The version of netctl.
+    pub version: String,
+    /// The version of the layout of its pinned maps.
+    pub abi: u32,
+}
+
+impl Version {
+    /// The version of this build.
+    pub fn of_this_build() -> Self {
+        Self { version: env!("CARGO_PKG_VERSION").to_owned(), abi: netctl_common::ABI_VERSION }
+    }
+}
+
+/// Which services to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ServiceFilter {
+    /// Only those of this network.
+    network: Option<String>,
+}
+
+/// How to remove a service.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Removal {
+    /// Also where it is attached.
+    #[serde(default)]
+    force: bool,
+}
+
+/// What to attach a service to, or to detach it from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Attachment {
+    /// The sandbox: its name, its id, or the beginning of its id.
+    sandbox: String,
+    /// Take it from where it is attached; detaching knows no force.
+    #[serde(default)]
+    force: bool,
+}

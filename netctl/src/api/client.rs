@@ -1,0 +1,257 @@
+//! The client: one method for each operation of the daemon.
+
+use std::path::PathBuf;
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::{Method, Request, StatusCode, body::Bytes, client::conn::http1, header};
+use hyper_util::rt::TokioIo;
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::net::UnixStream;
+
+use super::{Attachment, Version, failure};
+use crate::{
+    controller,
+    model::{
+        CounterView, FdbView, HostView, NeighView, NetworkSpec, NetworkView, RunSpec, SandboxSpec,
+        SandboxView, ServiceRef, ServiceSpec, ServiceView, StatusView,
+    },
+};
+
+/// Why a call has no result.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nobody answers at the socket.
+    #[error(
+        "netctl daemon cannot be reached at {socket}: {reason}; start it with `netctl daemon`, or name its socket with --socket"
+    )]
+    Unreachable {
+        /// The socket.
+        socket: PathBuf,
+        /// What went wrong.
+        reason: String,
+    },
+    /// The daemon says no.
+    #[error(transparent)]
+    Failed(#[from] controller::Error),
+    /// What answers is no daemon of this version.
+    #[error("netctl daemon at {socket} answers in a way that this netctl does not know: {reason}")]
+    Garbled {
+        /// The socket.
+        socket: PathBuf,
+        /// What is wrong with the answer.
+        reason: String,
+    },
+}
+
+/// The short form of a result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Calls a daemon.
+#[derive(Clone, Debug)]
+pub struct Client {
+    socket: PathBuf,
+}
+
+impl Client {
+    /// A client of the daemon that listens at `socket`. Each call makes its own connection.
+    pub fn new(socket: impl Into<PathBuf>) -> Self {
+        Self { socket: socket.into() }
+    }
+
+    /// Creates a network.
+    pub async fn create_network(&self, spec: &NetworkSpec) -> Result<NetworkView> {
+        self.post("/v1/networks", spec).await
+    }
+
+    /// All networks of the cluster.
+    pub async fn networks(&self) -> Result<Vec<NetworkView>> {
+        self.get("/v1/networks").await
+    }
+
+    /// One network with its services.
+    pub async fn network(&self, network: &str) -> Result<NetworkView> {
+        self.get(&format!("/v1/networks/{}", escape(network))).await
+    }
+
+    /// Removes a network.
+    pub async fn remove_network(&self, network: &str) -> Result<NetworkView> {
+        self.delete(&format!("/v1/networks/{}", escape(network))).await
+    }
+
+    /// Publishes a service.
+    pub async fn publish(&self, spec: &ServiceSpec) -> Result<ServiceView> {
+        self.post("/v1/services", spec).await
+    }
+
+    /// Removes a service; one that is attached only if `force`.
+    pub async fn unpublish(&self, service: &ServiceRef, force: bool) -> Result<ServiceView> {
+        self.delete(&format!("/v1/services/{service}?force={force}")).await
+    }
+
+    /// All services of the cluster or of one network.
+    pub async fn services(&self, network: Option<&str>) -> Result<Vec<ServiceView>> {
+        match network {
+            Some(network) => self.get(&format!("/v1/services?network={}", escape(network))).await,
+            None => self.get("/v1/services").await,
+        }
+    }
+
+    /// One service.
+    pub async fn service(&self, service: &ServiceRef) -> Result<ServiceView> {
+        self.get(&format!("/v1/services/{service}")).await
+    }
+
+    /// Attaches a service to a sandbox of the daemon's host.
+    pub async fn attach(
+        &self,
+        sandbox: &str,
+        service: &ServiceRef,
+        force: bool,
+    ) -> Result<ServiceView> {
+        let attachment = Attachment { sandbox: sandbox.to_owned(), force };
+        self.post(&format!("/v1/services/{service}/attach"), &attachment).await
+    }
+
+    /// Detaches a service from a sandbox of the daemon's host.
+    pub async fn detach(&self, sandbox: &str, service: &ServiceRef) -> Result<ServiceView> {
+        let attachment = Attachment { sandbox: sandbox.to_owned(), force: false };
+        self.post(&format!("/v1/services/{service}/detach"), &attachment).await
+    }
+
+    /// Creates a sandbox.
+    pub async fn create_sandbox(&self, spec: &SandboxSpec) -> Result<SandboxView> {
+        self.post("/v1/sandboxes", spec).await
+    }
+
+    /// The sandboxes of the daemon's host.
+    pub async fn sandboxes(&self) -> Result<Vec<SandboxView>> {
+        self.get("/v1/sandboxes").await
+    }
+
+    /// One sandbox.
+    pub async fn sandbox(&self, sandbox: &str) -> Result<SandboxView> {
+        self.get(&format!("/v1/sandboxes/{}", escape(sandbox))).await
+    }
+
+    /// Removes a sandbox.
+    pub async fn remove_sandbox(&self, sandbox: &str) -> Result<SandboxView> {
+        self.delete(&format!("/v1/sandboxes/{}", escape(sandbox))).await
+    }
+
+    /// Creates a sandbox with services, all or nothing.
+    pub async fn run(&self, spec: &RunSpec) -> Result<SandboxView> {
+        self.post("/v1/run", spec).await
+    }
+
+    /// The hosts of the cluster.
+    pub async fn hosts(&self) -> Result<Vec<HostView>> {
+        self.get("/v1/hosts").await
+    }
+
+    /// The forwarding database of the daemon's host.
+    pub async fn fdb(&self) -> Result<Vec<FdbView>> {
+        self.get("/v1/fdb").await
+    }
+
+    /// The neighbours of the daemon's host.
+    pub async fn neigh(&self) -> Result<Vec<NeighView>> {
+        self.get("/v1/neigh").await
+    }
+
+    /// The counters of the daemon's host.
+    pub async fn counters(&self) -> Result<Vec<CounterView>> {
+        self.get("/v1/counters").await
+    }
+
+    /// How the daemon's host is doing.
+    pub async fn status(&self) -> Result<StatusView> {
+        self.get("/v1/status").await
+    }
+
+    /// The daemon's version.
+    pub async fn version(&self) -> Result<Version> {
+        self.get("/v1/version").await
+    }
+
+    async fn get<T: DeserializeOwned>(&self, target: &str) -> Result<T> {
+        self.call(Method::GET, target, Bytes::new()).await
+    }
+
+    async fn delete<T: DeserializeOwned>(&self, target: &str) -> Result<T> {
+        self.call(Method::DELETE, target, Bytes::new()).await
+    }
+
+    async fn post<B: Serialize, T: DeserializeOwned>(&self, target: &str, body: &B) -> Result<T> {
+        let body = serde_json::to_vec(body).map_err(|error| self.garbled(&error))?;
+        self.call(Method::POST, target, body.into()).await
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        target: &str,
+        body: Bytes,
+    ) -> Result<T> {
+        let (status, answer) = self.exchange(method, target, body).await?;
+        if status.is_success() {
+            serde_json::from_slice(&answer).map_err(|error| self.garbled(&error))
+        } else {
+            let body: failure::Body = serde_json::from_slice(&answer)
+                .map_err(|error| self.garbled(&format_args!("{status}, {error}")))?;
+            Err(Error::Failed(body.into()))
+        }
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        target: &str,
+        body: Bytes,
+    ) -> Result<(StatusCode, Bytes)> {
+        let stream =
+            UnixStream::connect(&self.socket).await.map_err(|error| self.unreachable(&error))?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| self.unreachable(&error))?;
+        // It ends with `sender`; what goes wrong in it is said by the calls below.
+        let connection = tokio::spawn(connection);
+        let request = Request::builder()
+            .method(method)
+            .uri(target)
+            .header(header::HOST, "netctl")
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::new(body))
+            .map_err(|error| self.garbled(&error))?;
+        let answer =
+            sender.send_request(request).await.map_err(|error| self.unreachable(&error))?;
+        let status = answer.status();
+        let body = answer.into_body().collect().await.map_err(|error| self.unreachable(&error))?;
+        connection.abort();
+        Ok((status, body.to_bytes()))
+    }
+
+    fn unreachable(&self, reason: &dyn std::fmt::Display) -> Error {
+        Error::Unreachable { socket: self.socket.clone(), reason: reason.to_string() }
+    }
+
+    fn garbled(&self, reason: &dyn std::fmt::Display) -> Error {
+        Error::Garbled { socket: self.socket.clone(), reason: reason.to_string() }
+    }
+}
+
+/// A hexadecimal digit.
+fn digit(value: u8) -> char {
+    char::from(b"0123456789ABCDEF"[usize::from(value)])
+}
+
+/// Escapes all that has a meaning in a URI (RFC 3986, section 2.3, has what is left as it is).
+fn escape(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut escaped, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            escaped.extend(['%', digit(byte >> 4), digit(byte & 15)]);
+        }
+        escaped
+    })
+}

@@ -1,0 +1,138 @@
+//! The command line: one file for each noun.
+//!
+//! Results go to standard output, errors to standard error, a sentence each. The exit code is 0, 1 for a request that
+//! failed, 2 for unusable arguments or settings, 3 where the daemon cannot be reached; `run` and `exec` end with their
+//! command's own.
+
+mod counters;
+mod daemon;
+mod end;
+mod error;
+mod exec;
+mod fdb;
+mod host;
+mod inside;
+mod log;
+mod neigh;
+mod network;
+mod notify;
+mod output;
+mod pair;
+mod run;
+mod sandbox;
+mod service;
+mod settings;
+mod status;
+mod table;
+mod version;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use tokio::runtime;
+
+use self::output::{Format, Output};
+pub use self::{error::Error, settings::Error as SettingsError};
+use crate::api::Client;
+
+/// What a command comes to.
+pub type Result<T = ExitCode, E = Error> = std::result::Result<T, E>;
+
+const EXAMPLES: &str = "\
+Examples:
+  netctl daemon                                         run the daemon of this host
+  netctl network create --subnet 10.1.0.0/24 dev        make a network
+  netctl run --publish-service web.dev -- ./server      run a command as a service of it
+  netctl run --rm --publish-service c.dev -- ping web   reach it by name, from any host
+  netctl service ls                                     see what is where
+  netctl exec web -- ip addr                            look inside a sandbox
+
+Exit codes: 0 done, 1 the request failed, 2 unusable arguments, 3 the daemon cannot be reached.";
+
+/// Connects containers on many hosts into one network, with eBPF.
+#[derive(Debug, Parser)]
+#[command(name = "netctl", version, after_help = EXAMPLES, max_term_width = 100)]
+pub struct Cli {
+    /// Socket of the daemon to talk to
+    #[arg(long, global = true, value_name = "PATH", env = "NETCTL_SOCKET")]
+    #[arg(default_value = "/run/netctl/netctl.sock", hide_env_values = true)]
+    #[arg(help_heading = "Global options")]
+    socket: PathBuf,
+    /// How to print results; `inspect` prints JSON by default, all else a table
+    #[arg(long, global = true, value_enum, hide_possible_values = true)]
+    #[arg(value_name = "table|json", help_heading = "Global options")]
+    format: Option<Format>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon of this host
+    Daemon(Box<daemon::Args>),
+    /// Create, list, inspect and remove networks
+    #[command(subcommand)]
+    Network(network::Command),
+    /// Publish, attach, list and inspect services
+    #[command(subcommand)]
+    Service(service::Command),
+    /// Create, list, inspect and remove sandboxes
+    #[command(subcommand)]
+    Sandbox(sandbox::Command),
+    /// Run a command in a sandbox of its own, as one service or several
+    Run(run::Args),
+    /// Run a command in a sandbox of this host
+    Exec(exec::Args),
+    /// List the hosts of the cluster
+    #[command(subcommand)]
+    Host(host::Command),
+    /// Show which station is behind which device or tunnel, as the eBPF map has it
+    Fdb,
+    /// Show which address belongs to which station, as the eBPF map has it
+    Neigh,
+    /// Show what the eBPF programs counted, drops by reason
+    Counters(counters::Args),
+    /// Show how the daemon is doing
+    Status,
+    /// Show the versions of the command line and of the daemon
+    Version,
+}
+
+/// What every command but `daemon` works with.
+struct Context {
+    client: Client,
+    output: Output,
+}
+
+impl Cli {
+    /// Does what was asked for.
+    pub fn run(self) -> Result {
+        if let Command::Daemon(args) = self.command {
+            let runtime = runtime::Builder::new_multi_thread().enable_all().build();
+            return runtime.map_err(Error::Start)?.block_on(daemon::run(*args));
+        }
+        let context =
+            Context { client: Client::new(self.socket), output: Output::new(self.format) };
+        let runtime = runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map_err(Error::Start)?.block_on(self.command.run(&context))
+    }
+}
+
+impl Command {
+    async fn run(self, context: &Context) -> Result {
+        match self {
+            Self::Daemon(args) => daemon::run(*args).await,
+            Self::Network(command) => command.run(context).await,
+            Self::Service(command) => command.run(context).await,
+            Self::Sandbox(command) => command.run(context).await,
+            Self::Run(args) => args.run(context).await,
+            Self::Exec(args) => args.run(context).await,
+            Self::Host(command) => command.run(context).await,
+            Self::Fdb => fdb::run(context).await,
+            Self::Neigh => neigh::run(context).await,
+            Self::Counters(args) => args.run(context).await,
+            Self::Status => status::run(context).await,
+            Self::Version => version::run(context).await,
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! `netctl daemon`.
+
+use std::{mem, process::ExitCode, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use tokio::{signal::unix::SignalKind, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Error, Result,
+    end::End,
+    log,
+    notify::{READY, STOPPING, notify},
+    settings::{FileArgs, Options, Settings},
+};
+use crate::{
+    api::{self, Claim},
+    controller::Controller,
+    kernel, store,
+};
+
+/// How long requests that were begun may take when the daemon is to end.
+const GRACE: Duration = Duration::from_secs(10);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    options: Options,
+    #[command(flatten)]
+    file: FileArgs,
+}
+
+pub(super) async fn run(args: Args) -> Result {
+    let mut settings = Settings::resolve(args.options, &args.file)?;
+    log::start(mem::take(&mut settings.log));
+    serve(settings).await.map_err(Error::Daemon)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(settings: Settings) -> anyhow::Result<()> {
+    kernel::check_privileges()?;
+    // SIGHUP is expected by nobody below: the end of a terminal is not the end of the daemon.
+    End::expect([SignalKind::hangup()])?;
+    let mut end = End::expect([SignalKind::terminate(), SignalKind::interrupt()])?;
+    let claim = Claim::take(&settings.run_dir)?;
+    let starting = async {
+        let store = store::open(&settings.store, &settings.store_options).await?;
+        anyhow::Ok(Controller::start(settings.controller(store)).await?)
+    };
+    let controller = tokio::select! {
+        controller = starting => controller?,
+        _ = end.came() => return Ok(()),
+    };
+    let listener = claim.listen()?;
+    let stop = CancellationToken::new();
+    let mut server = tokio::spawn(api::serve(listener, Arc::clone(&controller), stop.clone()));
+    tracing::info!(host = %settings.host, socket = %claim.socket().display(), "ready");
+    notify(READY);
+
+    let ended = tokio::select! {
+        ended = &mut server => Some(ended),
+        _ = end.came() => None,
+    };
+    tracing::info!("stopping; the data plane goes on forwarding");
+    notify(STOPPING);
+    stop.cancel();
+    let ended = match ended {
+        Some(ended) => Ok(ended),
+        None => timeout(GRACE, &mut server).await,
+    };
+    if let Ok(served) = ended {
+        served.context("the server broke off")?.context("the server failed")?;
+    } else {
+        tracing::warn!(seconds = GRACE.as_secs(), "requests are cut off: they took too long");
+        server.abort();
+    }
+    controller.shutdown().await;
+    Ok(())
+}

@@ -1,0 +1,37 @@
+//! Running a command inside a sandbox.
+
+use std::{ffi::OsString, process::ExitCode};
+
+use tokio::task::spawn_blocking;
+
+use super::{Error, Result};
+use crate::{
+    kernel::{self, Ended, Netns, NetnsCommand},
+    model::SandboxView,
+};
+
+/// The program and its arguments.
+#[derive(Debug, clap::Args)]
+pub(super) struct CommandLine {
+    /// Command and its arguments
+    #[arg(id = "COMMAND", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    words: Vec<OsString>,
+}
+
+impl CommandLine {
+    /// Runs it in `sandbox` to its end; the exit code is its own.
+    pub(super) async fn run(self, sandbox: &SandboxView) -> Result {
+        let mut words = self.words.into_iter();
+        let program = words.next().unwrap_or_default();
+        let netns = Netns::open(&sandbox.sandbox.netns)?;
+        let command = NetnsCommand::new(&netns, program)
+            .arguments(words)
+            .resolv_conf(&sandbox.resolv_conf)
+            .hosts(&sandbox.hosts);
+        let ended = spawn_blocking(move || command.run()).await;
+        match ended.unwrap_or(Err(kernel::Error::Panicked))? {
+            Ended::Ran(code) => Ok(ExitCode::from(code)),
+            Ended::NotStarted(code, sentence) => Err(Error::NotStarted { code, sentence }),
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! `netctl network`.
+
+use std::net::IpAddr;
+
+use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
+use ipnet::IpNet;
+
+use super::{
+    Context, Result,
+    output::{ListArgs, each, lines},
+    pair::{self, Pair},
+    service,
+    table::Table,
+};
+use crate::model::{DriverName, Name, NetworkSpec, NetworkView, Subnet};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Create a network and print its id
+    Create(Box<Create>),
+    /// List the networks of the cluster
+    Ls(ListArgs),
+    /// Show all of networks, with their services, as JSON
+    Inspect {
+        #[command(flatten)]
+        networks: Networks,
+    },
+    /// Remove networks that have no services
+    Rm {
+        #[command(flatten)]
+        networks: Networks,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Networks {
+    /// Networks by name, id or the beginning of an id
+    #[arg(required = true, value_name = "NETWORK", value_parser = NonEmptyStringValueParser::new())]
+    names: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Create {
+    /// Driver: overlay, null [default: overlay]
+    #[arg(short, long, value_name = "DRIVER")]
+    driver: Option<DriverName>,
+    /// Subnet of its addresses; one that is free is chosen where none is given
+    #[arg(long = "subnet", value_name = "CIDR")]
+    subnets: Vec<IpNet>,
+    /// Part of a subnet to hand out addresses from
+    #[arg(long = "ip-range", value_name = "CIDR")]
+    ip_ranges: Vec<IpNet>,
+    /// Address of a subnet's gateway; the subnet's first where none is given
+    #[arg(long = "gateway", value_name = "IP")]
+    gateways: Vec<IpAddr>,
+    /// No way out, and no names from outside
+    #[arg(long)]
+    internal: bool,
+    /// Option for the driver
+    #[arg(short = 'o', long = "opt", value_name = "KEY=VALUE")]
+    options: Vec<Pair>,
+    /// Note for people and programs
+    #[arg(long = "label", value_name = "KEY=VALUE")]
+    labels: Vec<Pair>,
+    /// Name of the network
+    name: Name,
+}
+
+impl From<Create> for NetworkSpec {
+    fn from(create: Create) -> Self {
+        Self {
+            name: create.name,
+            driver: create.driver,
+            subnets: create.subnets,
+            ip_ranges: create.ip_ranges,
+            gateways: create.gateways,
+            internal: create.internal,
+            options: pair::collect(create.options),
+            labels: pair::collect(create.labels),
+        }
+    }
+}
+
+impl Command {
+    pub(super) async fn run(self, Context { client, output }: &Context) -> Result {
+        match self {
+            Self::Create(create) => {
+                let made = client.create_network(&(*create).into()).await?;
+                output.show(&made, |made| format!("{}\n", made.network.id))
+            }
+            Self::Ls(args) => {
+                output.list(&args, &client.networks().await?, |n| n.network.id.as_str(), table)
+            }
+            Self::Inspect { networks } => {
+                let (found, outcome) =
+                    each(&networks.names, |name| async move { client.network(&name).await }).await;
+                let code = output.inspect(&found, text)?;
+                outcome.map(|()| code)
+            }
+            Self::Rm { networks } => {
+                let remove = |name: String| async move { client.remove_network(&name).await };
+                let (removed, outcome) = each(&networks.names, remove).await;
+                let code = output.show(&*removed, names)?;
+                outcome.map(|()| code)
+            }
+        }
+    }
+}
+
+fn names(networks: &[NetworkView]) -> String {
+    lines(networks.iter().map(|view| &view.network.name))
+}
+
+fn table(args: &ListArgs, networks: &[NetworkView]) -> Table {
+    let mut table = Table::new(["NETWORK ID", "NAME", "DRIVER", "SUBNET", "VNI", "INTERNAL"]);
+    for NetworkView { network, .. } in networks {
+        table.row([
+            args.id(network.id.as_str()),
+            network.name.to_string(),
+            network.driver.to_string(),
+            network.subnets.iter().map(|s| s.cidr.to_string()).collect::<Vec<_>>().join(","),
+            network.vni.map(|vni| vni.to_string()).unwrap_or_default(),
+            if network.internal { "yes" } else { "no" }.to_owned(),
+        ]);
+    }
+    table
+}
+
+fn text(view: &NetworkView) -> String {
+    let NetworkView { network, services } = view;
+    let mut fields = vec![
+        ("Network", network.name.to_string()),
+        ("Id", network.id.to_string()),
+        ("Driver", network.driver.to_string()),
+    ];
+    fields.extend(network.subnets.iter().map(|subnet| ("Subnet", subnet_text(subnet))));
+    fields.extend(network.vni.map(|vni| ("VNI", vni.to_string())));
+    fields.extend(network.gateway_mac.map(|mac| ("Gateway MAC", mac.to_string())));
+    fields.push(("Internal", if network.internal { "yes" } else { "no" }.to_owned()));
+    fields.extend(network.options.iter().map(|(key, value)| ("Option", format!("{key}={value}"))));
+    fields.extend(network.labels.iter().map(|(key, value)| ("Label", format!("{key}={value}"))));
+    fields.extend(services.iter().map(|service| ("Service", service::line(service))));
+    super::table::fields(fields)
+}
+
+fn subnet_text(subnet: &Subnet) -> String {
+    let range = subnet.range.map(|range| format!(" range {range}")).unwrap_or_default();
+    format!("{} gateway {}{range}", subnet.cidr, subnet.gateway)
+}

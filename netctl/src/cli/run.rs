@@ -1,0 +1,61 @@
+//! `netctl run`.
+
+use std::{net::IpAddr, process::ExitCode};
+
+use tokio::signal::unix::SignalKind;
+
+use super::{Context, Error, Result, end::End, inside::CommandLine};
+use crate::{
+    api::Client,
+    model::{Name, RunSpec, SandboxId, SandboxSpec, ServiceRef},
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Name of the sandbox; its short id where none is given
+    #[arg(long)]
+    name: Option<Name>,
+    /// Service to publish and attach; a network that is not there is made
+    #[arg(long = "publish-service", value_name = "SERVICE.NETWORK[.DRIVER]")]
+    services: Vec<ServiceRef>,
+    /// Name server to use in place of netctl's own
+    #[arg(long, value_name = "IP")]
+    dns: Vec<IpAddr>,
+    /// Remove the sandbox when the command ends
+    #[arg(long)]
+    rm: bool,
+    #[command(flatten)]
+    command: CommandLine,
+}
+
+impl Args {
+    /// A sandbox that is to go, goes also where a signal comes before, during or after the command.
+    pub(super) async fn run(self, Context { client, .. }: &Context) -> Result {
+        let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
+        let mut end = End::expect(kinds).map_err(Error::Start)?;
+        let spec = RunSpec {
+            sandbox: SandboxSpec { name: self.name, netns: None, dns: self.dns },
+            publish: self.services,
+        };
+        let sandbox = client.run(&spec).await?;
+        let outcome = match end.has_come() {
+            Some(signal) => Err(Error::Signal(signal)),
+            None => self.command.run(&sandbox).await,
+        };
+        // What was never used is not kept either.
+        if self.rm || outcome.is_err() {
+            remove(client, &sandbox.sandbox.id, outcome).await
+        } else {
+            outcome
+        }
+    }
+}
+
+/// Removes the sandbox. Where the command failed and this does too, the command's failure comes first.
+async fn remove(client: &Client, sandbox: &SandboxId, outcome: Result) -> Result<ExitCode> {
+    match (client.remove_sandbox(sandbox.as_str()).await, outcome) {
+        (Ok(_), outcome) => outcome,
+        (Err(left), Ok(_)) => Err(left.into()),
+        (Err(left), Err(failed)) => Err(Error::Both { failed: Box::new(failed), left }),
+    }
+}

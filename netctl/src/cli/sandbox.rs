@@ -1,0 +1,123 @@
+//! `netctl sandbox`.
+
+use std::{io, net::IpAddr, path::PathBuf};
+
+use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
+
+use super::{
+    Context, Result,
+    output::{ListArgs, each, lines},
+    table::{Table, fields},
+};
+use crate::model::{InterfaceView, Name, SandboxSpec, SandboxView};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Create a sandbox and print its id
+    Create(Create),
+    /// List the sandboxes of this host
+    Ls(ListArgs),
+    /// Show all of sandboxes, with their interfaces, as JSON
+    Inspect {
+        #[command(flatten)]
+        sandboxes: Sandboxes,
+    },
+    /// Remove sandboxes with the services that were published for them, and detach all others
+    Rm {
+        #[command(flatten)]
+        sandboxes: Sandboxes,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Sandboxes {
+    /// Sandboxes by name, id or the beginning of an id
+    #[arg(required = true, value_name = "SANDBOX", value_parser = NonEmptyStringValueParser::new())]
+    names: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Create {
+    /// Existing network namespace to use in place of a new one
+    #[arg(long, value_name = "PATH", value_parser = absolute)]
+    netns: Option<PathBuf>,
+    /// Name server to use in place of netctl's own
+    #[arg(long, value_name = "IP")]
+    dns: Vec<IpAddr>,
+    /// Name of the sandbox; its short id where none is given
+    name: Option<Name>,
+}
+
+/// The daemon works in another directory than the caller.
+fn absolute(path: &str) -> io::Result<PathBuf> {
+    std::path::absolute(path)
+}
+
+impl Command {
+    pub(super) async fn run(self, Context { client, output }: &Context) -> Result {
+        match self {
+            Self::Create(Create { netns, dns, name }) => {
+                let made = client.create_sandbox(&SandboxSpec { name, netns, dns }).await?;
+                output.show(&made, |made| format!("{}\n", made.sandbox.id))
+            }
+            Self::Ls(args) => {
+                output.list(&args, &client.sandboxes().await?, |s| s.sandbox.id.as_str(), table)
+            }
+            Self::Inspect { sandboxes } => {
+                let (found, outcome) =
+                    each(&sandboxes.names, |name| async move { client.sandbox(&name).await }).await;
+                let code = output.inspect(&found, text)?;
+                outcome.map(|()| code)
+            }
+            Self::Rm { sandboxes } => {
+                let remove = |name: String| async move { client.remove_sandbox(&name).await };
+                let (removed, outcome) = each(&sandboxes.names, remove).await;
+                let code = output.show(&*removed, names)?;
+                outcome.map(|()| code)
+            }
+        }
+    }
+}
+
+fn names(sandboxes: &[SandboxView]) -> String {
+    lines(sandboxes.iter().map(|view| &view.sandbox.name))
+}
+
+fn table(args: &ListArgs, sandboxes: &[SandboxView]) -> Table {
+    let mut table = Table::new(["SANDBOX ID", "NAME", "SERVICES", "NETNS"]);
+    for SandboxView { sandbox, interfaces, .. } in sandboxes {
+        let services = interfaces.iter().map(|i| format!("{}.{}", i.service, i.network));
+        table.row([
+            args.id(sandbox.id.as_str()),
+            sandbox.name.to_string(),
+            services.collect::<Vec<_>>().join(","),
+            sandbox.netns.display().to_string(),
+        ]);
+    }
+    table
+}
+
+fn text(view: &SandboxView) -> String {
+    let sandbox = &view.sandbox;
+    let mut shown = vec![
+        ("Sandbox", sandbox.name.to_string()),
+        ("Id", sandbox.id.to_string()),
+        ("Host", view.host.to_string()),
+        ("Namespace", sandbox.netns.display().to_string()),
+        ("resolv.conf", view.resolv_conf.display().to_string()),
+        ("hosts", view.hosts.display().to_string()),
+    ];
+    shown.extend(sandbox.dns.iter().map(|server| ("DNS", server.to_string())));
+    shown.extend(view.interfaces.iter().map(|interface| ("Interface", interface_text(interface))));
+    fields(shown)
+}
+
+fn interface_text(interface: &InterfaceView) -> String {
+    let mut words = vec![
+        interface.device.clone().unwrap_or_else(|| "none".to_owned()),
+        format!("service {}.{}", interface.service, interface.network),
+    ];
+    words.extend(interface.mac.map(|mac| format!("lladdr {mac}")));
+    words.extend(interface.addresses.iter().map(|address| format!("inet {address}")));
+    words.join(" ")
+}

@@ -1,0 +1,159 @@
+//! `netctl service`.
+
+use std::net::IpAddr;
+
+use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
+
+use super::{
+    Context, Result,
+    output::{ListArgs, each},
+    table::{Table, fields},
+};
+use crate::model::{MacAddr, Name, ServiceRef, ServiceSpec, ServiceView};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Publish a service on a network and print its id
+    Publish(Publish),
+    /// Remove a service that is not attached
+    Unpublish {
+        /// Also where it is attached, wherever that is
+        #[arg(short, long)]
+        force: bool,
+        /// Service to remove
+        #[arg(value_name = "SERVICE[.NETWORK]")]
+        service: ServiceRef,
+    },
+    /// Attach a service to a sandbox of this host
+    Attach {
+        /// Take it from where it is attached
+        #[arg(short, long)]
+        force: bool,
+        #[command(flatten)]
+        ends: Ends,
+    },
+    /// Detach a service from a sandbox of this host
+    Detach {
+        #[command(flatten)]
+        ends: Ends,
+    },
+    /// List services
+    Ls {
+        /// Only those of this network
+        #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+        network: Option<String>,
+        #[command(flatten)]
+        args: ListArgs,
+    },
+    /// Show all of services, as JSON
+    Inspect {
+        /// Services to show
+        #[arg(required = true, value_name = "SERVICE[.NETWORK]")]
+        services: Vec<ServiceRef>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Publish {
+    /// Further name, which other services of the network may share
+    #[arg(long = "alias", value_name = "NAME")]
+    aliases: Vec<Name>,
+    /// Address to have; one is chosen where none is given
+    #[arg(long, value_name = "IP")]
+    ip: Option<IpAddr>,
+    /// Link-layer address to have; one is chosen where none is given
+    #[arg(long, value_name = "MAC")]
+    mac: Option<MacAddr>,
+    /// Name of the service, and the network to publish it on
+    #[arg(value_name = "SERVICE.NETWORK")]
+    service: ServiceRef,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Ends {
+    /// Sandbox by name, id or the beginning of its id
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    sandbox: String,
+    /// Service by name, id or the beginning of its id
+    #[arg(value_name = "SERVICE[.NETWORK]")]
+    service: ServiceRef,
+}
+
+impl From<Publish> for ServiceSpec {
+    fn from(Publish { aliases, ip, mac, service }: Publish) -> Self {
+        Self { service, aliases, address: ip, mac }
+    }
+}
+
+impl Command {
+    pub(super) async fn run(self, Context { client, output }: &Context) -> Result {
+        match self {
+            Self::Publish(publish) => {
+                let made = client.publish(&publish.into()).await?;
+                output.show(&made, |made| format!("{}\n", made.endpoint.id))
+            }
+            Self::Unpublish { force, service } => {
+                output.show(&client.unpublish(&service, force).await?, name)
+            }
+            Self::Attach { force, ends: Ends { sandbox, service } } => {
+                output.show(&client.attach(&sandbox, &service, force).await?, name)
+            }
+            Self::Detach { ends: Ends { sandbox, service } } => {
+                output.show(&client.detach(&sandbox, &service).await?, name)
+            }
+            Self::Ls { network, args } => {
+                let services = client.services(network.as_deref()).await?;
+                output.list(&args, &services, |s| s.endpoint.id.as_str(), table)
+            }
+            Self::Inspect { services } => {
+                let show = |service| async move { client.service(&service).await };
+                let (found, outcome) = each(&services, show).await;
+                let code = output.inspect(&found, text)?;
+                outcome.map(|()| code)
+            }
+        }
+    }
+}
+
+/// A service in one line: its name and its addresses.
+pub(super) fn line(ServiceView { endpoint, .. }: &ServiceView) -> String {
+    let addresses = endpoint.addresses.iter().map(|address| format!(" {address}"));
+    format!("{}{}", endpoint.name, addresses.collect::<String>())
+}
+
+fn name(view: &ServiceView) -> String {
+    format!("{}.{}\n", view.endpoint.name, view.network_name)
+}
+
+fn table(args: &ListArgs, services: &[ServiceView]) -> Table {
+    let mut table = Table::new(["SERVICE ID", "NAME", "NETWORK", "ADDRESS", "HOST", "SANDBOX"]);
+    for ServiceView { endpoint, network_name } in services {
+        let owner = endpoint.owner.as_ref();
+        table.row([
+            args.id(endpoint.id.as_str()),
+            endpoint.name.to_string(),
+            network_name.to_string(),
+            endpoint.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+            owner.map(|owner| owner.host.to_string()).unwrap_or_default(),
+            owner.map(|owner| args.id(owner.sandbox.as_str())).unwrap_or_default(),
+        ]);
+    }
+    table
+}
+
+fn text(ServiceView { endpoint, network_name }: &ServiceView) -> String {
+    let mut lines = vec![
+        ("Service", endpoint.name.to_string()),
+        ("Id", endpoint.id.to_string()),
+        ("Network", network_name.to_string()),
+    ];
+    lines.extend(endpoint.aliases.iter().map(|alias| ("Alias", alias.to_string())));
+    lines.extend(endpoint.mac.map(|mac| ("MAC", mac.to_string())));
+    lines.extend(endpoint.addresses.iter().map(|address| ("Address", address.to_string())));
+    if let Some(owner) = &endpoint.owner {
+        lines.push(("Host", owner.host.to_string()));
+        lines.push(("Sandbox", owner.sandbox.to_string()));
+        lines.push(("VTEP", owner.vtep.to_string()));
+    }
+    fields(lines)
+}

@@ -1,0 +1,303 @@
+//! What the daemon takes from its machine: each setting is an option, a variable and a key of the file at once.
+
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+use tracing_subscriber::EnvFilter;
+
+use super::log;
+use crate::{
+    controller::Config,
+    model::HostName,
+    store::{EtcdOptions, InvalidSpec, OpenOptions, SharedStore, StoreSpec},
+};
+
+const DEFAULT_FILE: &str = "/etc/netctl/netctl.toml";
+/// The longest name of a device, IFNAMSIZ less its end (include/uapi/linux/if.h).
+const DEVICE_NAME: usize = 15;
+
+/// Where the file with settings is.
+#[derive(Debug, Default, clap::Args)]
+pub(super) struct FileArgs {
+    /// File with settings, in TOML; its keys are the names of these options
+    /// [default: /etc/netctl/netctl.toml, if it is there]
+    #[arg(long, env = "NETCTL_CONFIG", value_name = "PATH", hide_env_values = true)]
+    config: Option<PathBuf>,
+}
+
+/// Settings as one source gives them; a setting is added here and in [`Settings::new`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(super) struct Options {
+    /// Directory of the socket and of files that live as long as the machine is up
+    /// [default: /run/netctl]
+    #[arg(long, env = "NETCTL_RUN_DIR", value_name = "PATH", hide_env_values = true)]
+    run_dir: Option<PathBuf>,
+    /// Directory of files that outlive the machine's being up
+    /// [default: /var/lib/netctl]
+    #[arg(long, env = "NETCTL_STATE_DIR", value_name = "PATH", hide_env_values = true)]
+    state_dir: Option<PathBuf>,
+    /// Directory to pin links and maps in; a bpffs is mounted where it is none
+    /// [default: /sys/fs/bpf/netctl]
+    #[arg(long, env = "NETCTL_BPF_DIR", value_name = "PATH", hide_env_values = true)]
+    bpf_dir: Option<PathBuf>,
+    /// Directory to bind the namespaces of sandboxes in
+    /// [default: netns in the run directory]
+    #[arg(long, env = "NETCTL_NETNS_DIR", value_name = "PATH", hide_env_values = true)]
+    netns_dir: Option<PathBuf>,
+    /// Shared state: `file`, `file:PATH`, or `etcd:URL[,URL...]`
+    /// [default: file, which is store.db in the state directory]
+    #[arg(long, env = "NETCTL_STORE", value_name = "STORE", hide_env_values = true)]
+    store: Option<String>,
+    /// Path in etcd that all keys are below
+    /// [default: /netctl/v1]
+    #[arg(long, env = "NETCTL_STORE_PREFIX", value_name = "PATH", hide_env_values = true)]
+    store_prefix: Option<String>,
+    /// Certificates of the authorities that etcd's certificate may be from, in PEM
+    #[arg(long, env = "NETCTL_STORE_CA", value_name = "PATH", hide_env_values = true)]
+    store_ca: Option<PathBuf>,
+    /// Certificate to show to etcd, in PEM
+    #[arg(long, env = "NETCTL_STORE_CERT", value_name = "PATH", hide_env_values = true)]
+    store_cert: Option<PathBuf>,
+    /// Key of the certificate to show to etcd, in PEM
+    #[arg(long, env = "NETCTL_STORE_KEY", value_name = "PATH", hide_env_values = true)]
+    store_key: Option<PathBuf>,
+    /// User to be in etcd
+    #[arg(long, env = "NETCTL_STORE_USER", value_name = "NAME", hide_env_values = true)]
+    store_user: Option<String>,
+    /// File with the password of the user in etcd
+    #[arg(long, env = "NETCTL_STORE_PASSWORD_FILE", value_name = "PATH", hide_env_values = true)]
+    store_password_file: Option<PathBuf>,
+    /// Device of the underlay
+    /// [default: the one that the default route or else the first global address is on]
+    #[arg(long, env = "NETCTL_BIND_INTERFACE", value_name = "DEVICE", hide_env_values = true)]
+    bind_interface: Option<String>,
+    /// UDP port of VXLAN, the same on all hosts
+    /// [default: 4789]
+    #[arg(long, env = "NETCTL_VXLAN_PORT", value_name = "PORT", hide_env_values = true)]
+    vxlan_port: Option<u16>,
+    /// Name of this host, unique in the cluster
+    /// [default: the machine's]
+    #[arg(long, env = "NETCTL_HOST_NAME", value_name = "NAME", hide_env_values = true)]
+    host_name: Option<HostName>,
+    /// What to log: error, warn, info, debug, trace, or directives such as `info,netctl::store=debug`
+    /// [default: info]
+    #[arg(long, env = "NETCTL_LOG", value_name = "LEVEL", hide_env_values = true)]
+    log: Option<String>,
+}
+
+/// The settings of a daemon.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub run_dir: PathBuf,
+    pub state_dir: PathBuf,
+    pub bpf_dir: PathBuf,
+    pub netns_dir: PathBuf,
+    pub store: StoreSpec,
+    pub store_options: OpenOptions,
+    pub bind_interface: Option<String>,
+    pub vxlan_port: u16,
+    pub host: HostName,
+    pub log: EnvFilter,
+}
+
+/// Why settings are unusable.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("settings file {path} cannot be read: {source}")]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file says something that is unusable.
+    #[error("settings file {path}, line {line}: {reason}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Where in it, from 1.
+        line: usize,
+        /// The key and what is wrong with it.
+        reason: String,
+    },
+    /// A value is unusable, wherever it is from.
+    #[error("--{option} {value:?} is not usable: {reason}")]
+    Value {
+        /// The option, which is the key of the file too.
+        option: &'static str,
+        /// The value.
+        value: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl Settings {
+    /// Settings by the command line and the environment, which clap has merged into `given`, then the file, then the
+    /// defaults.
+    pub(super) fn resolve(given: Options, file: &FileArgs) -> Result<Self, Error> {
+        Self::new(given.over(file.read()?))
+    }
+
+    fn new(options: Options) -> Result<Self, Error> {
+        let run_dir = directory("run-dir", options.run_dir, "/run/netctl")?;
+        let log = options.log.unwrap_or_else(|| "info".to_owned());
+        let log = log::filter(&log).map_err(|reason| unusable("log", &log, &reason))?;
+        if let Some(device) = &options.bind_interface {
+            check_device(device)?;
+        }
+        let vxlan_port = options.vxlan_port.unwrap_or(4789);
+        if vxlan_port == 0 {
+            return Err(unusable("vxlan-port", "0", &"a port is from 1 to 65535"));
+        }
+        let state_dir = directory("state-dir", options.state_dir, "/var/lib/netctl")?;
+        let etcd = EtcdOptions {
+            prefix: options.store_prefix.unwrap_or(EtcdOptions::default().prefix),
+            ca: options.store_ca,
+            cert: options.store_cert,
+            key: options.store_key,
+            user: options.store_user,
+            password: options.store_password_file.as_deref().map(password).transpose()?,
+        };
+        Ok(Self {
+            bpf_dir: directory("bpf-dir", options.bpf_dir, "/sys/fs/bpf/netctl")?,
+            netns_dir: match options.netns_dir {
+                Some(netns_dir) => absolute("netns-dir", &netns_dir)?,
+                None => run_dir.join("netns"),
+            },
+            store: {
+                let text = options.store.unwrap_or_else(|| "file".to_owned());
+                text.parse()
+                    .map_err(|InvalidSpec { reason, .. }| unusable("store", &text, &reason))?
+            },
+            store_options: OpenOptions { file: state_dir.join("store.db"), etcd },
+            state_dir,
+            host: match options.host_name {
+                Some(host) => host,
+                None => machine_name()?,
+            },
+            bind_interface: options.bind_interface,
+            run_dir,
+            vxlan_port,
+            log,
+        })
+    }
+
+    /// What the controller is to know.
+    pub(super) fn controller(&self, store: SharedStore) -> Config {
+        Config {
+            host: self.host.clone(),
+            store,
+            run_dir: self.run_dir.clone(),
+            state_dir: self.state_dir.clone(),
+            bpf_dir: self.bpf_dir.clone(),
+            netns_dir: self.netns_dir.clone(),
+            bind_interface: self.bind_interface.clone(),
+            vxlan_port: self.vxlan_port,
+        }
+    }
+}
+
+impl Options {
+    /// These, and where they say nothing those.
+    fn over(self, those: Self) -> Self {
+        Self {
+            run_dir: self.run_dir.or(those.run_dir),
+            state_dir: self.state_dir.or(those.state_dir),
+            bpf_dir: self.bpf_dir.or(those.bpf_dir),
+            netns_dir: self.netns_dir.or(those.netns_dir),
+            store: self.store.or(those.store),
+            store_prefix: self.store_prefix.or(those.store_prefix),
+            store_ca: self.store_ca.or(those.store_ca),
+            store_cert: self.store_cert.or(those.store_cert),
+            store_key: self.store_key.or(those.store_key),
+            store_user: self.store_user.or(those.store_user),
+            store_password_file: self.store_password_file.or(those.store_password_file),
+            bind_interface: self.bind_interface.or(those.bind_interface),
+            vxlan_port: self.vxlan_port.or(those.vxlan_port),
+            host_name: self.host_name.or(those.host_name),
+            log: self.log.or(those.log),
+        }
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self, Error> {
+        let fail = |at: Option<std::ops::Range<usize>>, reason: String| {
+            let before = at.and_then(|at| text.get(..at.start)).unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            Error::File { path: path.to_owned(), line, reason }
+        };
+        let document = toml::Deserializer::parse(text)
+            .map_err(|error| fail(error.span(), error.message().to_owned()))?;
+        serde_path_to_error::deserialize(document).map_err(|error| {
+            let (key, inner) = (error.path().to_string(), error.inner());
+            fail(inner.span(), format!("key {key}: {}", inner.message()))
+        })
+    }
+}
+
+impl FileArgs {
+    fn read(&self) -> Result<Options, Error> {
+        let path = self.config.as_deref().unwrap_or(Path::new(DEFAULT_FILE));
+        match fs::read_to_string(path) {
+            Ok(text) => Options::parse(path, &text),
+            Err(error) if self.config.is_none() && error.kind() == io::ErrorKind::NotFound => {
+                Ok(Options::default())
+            }
+            Err(source) => Err(Error::Unreadable { path: path.to_owned(), source }),
+        }
+    }
+}
+
+fn directory(
+    option: &'static str,
+    given: Option<PathBuf>,
+    default: &str,
+) -> Result<PathBuf, Error> {
+    absolute(option, &given.unwrap_or_else(|| default.into()))
+}
+
+/// Paths are told to others, who work in another directory.
+fn absolute(option: &'static str, path: &Path) -> Result<PathBuf, Error> {
+    std::path::absolute(path).map_err(|error| unusable(option, &path.display().to_string(), &error))
+}
+
+/// A password is not for command lines, which all users of the machine can read.
+fn password(path: &Path) -> Result<String, Error> {
+    let text = fs::read_to_string(path)
+        .map_err(|error| unusable("store-password-file", &path.display().to_string(), &error))?;
+    Ok(text.trim_end_matches(['\n', '\r']).to_owned())
+}
+
+fn check_device(name: &str) -> Result<(), Error> {
+    // What dev_valid_name in net/core/dev.c refuses.
+    let odd = |c: char| c == '/' || c == ':' || c.is_whitespace();
+    if name.is_empty()
+        || name.len() > DEVICE_NAME
+        || name.contains(odd)
+        || matches!(name, "." | "..")
+    {
+        return Err(unusable("bind-interface", name, &"it is no name of a device"));
+    }
+    Ok(())
+}
+
+fn machine_name() -> Result<HostName, Error> {
+    let name = nix::unistd::gethostname()
+        .map_err(|error| unusable("host-name", "", &error))?
+        .to_string_lossy()
+        .into_owned();
+    let hint = |error| format!("the machine's own name, {error}; name the host by --host-name");
+    name.parse().map_err(|error| unusable("host-name", &name, &hint(error)))
+}
+
+fn unusable(option: &'static str, value: &str, reason: &dyn fmt::Display) -> Error {
+    Error::Value { option, value: value.to_owned(), reason: reason.to_string() }
+}
+
+#[cfg(test)]
+mod tests;

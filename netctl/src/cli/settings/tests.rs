@@ -1,0 +1,177 @@
+//! Where settings come from, which of them counts, and what is said of unusable ones.
+
+use clap::Parser as _;
+
+use super::*;
+
+#[derive(Debug, clap::Parser)]
+struct Line {
+    #[command(flatten)]
+    options: Options,
+    #[command(flatten)]
+    file: FileArgs,
+}
+
+fn options(words: &[&str]) -> Options {
+    Line::try_parse_from([&["netctl"], words].concat()).expect("good words").options
+}
+
+fn refusal(words: &[&str]) -> String {
+    match Line::try_parse_from([&["netctl"], words].concat()) {
+        Ok(line) => Settings::new(line.options).expect_err("bad words").to_string(),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn file(text: &str) -> Result<Options, Error> {
+    Options::parse(Path::new("/etc/netctl/netctl.toml"), text)
+}
+
+#[test]
+fn defaults_are_those_of_the_manual() {
+    let settings = Settings::new(options(&["--host-name", "h1"])).expect("defaults");
+    assert_eq!(settings.run_dir, Path::new("/run/netctl"));
+    assert_eq!(settings.state_dir, Path::new("/var/lib/netctl"));
+    assert_eq!(settings.bpf_dir, Path::new("/sys/fs/bpf/netctl"));
+    assert_eq!(settings.netns_dir, Path::new("/run/netctl/netns"));
+    assert_eq!(settings.store, StoreSpec::File(None));
+    assert_eq!(settings.store_options.file, Path::new("/var/lib/netctl/store.db"));
+    assert_eq!(settings.store_options.etcd, EtcdOptions::default());
+    assert_eq!(settings.bind_interface, None);
+    assert_eq!(settings.vxlan_port, 4789);
+    assert_eq!(settings.host.as_str(), "h1");
+    assert_eq!(settings.log.to_string(), "info");
+}
+
+#[test]
+fn the_hosts_name_is_the_machines() {
+    let name = nix::unistd::gethostname().expect("a name").into_string().expect("text");
+    let settings = Settings::new(Options::default()).expect("defaults");
+    assert_eq!(settings.host.as_str(), name);
+}
+
+#[test]
+fn the_command_line_counts_over_the_file_over_defaults() {
+    let from_file = file(
+        "run-dir = \"/a\"\nvxlan-port = 4790\nstore = \"etcd:http://10.0.0.1:2379\"\nhost-name = \"h1\"\n",
+    )
+    .expect("a good file");
+    let settings = Settings::new(options(&["--run-dir", "/b"]).over(from_file)).expect("good");
+    assert_eq!(settings.run_dir, Path::new("/b"));
+    assert_eq!(settings.netns_dir, Path::new("/b/netns"));
+    assert_eq!(settings.vxlan_port, 4790);
+    assert_eq!(settings.store, StoreSpec::Etcd(vec!["http://10.0.0.1:2379".to_owned()]));
+    assert_eq!(settings.state_dir, Path::new("/var/lib/netctl"));
+}
+
+/// The environment is clap's affair, and the tests' own must not be changed: the table says the names.
+#[test]
+fn each_setting_is_an_option_a_variable_and_a_key_of_the_same_name() {
+    let command = <Line as clap::CommandFactory>::command();
+    for argument in command.get_arguments() {
+        let option = argument.get_long().expect("an option");
+        let variable = argument.get_env().and_then(|name| name.to_str()).expect("a variable");
+        assert_eq!(variable, format!("NETCTL_{}", option.replace('-', "_").to_uppercase()));
+        if option != "config" {
+            let value = if option == "vxlan-port" { "1" } else { "\"a\"" };
+            file(&format!("{option} = {value}")).expect(option);
+        }
+    }
+}
+
+#[test]
+fn whichever_source_says_it_every_setting_is_taken() {
+    let everything = Options {
+        run_dir: Some("/1".into()),
+        state_dir: Some("/2".into()),
+        bpf_dir: Some("/3".into()),
+        netns_dir: Some("/4".into()),
+        store: Some("memory".to_owned()),
+        store_prefix: Some("/5".to_owned()),
+        store_ca: Some("/6".into()),
+        store_cert: Some("/7".into()),
+        store_key: Some("/8".into()),
+        store_user: Some("u".to_owned()),
+        store_password_file: Some("/9".into()),
+        bind_interface: Some("eth0".to_owned()),
+        vxlan_port: Some(1),
+        host_name: Some("h1".parse().expect("a name")),
+        log: Some("debug".to_owned()),
+    };
+    assert_eq!(Options::default().over(everything.clone()), everything);
+    assert_eq!(everything.clone().over(Options::default()), everything);
+}
+
+#[test]
+fn an_unusable_value_is_named_with_its_option() {
+    for (words, expected) in [
+        (["--vxlan-port", "0"], "--vxlan-port \"0\" is not usable: a port is from 1 to 65535"),
+        (["--vxlan-port", "70000"], "invalid value '70000' for '--vxlan-port <PORT>'"),
+        (["--store", "redis:x"], "--store \"redis:x\" is not usable: write file"),
+        (["--bind-interface", "a/b"], "--bind-interface \"a/b\" is not usable: it is no name of a"),
+        (["--bind-interface", "sixteen-letters-"], "--bind-interface \"sixteen-letters-\" is not"),
+        (["--host-name", "a b"], "invalid value 'a b' for '--host-name <NAME>': name \"a b\" must"),
+        (
+            ["--log", "loud"],
+            "--log \"loud\" is not usable: \"loud\" is no level: write error, warn",
+        ),
+        (
+            ["--store-password-file", "/none"],
+            "--store-password-file \"/none\" is not usable: No such",
+        ),
+        (["--run-dir", ""], "a value is required for '--run-dir <PATH>'"),
+    ] {
+        let said = refusal(&words);
+        assert!(said.contains(expected), "{said}");
+    }
+}
+
+#[test]
+fn an_unusable_file_is_named_with_the_line_and_the_key() {
+    for (text, expected) in [
+        (
+            "vxlan-port = 4789\nvxlan-prt = 1\n",
+            "line 2: key vxlan-prt: unknown field `vxlan-prt`, expected one of `run-dir`",
+        ),
+        (
+            "\nvxlan-port = 70000\n",
+            "line 2: key vxlan-port: invalid value: integer `70000`, expected u16",
+        ),
+        ("store = 7\n", "line 1: key store: invalid type: integer `7`, expected a string"),
+        ("host-name = \"a b\"\n", "line 1: key host-name: name \"a b\" must consist of"),
+        ("[daemon]\nstore = \"file\"\n", "line 1: key daemon: unknown field `daemon`"),
+        ("store = \"file\"\nstore = \"file\"\n", "line 2: duplicate key"),
+        ("store\n", "line 1: "),
+    ] {
+        let said = file(text).expect_err(text).to_string();
+        assert!(
+            said.starts_with(&format!("settings file /etc/netctl/netctl.toml, {expected}")),
+            "{said}"
+        );
+        assert!(!said.contains('\n'), "{said}");
+    }
+}
+
+#[test]
+fn a_named_file_must_be_there() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("netctl.toml");
+    let args = FileArgs { config: Some(path.clone()) };
+    let said = args.read().expect_err("it is not there").to_string();
+    assert!(
+        said.starts_with(&format!("settings file {} cannot be read: No such file", path.display())),
+        "{said}"
+    );
+    fs::write(&path, "store-user = \"root\"\n").expect("written");
+    assert_eq!(args.read().expect("there").store_user.as_deref(), Some("root"));
+}
+
+#[test]
+fn a_password_is_a_line_of_a_file() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("password");
+    fs::write(&path, "secret word\n").expect("written");
+    let path = path.to_str().expect("text");
+    let settings = Settings::new(options(&["--store-password-file", path])).expect("good");
+    assert_eq!(settings.store_options.etcd.password.as_deref(), Some("secret word"));
+}

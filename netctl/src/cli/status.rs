@@ -1,0 +1,47 @@
+//! `netctl status`.
+
+use super::{Context, Result, host::age, table::fields};
+use crate::model::StatusView;
+
+pub(super) async fn run(Context { client, output }: &Context) -> Result {
+    output.show(&client.status().await?, text)
+}
+
+fn text(status: &StatusView) -> String {
+    let store = match &status.store_error {
+        Some(error) => format!("{}, not usable: {error}", status.store),
+        None => status.store.clone(),
+    };
+    fields([
+        ("Host", status.host.to_string()),
+        ("Version", status.version.clone()),
+        ("Up", age(status.started)),
+        ("Store", store),
+        ("Underlay", format!("{} {} mtu {}", status.underlay, status.vtep, status.underlay_mtu)),
+        ("VXLAN port", status.vxlan_port.to_string()),
+        ("Networks", status.networks.to_string()),
+        ("Endpoints", status.endpoints.to_string()),
+        ("Sandboxes", status.sandboxes.to_string()),
+        ("BPF", status.bpf_dir.display().to_string()),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_is_away_is_said_with_the_reason() {
+        let status: StatusView = serde_json::from_value(serde_json::json!({
+            "version": "0.1.0", "host": "h1", "underlay": "eth0", "vtep": "192.168.0.1",
+            "underlay_mtu": 1500, "vxlan_port": 4789, "store": "etcd http://10.0.0.1:2379",
+            "store_error": "connection refused", "networks": 1, "endpoints": 2, "sandboxes": 3,
+            "bpf_dir": "/sys/fs/bpf/netctl", "started": 0,
+        }))
+        .expect("a status");
+        let text = text(&status);
+        let expected = "Store:       etcd http://10.0.0.1:2379, not usable: connection refused\n\
+                        Underlay:    eth0 192.168.0.1 mtu 1500\n";
+        assert!(text.contains(expected), "{text}");
+    }
+}

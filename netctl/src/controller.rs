@@ -1,0 +1,193 @@
+//! The operations of the Container Network Model, the sync from the store, and the reconcile loop.
+//!
+//! An operation changes the store, by one transaction, and then waits until this host has followed. What follows from
+//! the store is done in one place, the reconcile loop, whoever changed it: a person here, another host, or a crash.
+
+mod attach;
+mod error;
+mod files;
+mod find;
+mod follow;
+mod keys;
+mod networks;
+mod presence;
+mod reconcile;
+mod records;
+mod recover;
+mod retry;
+mod sandboxes;
+mod services;
+mod views;
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::SystemTime};
+
+use ipnet::IpNet;
+use tokio::{
+    sync::{Mutex, watch},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+
+pub use self::error::{Error, Kind};
+use self::{
+    reconcile::{Progress, Reconciler},
+    records::Records,
+};
+use crate::{
+    dataplane::{self, Dataplane},
+    drivers::{self, Drivers, HostContext},
+    kernel::{self, Netlink, Netns, Underlay},
+    model::{Host, HostName, SCHEMA, UnixTime},
+    store::SharedStore,
+};
+
+/// What a daemon takes from its machine.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The host's name, unique in the cluster.
+    pub host: HostName,
+    /// The shared state.
+    pub store: SharedStore,
+    /// Files that live as long as the machine is up.
+    pub run_dir: PathBuf,
+    /// Files that outlive it.
+    pub state_dir: PathBuf,
+    /// Where the bpffs with links and maps is.
+    pub bpf_dir: PathBuf,
+    /// Where namespaces of sandboxes are bound.
+    pub netns_dir: PathBuf,
+    /// The underlay device; found by itself where none is given.
+    pub bind_interface: Option<String>,
+    /// The UDP port of VXLAN, the same in the whole cluster.
+    pub vxlan_port: u16,
+}
+
+/// The short form of a result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The flow-based tunnel device, of which there is one in a network namespace.
+const VXLAN_DEVICE: &str = "netctl-vx";
+
+/// The controller of one host.
+#[derive(Debug)]
+pub struct Controller {
+    config: Config,
+    store: SharedStore,
+    drivers: Drivers,
+    context: Arc<HostContext>,
+    underlay: Underlay,
+    dataplane: Arc<Dataplane>,
+    records: Arc<Records>,
+    /// Held by operations on sandboxes of this host, one at a time.
+    operations: Mutex<()>,
+    progress: watch::Receiver<Progress>,
+    started: UnixTime,
+    cancel: CancellationToken,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Controller {
+    /// Brings the host up: adopts what is there, and keeps it as the store says from then on.
+    ///
+    /// The store need not be reachable; nothing of what is there changes before it is.
+    pub async fn start(config: Config) -> Result<Arc<Self>> {
+        kernel::check_privileges()?;
+        let records = Arc::new(Records::open(&config.state_dir, &config.run_dir)?);
+        let netlink = Netlink::open(&Netns::current()?).await?;
+        let underlay = kernel::find_underlay(&netlink, config.bind_interface.as_deref(), |link| {
+            drivers::is_ours(&link.name)
+        })
+        .await?;
+        let started = now();
+        let host = Host {
+            schema: SCHEMA,
+            name: config.host.clone(),
+            vtep: underlay.address.into(),
+            vxlan_port: config.vxlan_port,
+            mtu: underlay.mtu,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started,
+        };
+        presence::check_name(&config.store, &host).await?;
+        netlink.ensure_flow_vxlan(VXLAN_DEVICE, config.vxlan_port).await?;
+        let dataplane = Arc::new(
+            Dataplane::start(dataplane::Config {
+                bpf_dir: config.bpf_dir.clone(),
+                underlay: underlay.name.clone(),
+                vtep: underlay.address.into(),
+                vxlan_port: config.vxlan_port,
+                vxlan_device: VXLAN_DEVICE.to_owned(),
+            })
+            .await?,
+        );
+        let context = Arc::new(HostContext { netlink, underlay_mtu: underlay.mtu });
+        let cancel = CancellationToken::new();
+        let drivers = Drivers::new();
+        let (reconciler, progress) = Reconciler::new(
+            config.host.clone(),
+            Arc::clone(&config.store),
+            drivers.clone(),
+            Arc::clone(&context),
+            Arc::clone(&dataplane),
+            Arc::clone(&records),
+        );
+        let controller = Arc::new(Self {
+            store: Arc::clone(&config.store),
+            config,
+            drivers,
+            context,
+            underlay,
+            dataplane,
+            records,
+            operations: Mutex::new(()),
+            progress,
+            started,
+            cancel: cancel.clone(),
+            tasks: Mutex::new(Vec::new()),
+        });
+        let heartbeat = presence::keep(Arc::clone(&controller.store), host, cancel.clone());
+        let recovering = Arc::clone(&controller);
+        let work = async move {
+            if cancel.run_until_cancelled(recovering.recover()).await.is_some() {
+                // The task must not keep the controller alive, which waits for it in `shutdown`.
+                drop(recovering);
+                reconciler.run(cancel).await;
+            }
+        };
+        *controller.tasks.lock().await = vec![tokio::spawn(heartbeat), tokio::spawn(work)];
+        Ok(controller)
+    }
+
+    /// Stops working; the data plane goes on forwarding.
+    pub async fn shutdown(&self) {
+        self.cancel.cancel();
+        for task in std::mem::take(&mut *self.tasks.lock().await) {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a task of the controller panicked");
+            }
+        }
+    }
+
+    /// The networks that this host itself reaches by an interface of its own, with the interface's name: no network for
+    /// containers may overlap with them.
+    async fn host_networks(&self) -> Result<Vec<(IpNet, String)>> {
+        let netlink = &self.context.netlink;
+        let names: BTreeMap<u32, String> = netlink
+            .links()
+            .await?
+            .into_iter()
+            .filter(|link| link.name != "lo" && !drivers::is_ours(&link.name))
+            .map(|link| (link.index, link.name))
+            .collect();
+        let routes = netlink.routes().await?;
+        Ok(routes
+            .into_iter()
+            .filter(|route| !route.is_default())
+            .filter_map(|route| Some((route.destination, names.get(&route.link?)?.clone())))
+            .collect())
+    }
+}
+
+fn now() -> UnixTime {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

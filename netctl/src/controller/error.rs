@@ -1,0 +1,118 @@
+//! Why an operation failed, for people and for programs.
+
+use crate::{dataplane, drivers, ipam, kernel, store};
+
+/// What sort of failure it is; each has its HTTP status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// 400: the request can never be done as it is.
+    Unusable,
+    /// 403: not now, because of what else there is.
+    Forbidden,
+    /// 404: what it names is not there.
+    NotFound,
+    /// 409: what it wants is taken.
+    Conflict,
+    /// 503: the store is away.
+    Unavailable,
+    /// 500: the kernel or netctl itself failed.
+    Internal,
+}
+
+/// Why an operation failed: one sentence that names the object, the value and, where there is one, the way out.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    /// The sort.
+    pub kind: Kind,
+    /// The sentence.
+    pub message: String,
+}
+
+impl Error {
+    /// Makes an error of `kind` that says `message`.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
+    /// See [`Kind::Unusable`].
+    pub fn unusable(message: impl Into<String>) -> Self {
+        Self::new(Kind::Unusable, message)
+    }
+
+    /// See [`Kind::Forbidden`].
+    pub fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(Kind::Forbidden, message)
+    }
+
+    /// See [`Kind::NotFound`].
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(Kind::NotFound, message)
+    }
+
+    /// See [`Kind::Conflict`].
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Self::new(Kind::Conflict, message)
+    }
+
+    /// See [`Kind::Internal`].
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(Kind::Internal, message)
+    }
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        let kind = match error {
+            store::Error::Unavailable { .. } => Kind::Unavailable,
+            store::Error::Compacted { .. }
+            | store::Error::LeaseLost { .. }
+            | store::Error::Refused { .. } => Kind::Internal,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<kernel::Error> for Error {
+    fn from(error: kernel::Error) -> Self {
+        Self::internal(error.to_string())
+    }
+}
+
+impl From<dataplane::Error> for Error {
+    fn from(error: dataplane::Error) -> Self {
+        Self::internal(error.to_string())
+    }
+}
+
+impl From<drivers::Error> for Error {
+    fn from(error: drivers::Error) -> Self {
+        let kind = match error {
+            drivers::Error::Unknown { .. }
+            | drivers::Error::Option { .. }
+            | drivers::Error::Value { .. } => Kind::Unusable,
+            drivers::Error::Network { .. } | drivers::Error::Kernel(_) => Kind::Internal,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<ipam::Error> for Error {
+    fn from(error: ipam::Error) -> Self {
+        let kind = match error {
+            ipam::Error::Store(error) => return error.into(),
+            ipam::Error::AddressOutside { .. }
+            | ipam::Error::OwnOverlap { .. }
+            | ipam::Error::Subnet(_) => Kind::Unusable,
+            ipam::Error::AddressTaken { .. }
+            | ipam::Error::MacTaken { .. }
+            | ipam::Error::PoolOverlap { .. }
+            | ipam::Error::HostOverlap { .. }
+            | ipam::Error::VniTaken { .. } => Kind::Conflict,
+            ipam::Error::Exhausted { .. } | ipam::Error::NoPool { .. } | ipam::Error::NoVni => {
+                Kind::Forbidden
+            }
+        };
+        Self::new(kind, error.to_string())
+    }
+}

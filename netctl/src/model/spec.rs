@@ -1,0 +1,81 @@
+//! What people ask for: the bodies of requests.
+
+use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use super::{DriverName, MacAddr, Name, ServiceRef};
+
+/// A network to create.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkSpec {
+    /// Its name.
+    pub name: Name,
+    /// Its driver; `overlay` where none is given.
+    #[serde(default)]
+    pub driver: Option<DriverName>,
+    /// Its subnets; one is chosen where the driver needs one and none is given.
+    #[serde(default)]
+    pub subnets: Vec<IpNet>,
+    /// For each subnet that contains one, the part to hand out addresses from.
+    #[serde(default)]
+    pub ip_ranges: Vec<IpNet>,
+    /// For each subnet that contains one, the address of its gateway.
+    #[serde(default)]
+    pub gateways: Vec<IpAddr>,
+    /// No way out, and no names from outside.
+    #[serde(default)]
+    pub internal: bool,
+    /// Options for the driver.
+    #[serde(default)]
+    pub options: BTreeMap<String, String>,
+    /// Notes.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A service to publish.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceSpec {
+    /// Its name and its network.
+    pub service: ServiceRef,
+    /// Further names, which other services of the network may share.
+    #[serde(default)]
+    pub aliases: Vec<Name>,
+    /// Its address, where it is to have a certain one.
+    #[serde(default)]
+    pub address: Option<IpAddr>,
+    /// Its link-layer address, where it is to have a certain one.
+    #[serde(default)]
+    pub mac: Option<MacAddr>,
+}
+
+/// A sandbox to create.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SandboxSpec {
+    /// Its name; its short identifier where none is given.
+    #[serde(default)]
+    pub name: Option<Name>,
+    /// An existing network namespace to use in place of a new one.
+    #[serde(default)]
+    pub netns: Option<PathBuf>,
+    /// Name servers to use in place of netctl's own.
+    #[serde(default)]
+    pub dns: Vec<IpAddr>,
+}
+
+/// A sandbox to create together with services for it, as `netctl run` does: all of it happens, or nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunSpec {
+    /// The sandbox.
+    #[serde(default)]
+    pub sandbox: SandboxSpec,
+    /// Services to publish and attach, each with the network to make if it is not there.
+    #[serde(default)]
+    pub publish: Vec<ServiceRef>,
+}

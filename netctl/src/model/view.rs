@@ -1,0 +1,150 @@
+//! What people are shown: the bodies of answers.
+
+use std::{net::IpAddr, path::PathBuf};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use super::{Endpoint, EndpointId, Host, HostName, MacAddr, Name, Network, Sandbox, UnixTime, Vni};
+
+/// A network with its services.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkView {
+    /// The network.
+    #[serde(flatten)]
+    pub network: Network,
+    /// Its services, by name. In a list of networks it is left empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<ServiceView>,
+}
+
+/// A service: an endpoint with the name of its network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceView {
+    /// The endpoint.
+    #[serde(flatten)]
+    pub endpoint: Endpoint,
+    /// The name of its network.
+    pub network_name: Name,
+}
+
+/// A sandbox with what is attached to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SandboxView {
+    /// The sandbox.
+    #[serde(flatten)]
+    pub sandbox: Sandbox,
+    /// Its host.
+    pub host: HostName,
+    /// Its interfaces, in the order of attaching.
+    pub interfaces: Vec<InterfaceView>,
+    /// The file that its processes see as `/etc/resolv.conf`.
+    pub resolv_conf: PathBuf,
+    /// The file that its processes see as `/etc/hosts`.
+    pub hosts: PathBuf,
+}
+
+/// One endpoint as a sandbox sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterfaceView {
+    /// The device in the sandbox; none where the driver makes none.
+    pub device: Option<String>,
+    /// The service.
+    pub service: Name,
+    /// Its identifier.
+    pub endpoint: EndpointId,
+    /// The network.
+    pub network: Name,
+    /// Its link-layer address.
+    pub mac: Option<MacAddr>,
+    /// Its addresses, each with its subnet's prefix length.
+    pub addresses: Vec<IpNet>,
+}
+
+/// A host of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostView {
+    /// What its daemon says.
+    #[serde(flatten)]
+    pub host: Host,
+    /// Whether it is the one that was asked.
+    pub this: bool,
+}
+
+/// One entry of the forwarding database, as the map has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FdbView {
+    /// The segment.
+    pub vni: Vni,
+    /// The network, where it is known.
+    pub network: Option<Name>,
+    /// The station.
+    pub mac: MacAddr,
+    /// The local device that leads to it.
+    pub device: Option<String>,
+    /// The remote tunnel end that leads to it.
+    pub vtep: Option<IpAddr>,
+    /// The service it belongs to, where it is known; `gateway` for the host endpoint.
+    pub service: Option<String>,
+}
+
+/// One neighbour, as the map has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NeighView {
+    /// The segment.
+    pub vni: Vni,
+    /// The network, where it is known.
+    pub network: Option<Name>,
+    /// The address.
+    pub address: IpAddr,
+    /// The station that has it.
+    pub mac: MacAddr,
+}
+
+/// One counter of the data plane, summed over processors.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CounterView {
+    /// The program that counts: `from_container`, `from_underlay`, `from_tunnel`.
+    pub program: String,
+    /// The verdict or the drop reason.
+    pub counter: String,
+    /// The same in a sentence.
+    pub description: String,
+    /// Whether what it counts was dropped.
+    pub drop: bool,
+    /// Packets; a packet of many segments counts once.
+    pub packets: u64,
+    /// Bytes of the packets, from the Ethernet header on.
+    pub bytes: u64,
+}
+
+/// How a daemon and what it depends on are doing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusView {
+    /// The daemon's version.
+    pub version: String,
+    /// The host's name.
+    pub host: HostName,
+    /// The underlay device.
+    pub underlay: String,
+    /// The host's address on it.
+    pub vtep: IpAddr,
+    /// The MTU of it, in bytes.
+    pub underlay_mtu: u32,
+    /// The UDP port of VXLAN.
+    pub vxlan_port: u16,
+    /// Where the store is.
+    pub store: String,
+    /// Why the store cannot be used, if so.
+    pub store_error: Option<String>,
+    /// Networks that this host takes part in.
+    pub networks: usize,
+    /// Endpoints attached on this host.
+    pub endpoints: usize,
+    /// Sandboxes on this host.
+    pub sandboxes: usize,
+    /// Where links and maps are pinned.
+    pub bpf_dir: PathBuf,
+    /// When the daemon started.
+    pub started: UnixTime,
+}
