@@ -78,8 +78,8 @@ impl Rig {
     pub(crate) fn new() -> Result<Self> {
         let run = Run::new()?;
         let underlay = Underlay::new(run.dir(), UNDERLAY_MTU)?;
-        let mut a = Host::new(&run, &underlay, "a", 1)?;
-        let mut b = Host::new(&run, &underlay, "b", 2)?;
+        let mut a = Host::new(&run, &underlay, "h1", 1)?;
+        let mut b = Host::new(&run, &underlay, "h2", 2)?;
         let near = a.container(&run, "near", Station::number(11))?;
         let beside = a.container(&run, "beside", Station::number(12))?;
         let far = b.container(&run, "far", Station::number(21))?;
