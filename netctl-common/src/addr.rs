@@ -24,6 +24,15 @@ impl MacAddr {
         self.0[0] & 1 == 1
     }
 
+    /// Whether both are the same station, in two comparisons; `==` would call a function in an eBPF program.
+    #[inline(always)]
+    pub const fn same(self, other: Self) -> bool {
+        let [a, b, c, d, e, f] = self.0;
+        let [g, h, i, j, k, l] = other.0;
+        u32::from_ne_bytes([a, b, c, d]) == u32::from_ne_bytes([g, h, i, j])
+            && u16::from_ne_bytes([e, f]) == u16::from_ne_bytes([k, l])
+    }
+
     /// Whether every byte is zero, which no station has.
     #[inline(always)]
     pub const fn is_zero(self) -> bool {

@@ -5,8 +5,18 @@
 #![cfg_attr(not(any(test, feature = "user")), no_std)]
 
 pub mod addr;
+pub mod checksum;
+pub mod config;
+pub mod counter;
+pub mod drop_reason;
+pub mod ecn;
+pub mod maps;
+pub mod outer;
+pub mod wire;
 
 pub use addr::{MacAddr, Vni};
+pub use counter::{Direction, Outcome, Verdict};
+pub use drop_reason::DropReason;
 
 /// The version of the layout of every pinned map.
 ///

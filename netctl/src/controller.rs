@@ -1,15 +1,43 @@
 //! The operations of the Container Network Model, the sync from the store, and the reconcile loop.
+//!
+//! An operation changes the store, by one transaction, and then waits until this host has followed. What follows from
+//! the store is done in one place, the reconcile loop, whoever changed it: a person here, another host, or a crash.
 
+mod attach;
 mod error;
+mod files;
+mod find;
+mod follow;
+mod keys;
+mod networks;
+mod presence;
+mod reconcile;
+mod records;
+mod recover;
+mod retry;
+mod sandboxes;
+mod services;
+mod views;
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::SystemTime};
+
+use ipnet::IpNet;
+use tokio::{
+    sync::{Mutex, watch},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
 
 pub use self::error::{Error, Kind};
+use self::{
+    reconcile::{Progress, Reconciler},
+    records::Records,
+};
 use crate::{
-    model::{
-        CounterView, FdbView, HostName, HostView, NeighView, NetworkSpec, NetworkView, RunSpec,
-        SandboxSpec, SandboxView, ServiceRef, ServiceSpec, ServiceView, StatusView,
-    },
+    dataplane::{self, Dataplane},
+    drivers::{self, Drivers, HostContext},
+    kernel::{self, Netlink, Netns, Underlay},
+    model::{Host, HostName, SCHEMA, UnixTime},
     store::SharedStore,
 };
 
@@ -34,111 +62,129 @@ pub struct Config {
     pub vxlan_port: u16,
 }
 
-/// The controller of one host.
-#[derive(Debug)]
-pub struct Controller;
-
 /// The short form of a result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-#[expect(
-    clippy::unused_async,
-    clippy::unimplemented,
-    unused_variables,
-    reason = "replaced in the next commit"
-)]
+/// The flow-based tunnel device, of which there is one in a network namespace.
+const VXLAN_DEVICE: &str = "netctl-vx";
+
+/// The controller of one host.
+#[derive(Debug)]
+pub struct Controller {
+    config: Config,
+    store: SharedStore,
+    drivers: Drivers,
+    context: Arc<HostContext>,
+    underlay: Underlay,
+    dataplane: Arc<Dataplane>,
+    records: Arc<Records>,
+    /// Held by operations on sandboxes of this host, one at a time.
+    operations: Mutex<()>,
+    progress: watch::Receiver<Progress>,
+    started: UnixTime,
+    cancel: CancellationToken,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
 impl Controller {
     /// Brings the host up: adopts what is there, and keeps it as the store says from then on.
-    pub async fn start(config: Config) -> Result<Self> {
-        unimplemented!()
+    ///
+    /// The store need not be reachable; nothing of what is there changes before it is.
+    pub async fn start(config: Config) -> Result<Arc<Self>> {
+        kernel::check_privileges()?;
+        let records = Arc::new(Records::open(&config.state_dir, &config.run_dir)?);
+        let netlink = Netlink::open(&Netns::current()?).await?;
+        let underlay = kernel::find_underlay(&netlink, config.bind_interface.as_deref()).await?;
+        let started = now();
+        let host = Host {
+            schema: SCHEMA,
+            name: config.host.clone(),
+            vtep: underlay.address.into(),
+            vxlan_port: config.vxlan_port,
+            mtu: underlay.mtu,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started,
+        };
+        presence::check_name(&config.store, &host).await?;
+        netlink.ensure_flow_vxlan(VXLAN_DEVICE, config.vxlan_port).await?;
+        let dataplane = Arc::new(
+            Dataplane::start(dataplane::Config {
+                bpf_dir: config.bpf_dir.clone(),
+                underlay: underlay.name.clone(),
+                vtep: underlay.address.into(),
+                vxlan_port: config.vxlan_port,
+                vxlan_device: VXLAN_DEVICE.to_owned(),
+            })
+            .await?,
+        );
+        let context = Arc::new(HostContext { netlink, underlay_mtu: underlay.mtu });
+        let cancel = CancellationToken::new();
+        let drivers = Drivers::new();
+        let (reconciler, progress) = Reconciler::new(
+            config.host.clone(),
+            Arc::clone(&config.store),
+            drivers.clone(),
+            Arc::clone(&context),
+            Arc::clone(&dataplane),
+            Arc::clone(&records),
+        );
+        let controller = Arc::new(Self {
+            store: Arc::clone(&config.store),
+            config,
+            drivers,
+            context,
+            underlay,
+            dataplane,
+            records,
+            operations: Mutex::new(()),
+            progress,
+            started,
+            cancel: cancel.clone(),
+            tasks: Mutex::new(Vec::new()),
+        });
+        let heartbeat = presence::keep(Arc::clone(&controller.store), host, cancel.clone());
+        let recovering = Arc::clone(&controller);
+        let work = async move {
+            if cancel.run_until_cancelled(recovering.recover()).await.is_some() {
+                // The task must not keep the controller alive, which waits for it in `shutdown`.
+                drop(recovering);
+                reconciler.run(cancel).await;
+            }
+        };
+        *controller.tasks.lock().await = vec![tokio::spawn(heartbeat), tokio::spawn(work)];
+        Ok(controller)
     }
+
     /// Stops working; the data plane goes on forwarding.
-    pub async fn shutdown(self) {
-        unimplemented!()
+    pub async fn shutdown(&self) {
+        self.cancel.cancel();
+        for task in std::mem::take(&mut *self.tasks.lock().await) {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a task of the controller panicked");
+            }
+        }
     }
-    /// Creates a network.
-    pub async fn create_network(&self, spec: NetworkSpec) -> Result<NetworkView> {
-        unimplemented!()
+
+    /// The networks that this host itself reaches by an interface of its own, with the interface's name: no network for
+    /// containers may overlap with them.
+    async fn host_networks(&self) -> Result<Vec<(IpNet, String)>> {
+        let netlink = &self.context.netlink;
+        let names: BTreeMap<u32, String> = netlink
+            .links()
+            .await?
+            .into_iter()
+            .filter(|link| link.name != "lo" && !drivers::is_ours(&link.name))
+            .map(|link| (link.index, link.name))
+            .collect();
+        let routes = netlink.routes().await?;
+        Ok(routes
+            .into_iter()
+            .filter(|route| !route.is_default())
+            .filter_map(|route| Some((route.destination, names.get(&route.link?)?.clone())))
+            .collect())
     }
-    /// All networks of the cluster, by name.
-    pub async fn networks(&self) -> Result<Vec<NetworkView>> {
-        unimplemented!()
-    }
-    /// One network by name, id or the beginning of its id, with its services.
-    pub async fn network(&self, network: &str) -> Result<NetworkView> {
-        unimplemented!()
-    }
-    /// Removes a network that has no services.
-    pub async fn remove_network(&self, network: &str) -> Result<NetworkView> {
-        unimplemented!()
-    }
-    /// Publishes a service.
-    pub async fn publish(&self, spec: ServiceSpec) -> Result<ServiceView> {
-        unimplemented!()
-    }
-    /// Removes a service; one that is attached only if `force`.
-    pub async fn unpublish(&self, service: &ServiceRef, force: bool) -> Result<ServiceView> {
-        unimplemented!()
-    }
-    /// All services of the cluster or of one network, by network and name.
-    pub async fn services(&self, network: Option<&str>) -> Result<Vec<ServiceView>> {
-        unimplemented!()
-    }
-    /// One service.
-    pub async fn service(&self, service: &ServiceRef) -> Result<ServiceView> {
-        unimplemented!()
-    }
-    /// Attaches a service to a sandbox of this host; one that is attached elsewhere only if `force`.
-    pub async fn attach(
-        &self,
-        sandbox: &str,
-        service: &ServiceRef,
-        force: bool,
-    ) -> Result<ServiceView> {
-        unimplemented!()
-    }
-    /// Detaches a service from a sandbox of this host.
-    pub async fn detach(&self, sandbox: &str, service: &ServiceRef) -> Result<ServiceView> {
-        unimplemented!()
-    }
-    /// Creates a sandbox.
-    pub async fn create_sandbox(&self, spec: SandboxSpec) -> Result<SandboxView> {
-        unimplemented!()
-    }
-    /// Creates a sandbox with services, networks included, all or nothing.
-    pub async fn run(&self, spec: RunSpec) -> Result<SandboxView> {
-        unimplemented!()
-    }
-    /// The sandboxes of this host, by name.
-    pub async fn sandboxes(&self) -> Result<Vec<SandboxView>> {
-        unimplemented!()
-    }
-    /// One sandbox by name, id or the beginning of its id.
-    pub async fn sandbox(&self, sandbox: &str) -> Result<SandboxView> {
-        unimplemented!()
-    }
-    /// Removes a sandbox with what was published for it, and detaches the rest.
-    pub async fn remove_sandbox(&self, sandbox: &str) -> Result<SandboxView> {
-        unimplemented!()
-    }
-    /// The hosts of the cluster, by name.
-    pub async fn hosts(&self) -> Result<Vec<HostView>> {
-        unimplemented!()
-    }
-    /// The forwarding database of this host, as its map has it.
-    pub async fn fdb(&self) -> Result<Vec<FdbView>> {
-        unimplemented!()
-    }
-    /// The neighbours of this host, as its map has them.
-    pub async fn neigh(&self) -> Result<Vec<NeighView>> {
-        unimplemented!()
-    }
-    /// The counters of this host, as its map has them.
-    pub async fn counters(&self) -> Result<Vec<CounterView>> {
-        unimplemented!()
-    }
-    /// How this host is doing.
-    pub async fn status(&self) -> StatusView {
-        unimplemented!()
-    }
+}
+
+fn now() -> UnixTime {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -1,10 +1,15 @@
 //! netctl: container networking across hosts, on eBPF.
 //!
-//! A module imports only from those above it in this list; `ARCHITECTURE.md` says why.
+//! The modules form layers, from the bottom up: `model`, `store`, `ipam`, `kernel`, `dataplane`, `discovery`,
+//! `drivers`, `controller`, `api`, `cli`. A module imports only from those before it in this list.
 
 pub mod api;
 pub mod cli;
 pub mod controller;
+pub mod dataplane;
+pub mod discovery;
+pub mod drivers;
+pub mod ipam;
 pub mod kernel;
 pub mod model;
 pub mod store;

@@ -144,6 +144,14 @@ impl Txn {
         self
     }
 
+    /// Adds all guards and changes of another.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.guards.extend(other.guards);
+        self.ops.extend(other.ops);
+        self
+    }
+
     /// Adds a removal.
     #[must_use]
     pub fn delete(mut self, key: impl Into<String>) -> Self {

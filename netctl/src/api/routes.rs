@@ -150,7 +150,7 @@ async fn detach(
 }
 
 async fn sandboxes(State(api): State<Api>) -> Answer<Vec<SandboxView>> {
-    api.finish(|controller| async move { controller.sandboxes().await }).await
+    api.finish(|controller| async move { Ok(controller.sandboxes()) }).await
 }
 
 async fn create_sandbox(
@@ -161,7 +161,7 @@ async fn create_sandbox(
 }
 
 async fn sandbox(State(api): State<Api>, Named(name): Named) -> Answer<SandboxView> {
-    api.finish(|controller| async move { controller.sandbox(&name).await }).await
+    api.finish(|controller| async move { controller.sandbox(&name) }).await
 }
 
 async fn remove_sandbox(State(api): State<Api>, Named(name): Named) -> Answer<SandboxView> {

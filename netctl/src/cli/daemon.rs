@@ -48,7 +48,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         anyhow::Ok(Controller::start(settings.controller(store)).await?)
     };
     let controller = tokio::select! {
-        controller = starting => Arc::new(controller?),
+        controller = starting => controller?,
         _ = end.came() => return Ok(()),
     };
     let listener = claim.listen()?;
@@ -74,8 +74,6 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         tracing::warn!(seconds = GRACE.as_secs(), "requests are cut off: they took too long");
         server.abort();
     }
-    if let Some(controller) = Arc::into_inner(controller) {
-        controller.shutdown().await;
-    }
+    controller.shutdown().await;
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Why an operation failed, for people and for programs.
 
-use crate::store;
+use crate::{dataplane, drivers, ipam, kernel, store};
 
 /// What sort of failure it is; each has its HTTP status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +68,50 @@ impl From<store::Error> for Error {
             store::Error::Compacted { .. }
             | store::Error::LeaseLost { .. }
             | store::Error::Refused { .. } => Kind::Internal,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<kernel::Error> for Error {
+    fn from(error: kernel::Error) -> Self {
+        Self::internal(error.to_string())
+    }
+}
+
+impl From<dataplane::Error> for Error {
+    fn from(error: dataplane::Error) -> Self {
+        Self::internal(error.to_string())
+    }
+}
+
+impl From<drivers::Error> for Error {
+    fn from(error: drivers::Error) -> Self {
+        let kind = match error {
+            drivers::Error::Unknown { .. }
+            | drivers::Error::Option { .. }
+            | drivers::Error::Value { .. } => Kind::Unusable,
+            drivers::Error::Network { .. } | drivers::Error::Kernel(_) => Kind::Internal,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<ipam::Error> for Error {
+    fn from(error: ipam::Error) -> Self {
+        let kind = match error {
+            ipam::Error::Store(error) => return error.into(),
+            ipam::Error::AddressOutside { .. }
+            | ipam::Error::OwnOverlap { .. }
+            | ipam::Error::Subnet(_) => Kind::Unusable,
+            ipam::Error::AddressTaken { .. }
+            | ipam::Error::MacTaken { .. }
+            | ipam::Error::PoolOverlap { .. }
+            | ipam::Error::HostOverlap { .. }
+            | ipam::Error::VniTaken { .. } => Kind::Conflict,
+            ipam::Error::Exhausted { .. } | ipam::Error::NoPool { .. } | ipam::Error::NoVni => {
+                Kind::Forbidden
+            }
         };
         Self::new(kind, error.to_string())
     }

@@ -32,7 +32,22 @@ macro_rules! id {
             pub fn random() -> Self {
                 let mut bytes = [0; DIGITS / 2];
                 getrandom::fill(&mut bytes).expect("the kernel gives random numbers");
+                Self::from_bytes(bytes)
+            }
+
+            /// The identifier that these bytes spell.
+            pub fn from_bytes(bytes: [u8; DIGITS / 2]) -> Self {
                 Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+            }
+
+            /// The bytes that its digits spell.
+            pub fn to_bytes(&self) -> [u8; DIGITS / 2] {
+                let value = |digit: u8| if digit <= b'9' { digit - b'0' } else { digit - b'a' + 10 };
+                let mut bytes = [0; DIGITS / 2];
+                for (byte, digits) in bytes.iter_mut().zip(self.0.as_bytes().chunks_exact(2)) {
+                    *byte = digits.iter().fold(0, |byte, &digit| byte << 4 | value(digit));
+                }
+                bytes
             }
 
             /// All digits.
@@ -106,6 +121,13 @@ mod tests {
         assert_ne!(a, b);
         assert_eq!(a.as_str().parse(), Ok(a.clone()));
         assert_eq!(a.short().len(), 12);
+    }
+
+    #[test]
+    fn ids_survive_as_bytes() {
+        let id = EndpointId::random();
+        assert_eq!(EndpointId::from_bytes(id.to_bytes()), id);
+        assert_eq!(EndpointId::from_bytes([0xa9; 32]).short(), "a9a9a9a9a9a9");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{net::IpAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{EndpointId, Name, SandboxId, UnixTime};
+use super::{Name, SandboxId, UnixTime};
 
 /// The network stack of one container: a network namespace, and what belongs to it.
 ///
@@ -23,8 +23,6 @@ pub struct Sandbox {
     pub owned: bool,
     /// Name servers to use in place of netctl's own.
     pub dns: Vec<IpAddr>,
-    /// Endpoints that were published for this sandbox, and go with it.
-    pub published: Vec<EndpointId>,
     /// When it was made.
     pub created: UnixTime,
 }

@@ -1,1 +1,42 @@
-//! Hosts made of network namespaces.
+//! Hosts made of network namespaces, each with a real daemon: what the lab, the demo, the tests
+//! and the benchmarks stand on.
+//!
+//! ```text
+//!   h1 ─ eth0 192.0.2.1 ──┐
+//!   h2 ─ eth0 192.0.2.2 ──┤ bridge `underlay`, in a namespace of its own
+//!   …                     ├── etcd      eth0 192.0.2.253
+//!                         └── external  eth0 192.0.2.254, a host outside every network
+//! ```
+//!
+//! Everything a [`Lab`] makes lives below one directory: the namespaces and the daemons' BPF file
+//! systems are mounts there, and each process started from it carries that directory in its
+//! environment. So the directory is the record of what there is to clean up, and cleaning up
+//! needs no other memory: it is the same whether a lab is dropped, a test panics, somebody presses
+//! Ctrl-C, or a run that was killed is found later by [`sweep`].
+//!
+//! The root namespace's links and settings are never touched.
+
+mod capture;
+mod command;
+mod daemon;
+mod etcd;
+mod host;
+mod interrupt;
+mod lab;
+mod netns;
+mod process;
+mod run;
+mod underlay;
+
+pub use capture::Capture;
+pub use command::{DEADLINE, Output, eventually, output, output_of};
+pub use etcd::Etcd;
+pub use host::Host;
+pub use interrupt::{Forward, clean_on_interrupt};
+pub use lab::{Lab, Options, Store, Wiring};
+pub use netns::Netns;
+pub use nix::sys::signal::Signal;
+pub use process::Process;
+pub use run::is_root;
+pub use run::{Run, sweep};
+pub use underlay::{ETCD, EXTERNAL, Underlay, address};

@@ -1,0 +1,179 @@
+//! Which counter each packet ends in.
+//!
+//! `COUNTERS` is a per-CPU array. [`index`] lays it out: one block for each [`Direction`], and in it first the
+//! verdicts, then the drop reasons.
+
+use crate::DropReason;
+
+/// Per-CPU array: [`index`] → [`Count`].
+pub const COUNTERS: &str = "COUNTERS";
+
+/// Places in a direction's block for verdicts, and as many again for drop reasons times three: room to grow without
+/// moving what others count.
+const VERDICTS: u32 = 32;
+const BLOCK: u32 = 128;
+
+/// How many entries `COUNTERS` has.
+pub const COUNTER_ENTRIES: u32 = BLOCK * Direction::ALL.len() as u32;
+
+const _: () = assert!(Verdict::ALL.len() <= VERDICTS as usize);
+const _: () = assert!(DropReason::ALL.len() <= (BLOCK - VERDICTS) as usize);
+
+/// The program that saw the packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u32)]
+pub enum Direction {
+    /// Sent by an endpoint of this host.
+    FromContainer = 0,
+    /// Received by the underlay device.
+    FromUnderlay = 1,
+    /// Received by the kernel's vxlan device.
+    FromTunnel = 2,
+}
+
+impl Direction {
+    /// All directions, by number.
+    pub const ALL: [Self; 3] = [Self::FromContainer, Self::FromUnderlay, Self::FromTunnel];
+
+    /// The label, in kebab case.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::FromContainer => "from-container",
+            Self::FromUnderlay => "from-underlay",
+            Self::FromTunnel => "from-tunnel",
+        }
+    }
+}
+
+/// What became of a packet that was not dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u32)]
+pub enum Verdict {
+    /// Given to a container of this host.
+    ToContainer = 0,
+    /// Given to this host itself.
+    ToHost = 1,
+    /// Encapsulated and sent to another host.
+    ToUnderlay = 2,
+    /// Left to the kernel's vxlan device, which does what the fast path cannot.
+    HandedOver = 3,
+    /// An ARP request that was answered.
+    ArpAnswered = 4,
+    /// An ARP announcement, which tells the data plane nothing that it does not know.
+    ArpAbsorbed = 5,
+}
+
+impl Verdict {
+    /// All verdicts, by number.
+    pub const ALL: [Self; 6] = [
+        Self::ToContainer,
+        Self::ToHost,
+        Self::ToUnderlay,
+        Self::HandedOver,
+        Self::ArpAnswered,
+        Self::ArpAbsorbed,
+    ];
+
+    /// The label, in kebab case.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ToContainer => "to-container",
+            Self::ToHost => "to-host",
+            Self::ToUnderlay => "to-underlay",
+            Self::HandedOver => "handed-over",
+            Self::ArpAnswered => "arp-answered",
+            Self::ArpAbsorbed => "arp-absorbed",
+        }
+    }
+
+    /// One sentence for people.
+    pub const fn describe(self) -> &'static str {
+        match self {
+            Self::ToContainer => "Delivered to a container of this host.",
+            Self::ToHost => "Delivered to this host itself.",
+            Self::ToUnderlay => "Encapsulated and sent to another host.",
+            Self::HandedOver => {
+                "Left to the kernel's vxlan device, which does what the fast path cannot."
+            }
+            Self::ArpAnswered => "An ARP request that was answered.",
+            Self::ArpAbsorbed => "An ARP announcement, which needs no answer.",
+        }
+    }
+}
+
+/// How a packet ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Outcome {
+    /// It was forwarded, answered or absorbed.
+    Forwarded(Verdict),
+    /// It was dropped.
+    Dropped(DropReason),
+}
+
+impl Outcome {
+    /// All outcomes: verdicts first, then drop reasons.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let forwarded = Verdict::ALL.into_iter().map(Self::Forwarded);
+        forwarded.chain(DropReason::ALL.iter().copied().map(Self::Dropped))
+    }
+
+    /// The label, in kebab case.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Forwarded(verdict) => verdict.as_str(),
+            Self::Dropped(reason) => reason.as_str(),
+        }
+    }
+
+    /// One sentence for people.
+    pub const fn describe(self) -> &'static str {
+        match self {
+            Self::Forwarded(verdict) => verdict.describe(),
+            Self::Dropped(reason) => reason.describe(),
+        }
+    }
+}
+
+/// The place in `COUNTERS` of packets that `direction` saw and that ended so.
+#[inline(always)]
+pub const fn index(direction: Direction, outcome: Outcome) -> u32 {
+    let place = match outcome {
+        Outcome::Forwarded(verdict) => verdict as u32,
+        Outcome::Dropped(reason) => VERDICTS + reason as u32,
+    };
+    direction as u32 * BLOCK + place
+}
+
+/// What one CPU counted. A packet that the kernel has merged of many counts once, with all its bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Count {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes from the Ethernet header on, as the program first saw the packet.
+    pub bytes: u64,
+}
+
+const _: () = assert!(size_of::<Count>() == 16);
+
+// SAFETY: `repr(C)` of two integers of the same size, without padding; every bit pattern is valid.
+#[cfg(feature = "user")]
+unsafe impl aya::Pod for Count {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_outcome_has_a_place_of_its_own() {
+        let mut places: Vec<_> = Direction::ALL
+            .into_iter()
+            .flat_map(|direction| Outcome::all().map(move |outcome| index(direction, outcome)))
+            .collect();
+        let count = places.len();
+        places.sort_unstable();
+        places.dedup();
+        assert_eq!(places.len(), count);
+        assert!(places.iter().all(|place| *place < COUNTER_ENTRIES));
+    }
+}

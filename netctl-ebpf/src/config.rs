@@ -1,0 +1,36 @@
+//! What the loader sets once for each load: see `netctl_common::config`.
+
+use aya_ebpf::Global;
+
+#[unsafe(no_mangle)]
+static UNDERLAY_IFINDEX: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+static VXLAN_IFINDEX: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+static VXLAN_PORT: Global<u16> = Global::new(0);
+#[unsafe(no_mangle)]
+static LOCAL_VTEP4: Global<[u8; 4]> = Global::new([0; 4]);
+
+/// Index of the device that tunnelled packets leave by.
+#[inline(always)]
+pub(crate) fn underlay_device() -> u32 {
+    UNDERLAY_IFINDEX.load()
+}
+
+/// Index of the kernel's flow-based vxlan device.
+#[inline(always)]
+pub(crate) fn vxlan_device() -> u32 {
+    VXLAN_IFINDEX.load()
+}
+
+/// The UDP port of VXLAN, in host order.
+#[inline(always)]
+pub(crate) fn vxlan_port() -> u16 {
+    VXLAN_PORT.load()
+}
+
+/// This host's tunnel address, in wire order.
+#[inline(always)]
+pub(crate) fn local_vtep4() -> [u8; 4] {
+    LOCAL_VTEP4.load()
+}

@@ -1,0 +1,112 @@
+//! Putting outer headers on, or having the kernel's vxlan device do it.
+
+use core::mem;
+
+use aya_ebpf::{
+    bindings::{
+        BPF_F_ADJ_ROOM_ENCAP_L2_ETH, BPF_F_ADJ_ROOM_ENCAP_L3_IPV4, BPF_F_ADJ_ROOM_ENCAP_L4_UDP,
+        BPF_F_ADJ_ROOM_FIXED_GSO, BPF_F_ADJ_ROOM_NO_CSUM_RESET, BPF_F_DONT_FRAGMENT,
+        BPF_F_ZERO_CSUM_TX, bpf_adj_room_mode::BPF_ADJ_ROOM_MAC, bpf_tunnel_key,
+    },
+    helpers::generated::{bpf_skb_adjust_room, bpf_skb_set_tunnel_key},
+};
+use netctl_common::{
+    DropReason,
+    maps::Vtep,
+    outer::{self, Inner, OUTER4, OVERHEAD4},
+    wire::{Ethernet, Ipv4},
+};
+
+use crate::{Decision, config, packet::Packet};
+
+const ETHERNET: usize = size_of::<Ethernet>();
+/// The shortest headers in front of what a merged packet is cut into: IPv4 and UDP.
+const SEGMENT_HEADERS: u32 = 28;
+/// Keep checksums and segment sizes as they are: without `FIXED_GSO` each encapsulation shortens the segments by 50.
+const KEEP: u64 = (BPF_F_ADJ_ROOM_NO_CSUM_RESET | BPF_F_ADJ_ROOM_FIXED_GSO) as u64;
+/// Mark the packet as a UDP tunnel around an Ethernet frame, so that it can be segmented below.
+///
+/// The length of the inner L2 header is 14 (bits 56 to 63), not 22 with VXLAN's: `bpf_skb_net_grow` takes it off the
+/// new room to find the inner MAC header, and what segments later trusts that.
+const TUNNEL: u64 = (BPF_F_ADJ_ROOM_ENCAP_L3_IPV4
+    | BPF_F_ADJ_ROOM_ENCAP_L4_UDP
+    | BPF_F_ADJ_ROOM_ENCAP_L2_ETH) as u64
+    | (ETHERNET as u64) << 56;
+
+/// The frame, room for its outer headers, and the frame's own Ethernet header behind them.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Wrapped {
+    ethernet: Ethernet,
+    outer: [u8; OUTER4],
+    inner: Ethernet,
+}
+
+/// Whether the packet, or each part that it is cut into, fits the path to the host.
+#[inline(always)]
+pub(crate) fn check_size(packet: &Packet, vtep: &Vtep) -> Result<(), DropReason> {
+    let longest = match packet.segment() {
+        0 => packet.len() - ETHERNET as u32,
+        segment => segment + SEGMENT_HEADERS,
+    };
+    if longest > vtep.mtu() { Err(DropReason::TooBig) } else { Ok(()) }
+}
+
+/// Puts the outer headers on. The outer Ethernet header is left for `bpf_redirect_neigh` to write.
+#[inline(always)]
+pub(crate) fn wrap(
+    packet: &Packet,
+    vni: u32,
+    vtep: &Vtep,
+    ethernet: &Ethernet,
+    ip: &Ipv4,
+) -> Result<Decision, DropReason> {
+    let inner = Inner { length: packet.len(), tos: ip.tos(), hash: packet.hash(), vni };
+    // A packet that came out of a tunnel still carries its marks where a container forwards it back into one. The
+    // kernel refuses to mark it twice (`-EALREADY`, `bpf_skb_net_grow`), but gives the room without.
+    if grow(packet, KEEP | TUNNEL).is_err() && grow(packet, KEEP).is_err() {
+        return Err(DropReason::EncapFailed);
+    }
+    let wrapped = packet.at::<Wrapped>(0).ok_or(DropReason::NotWritable)?;
+    wrapped.outer = outer::finish4(vtep.outer4(), vtep.checksum(), &inner);
+    wrapped.inner = *ethernet;
+    Ok(Decision::ToUnderlay)
+}
+
+#[inline(always)]
+fn grow(packet: &Packet, flags: u64) -> Result<(), ()> {
+    // SAFETY: a helper call on a valid context; views of the packet end here.
+    let failed = unsafe {
+        bpf_skb_adjust_room(packet.raw(), OVERHEAD4 as i32, BPF_ADJ_ROOM_MAC, flags)
+    };
+    if failed == 0 { Ok(()) } else { Err(()) }
+}
+
+/// Says where the packet has to go, and leaves the rest to the kernel's vxlan device.
+#[inline(always)]
+pub(crate) fn hand_over(
+    packet: &Packet,
+    vni: u32,
+    vtep: &Vtep,
+    ip: &Ipv4,
+) -> Result<Decision, DropReason> {
+    // SAFETY: it is made of integers alone, for which zero is valid.
+    let mut key: bpf_tunnel_key = unsafe { mem::zeroed() };
+    key.tunnel_id = vni;
+    // The kernel wants addresses in host order here.
+    key.__bindgen_anon_1.remote_ipv4 = u32::from_be_bytes(vtep.remote().low());
+    key.__bindgen_anon_3.local_ipv4 = u32::from_be_bytes(config::local_vtep4());
+    key.tunnel_tos = outer::tunnel_tos(ip.tos());
+    key.tunnel_ttl = outer::TTL;
+    let flags = BPF_F_ZERO_CSUM_TX | BPF_F_DONT_FRAGMENT;
+    // SAFETY: a helper call on a valid context and a key of the size given.
+    let failed = unsafe {
+        bpf_skb_set_tunnel_key(
+            packet.raw(),
+            &raw mut key,
+            size_of::<bpf_tunnel_key>() as u32,
+            flags.into(),
+        )
+    };
+    if failed == 0 { Ok(Decision::ToVxlanDevice) } else { Err(DropReason::HandOverFailed) }
+}

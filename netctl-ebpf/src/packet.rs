@@ -1,0 +1,110 @@
+//! The one place that touches a packet's memory.
+
+use aya_ebpf::{
+    bindings::__sk_buff,
+    helpers::generated::{bpf_get_hash_recalc, bpf_skb_change_type, bpf_skb_pull_data},
+    programs::TcContext,
+};
+
+/// `PACKET_HOST` of `include/uapi/linux/if_packet.h`: the frame is for the station that received it.
+const PACKET_HOST: u32 = 0;
+
+/// A packet, through the kernel's view of it.
+pub(crate) struct Packet {
+    skb: *mut __sk_buff,
+}
+
+impl Packet {
+    #[inline(always)]
+    pub(crate) fn new(ctx: &TcContext) -> Self {
+        Self { skb: ctx.skb.skb }
+    }
+
+    /// What helpers want.
+    #[inline(always)]
+    pub(crate) fn raw(&self) -> *mut __sk_buff {
+        self.skb
+    }
+
+    /// All bytes, from the Ethernet header on.
+    #[inline(always)]
+    pub(crate) fn len(&self) -> u32 {
+        // SAFETY: the context is valid for the whole run of the program.
+        unsafe { (*self.skb).len }
+    }
+
+    /// Index of the device that it arrived on.
+    #[inline(always)]
+    pub(crate) fn device(&self) -> u32 {
+        // SAFETY: as above.
+        unsafe { (*self.skb).ifindex }
+    }
+
+    /// How long the parts will be that the kernel cuts it into; zero where it stays whole.
+    #[inline(always)]
+    pub(crate) fn segment(&self) -> u32 {
+        // SAFETY: as above.
+        unsafe { (*self.skb).gso_size }
+    }
+
+    /// Whether it had a VLAN tag, which the kernel keeps beside the frame.
+    #[inline(always)]
+    pub(crate) fn has_vlan(&self) -> bool {
+        // SAFETY: as above.
+        unsafe { (*self.skb).vlan_present != 0 }
+    }
+
+    /// Whether it was addressed to the device that received it.
+    #[inline(always)]
+    pub(crate) fn is_for_device(&self) -> bool {
+        // SAFETY: as above.
+        unsafe { (*self.skb).pkt_type == PACKET_HOST }
+    }
+
+    /// Makes the stack that receives it believe that it was addressed to the receiving device.
+    ///
+    /// `bpf_redirect_peer` does not look at the Ethernet header again, and `ip_rcv` drops what is for others.
+    #[inline(always)]
+    pub(crate) fn address_to_device(&self) {
+        if !self.is_for_device() {
+            // SAFETY: a helper call on a valid context. It fails for types that a received packet cannot have.
+            unsafe { bpf_skb_change_type(self.skb, PACKET_HOST) };
+        }
+    }
+
+    /// The hash of its flow, as the sending socket or the kernel computed it.
+    #[inline(always)]
+    pub(crate) fn hash(&self) -> u32 {
+        // SAFETY: a helper call on a valid context.
+        unsafe { bpf_get_hash_recalc(self.skb) }
+    }
+
+    /// Sees to it that the first `wanted` bytes, or all where it is shorter, can be seen by [`Packet::at`].
+    #[inline(always)]
+    pub(crate) fn pull(&self, wanted: u32) {
+        // SAFETY: the context is valid; these are addresses to the verifier and numbers to this comparison.
+        let seen = unsafe { (*self.skb).data_end - (*self.skb).data };
+        if seen < wanted {
+            let wanted = if self.len() < wanted { self.len() } else { wanted };
+            // SAFETY: a helper call on a valid context. Where it fails, `at` finds too few bytes.
+            unsafe { bpf_skb_pull_data(self.skb, wanted) };
+        }
+    }
+
+    /// What stands `offset` bytes from the start, if all of it can be seen.
+    ///
+    /// What it returns must not be used after a helper has changed the packet; the verifier sees to that.
+    #[inline(always)]
+    #[expect(clippy::mut_from_ref, reason = "a packet is shared memory; the verifier tracks who may touch it")]
+    pub(crate) fn at<T: Copy>(&self, offset: usize) -> Option<&mut T> {
+        const { assert!(align_of::<T>() == 1) };
+        // SAFETY: the context is valid for the whole run of the program.
+        let (start, end) = unsafe { ((*self.skb).data as usize, (*self.skb).data_end as usize) };
+        if start + offset + size_of::<T>() > end {
+            return None;
+        }
+        // SAFETY: the comparison above has shown that the bytes are there, and `T` may stand at any address. Two
+        // views of the same bytes are never alive at once: each stage copies what it keeps.
+        Some(unsafe { &mut *((start + offset) as *mut T) })
+    }
+}

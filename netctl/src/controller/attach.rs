@@ -1,0 +1,241 @@
+//! Attaching services to sandboxes of this host, and detaching them.
+//!
+//! Who owns an endpoint is decided in the store, by compare-and-set; the kernel follows. An operation here changes the
+//! store and then waits until the reconcile loop has done what follows from it.
+
+use std::time::Duration;
+
+use super::{
+    Controller, Error, Result, find,
+    keys::{self, Stored},
+    reconcile::Progress,
+    records::{Attachment, Record},
+    retry::Attempts,
+    services,
+};
+use crate::{
+    model::{
+        Endpoint, EndpointId, InterfaceView, Network, Owner, SandboxId, ServiceRef, ServiceView,
+    },
+    store::{Outcome, Revision, Txn},
+};
+
+/// How long the kernel may take to follow the store.
+const SETTLE: Duration = Duration::from_secs(15);
+
+impl Controller {
+    /// Attaches a service to a sandbox of this host; one that is attached elsewhere only if `force`.
+    pub async fn attach(
+        &self,
+        sandbox: &str,
+        service: &ServiceRef,
+        force: bool,
+    ) -> Result<ServiceView> {
+        let _one = self.operations.lock().await;
+        let record = self.records.find(sandbox)?;
+        self.attach_to(&record.sandbox.id, service, force).await
+    }
+
+    /// As [`Self::attach`], by a caller that holds the lock.
+    pub(super) async fn attach_to(
+        &self,
+        sandbox: &SandboxId,
+        service: &ServiceRef,
+        force: bool,
+    ) -> Result<ServiceView> {
+        let mut attempts = Attempts::new("attach", service);
+        loop {
+            let record = self
+                .records
+                .get(sandbox)
+                .ok_or_else(|| Error::not_found(format!("sandbox {} is gone", sandbox.short())))?;
+            let (network, stored) = find::service(&*self.store, service).await?;
+            check_owner(&record, &network.value, &stored.value, force)?;
+            let attachment = attachment(&record, &network.value, &stored.value);
+            self.records.update(sandbox, |record| record.attachments.push(attachment))?;
+            let mut endpoint = stored.value.clone();
+            endpoint.owner = Some(self.owner(sandbox));
+            let done = match self.store.commit(self.ownership(&stored, &endpoint)).await {
+                Ok(Outcome::Committed(revision)) => self.settle(&endpoint.id, revision).await,
+                Ok(Outcome::Conflict) => {
+                    self.forget(sandbox, &endpoint.id)?;
+                    attempts.again().await?;
+                    continue;
+                }
+                Err(error) => Err(error.into()),
+            };
+            if let Err(error) = done {
+                self.undo(sandbox, &endpoint).await;
+                return Err(error);
+            }
+            tracing::info!(
+                service = %endpoint.name, network = %network.value.name, sandbox = %record.sandbox.name, "attached"
+            );
+            return Ok(services::view(endpoint, &network.value));
+        }
+    }
+
+    /// Detaches a service from a sandbox of this host.
+    pub async fn detach(&self, sandbox: &str, service: &ServiceRef) -> Result<ServiceView> {
+        let _one = self.operations.lock().await;
+        let record = self.records.find(sandbox)?;
+        let mut attempts = Attempts::new("detach", service);
+        loop {
+            let (network, stored) = find::service(&*self.store, service).await?;
+            if stored.value.owner.as_ref().is_none_or(|owner| owner.sandbox != record.sandbox.id) {
+                return Err(Error::forbidden(format!(
+                    "service {}.{} is not attached to sandbox {}",
+                    stored.value.name, network.value.name, record.sandbox.name
+                )));
+            }
+            if let Some(endpoint) = self.release(&stored).await? {
+                tracing::info!(
+                    service = %endpoint.name, network = %network.value.name, sandbox = %record.sandbox.name, "detached"
+                );
+                return Ok(services::view(endpoint, &network.value));
+            }
+            attempts.again().await?;
+        }
+    }
+
+    /// Clears the owner of an endpoint of this host and waits until its interface is gone; nothing if another changed
+    /// the endpoint in the meantime.
+    pub(super) async fn release(&self, stored: &Stored<Endpoint>) -> Result<Option<Endpoint>> {
+        let mut endpoint = stored.value.clone();
+        endpoint.owner = None;
+        match self.store.commit(self.ownership(stored, &endpoint)).await? {
+            Outcome::Committed(revision) => {
+                self.settle_removal(&stored.value, revision).await?;
+                Ok(Some(endpoint))
+            }
+            Outcome::Conflict => Ok(None),
+        }
+    }
+
+    /// What changes an endpoint's owner, with the index that its host watches.
+    pub(super) fn ownership(&self, stored: &Stored<Endpoint>, changed: &Endpoint) -> Txn {
+        let mut txn =
+            Txn::new().when(stored.unchanged()).put(stored.key.clone(), keys::write(changed));
+        let new = changed.owner.as_ref().map(|owner| &owner.host);
+        if let Some(old) = &stored.value.owner
+            && Some(&old.host) != new
+        {
+            txn = txn.delete(keys::attachment(&old.host, &changed.id));
+        }
+        if let Some(host) = new {
+            txn = txn.put(keys::attachment(host, &changed.id), keys::write(&changed.network));
+        }
+        txn
+    }
+
+    fn owner(&self, sandbox: &SandboxId) -> Owner {
+        Owner {
+            host: self.config.host.clone(),
+            sandbox: sandbox.clone(),
+            vtep: self.underlay.address.into(),
+        }
+    }
+
+    /// Waits until an endpoint of this host is as it was put in `revision`, or later.
+    async fn settle(&self, endpoint: &EndpointId, revision: Revision) -> Result<()> {
+        let outcome = self
+            .progress(|progress| {
+                progress.endpoints.get(endpoint).is_some_and(|(at, _)| *at >= revision)
+            })
+            .await?
+            .endpoints
+            .remove(endpoint);
+        match outcome {
+            Some((_, Err(reason))) => Err(Error::internal(reason)),
+            Some((_, Ok(()))) | None => Ok(()),
+        }
+    }
+
+    /// Waits until nothing of an endpoint is left on this host, after the transaction of `revision` that took it away.
+    pub(super) async fn settle_removal(
+        &self,
+        endpoint: &Endpoint,
+        revision: Revision,
+    ) -> Result<()> {
+        if endpoint.owner.as_ref().is_some_and(|owner| owner.host == self.config.host) {
+            let gone = |progress: &Progress| {
+                progress.revision >= revision && !progress.endpoints.contains_key(&endpoint.id)
+            };
+            self.progress(gone).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn progress(
+        &self,
+        reached: impl FnMut(&Progress) -> bool,
+    ) -> Result<Progress> {
+        let mut progress = self.progress.clone();
+        let waited = tokio::time::timeout(SETTLE, progress.wait_for(reached)).await;
+        match waited {
+            Ok(Ok(reached)) => Ok(reached.clone()),
+            Ok(Err(_closed)) => Err(Error::internal("the daemon is stopping")),
+            Err(_elapsed) => Err(Error::internal(format!(
+                "the host has not followed the store within {} seconds: see the daemon's log",
+                SETTLE.as_secs()
+            ))),
+        }
+    }
+
+    /// Takes back an attachment that did not come to be.
+    async fn undo(&self, sandbox: &SandboxId, endpoint: &Endpoint) {
+        let key = keys::endpoint(&endpoint.network, &endpoint.id);
+        let undone = async {
+            if let Some(stored) = keys::get::<Endpoint>(&*self.store, &key).await?
+                && stored.value.owner == endpoint.owner
+            {
+                self.release(&stored).await?;
+            }
+            self.forget(sandbox, &endpoint.id)
+        };
+        if let Err(error) = undone.await {
+            tracing::warn!(service = %endpoint.name, %error, "a failed attachment is left to the next start");
+        }
+    }
+
+    fn forget(&self, sandbox: &SandboxId, endpoint: &EndpointId) -> Result<()> {
+        self.records.update(sandbox, |record| {
+            record.attachments.retain(|a| a.interface.endpoint != *endpoint)
+        })
+    }
+}
+
+fn check_owner(record: &Record, network: &Network, endpoint: &Endpoint, force: bool) -> Result<()> {
+    let Some(owner) = &endpoint.owner else { return Ok(()) };
+    if owner.sandbox == record.sandbox.id {
+        return Err(Error::conflict(format!(
+            "service {}.{} is attached to sandbox {} already",
+            endpoint.name, network.name, record.sandbox.name
+        )));
+    }
+    if force {
+        return Ok(());
+    }
+    Err(Error::conflict(format!(
+        "service {}.{} is attached to sandbox {} on host {}: detach it there first, or use --force",
+        endpoint.name,
+        network.name,
+        owner.sandbox.short(),
+        owner.host
+    )))
+}
+
+fn attachment(record: &Record, network: &Network, endpoint: &Endpoint) -> Attachment {
+    Attachment {
+        network: network.id.clone(),
+        gateways: network.subnets.iter().map(|subnet| subnet.gateway).collect(),
+        interface: InterfaceView {
+            device: endpoint.mac.map(|_| record.free_device()),
+            service: endpoint.name.clone(),
+            endpoint: endpoint.id.clone(),
+            network: network.name.clone(),
+            mac: endpoint.mac,
+            addresses: endpoint.addresses.clone(),
+        },
+    }
+}

@@ -1,0 +1,101 @@
+//! Where things are in the store, and how they are written there.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{Error, Result};
+use crate::{
+    model::{Endpoint, EndpointId, HostName, Name, Network, NetworkId},
+    store::{Entry, Guard, Revision, Store},
+};
+
+pub(super) const NETWORKS: &str = "networks/";
+pub(super) const ENDPOINTS: &str = "endpoints/";
+pub(super) const HOSTS: &str = "hosts/";
+
+pub(super) fn network(id: &NetworkId) -> String {
+    format!("{NETWORKS}{id}")
+}
+
+pub(super) fn network_name(name: &Name) -> String {
+    format!("names/networks/{name}")
+}
+
+pub(super) fn endpoints(network: &NetworkId) -> String {
+    format!("{ENDPOINTS}{network}/")
+}
+
+pub(super) fn endpoint(network: &NetworkId, id: &EndpointId) -> String {
+    format!("{ENDPOINTS}{network}/{id}")
+}
+
+pub(super) fn endpoint_name(network: &NetworkId, name: &Name) -> String {
+    format!("names/endpoints/{network}/{name}")
+}
+
+pub(super) fn host(name: &HostName) -> String {
+    format!("{HOSTS}{name}")
+}
+
+/// What a host watches to know its own endpoints and, from them, its networks of interest.
+pub(super) fn attachments(host: &HostName) -> String {
+    format!("attachments/{host}/")
+}
+
+/// Written and removed in the transaction that sets and clears the endpoint's owner; the value is the network.
+pub(super) fn attachment(host: &HostName, id: &EndpointId) -> String {
+    format!("attachments/{host}/{id}")
+}
+
+/// A stored object with the revision that a compare-and-set of it names.
+#[derive(Clone, Debug)]
+pub(super) struct Stored<T> {
+    pub(super) value: T,
+    pub(super) key: String,
+    pub(super) modified: Revision,
+}
+
+impl<T: DeserializeOwned> Stored<T> {
+    pub(super) fn read(entry: Entry) -> Result<Self> {
+        let Entry { key, value, modified } = entry;
+        match serde_json::from_slice(&value) {
+            Ok(value) => Ok(Self { value, key, modified }),
+            Err(error) => {
+                Err(Error::internal(format!("the store's value of {key} cannot be read: {error}")))
+            }
+        }
+    }
+
+    /// Holds while nobody has changed it.
+    pub(super) fn unchanged(&self) -> Guard {
+        Guard::Unchanged(self.key.clone(), self.modified)
+    }
+}
+
+pub(super) fn write<T: Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).expect("the model's types have string keys and no maps that fail")
+}
+
+pub(super) async fn get<T: DeserializeOwned>(
+    store: &dyn Store,
+    key: &str,
+) -> Result<Option<Stored<T>>> {
+    store.get(key).await?.map(Stored::read).transpose()
+}
+
+pub(super) async fn list<T: DeserializeOwned>(
+    store: &dyn Store,
+    prefix: &str,
+) -> Result<Vec<Stored<T>>> {
+    store.list(prefix).await?.entries.into_iter().map(Stored::read).collect()
+}
+
+pub(super) async fn list_networks(store: &dyn Store) -> Result<Vec<Stored<Network>>> {
+    list(store, NETWORKS).await
+}
+
+pub(super) async fn list_endpoints(
+    store: &dyn Store,
+    network: &NetworkId,
+) -> Result<Vec<Stored<Endpoint>>> {
+    list(store, &endpoints(network)).await
+}

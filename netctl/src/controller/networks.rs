@@ -1,0 +1,227 @@
+//! Networks: create, list, inspect, remove.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::{
+    Controller, Error, Result, find,
+    keys::{self, Stored},
+    now,
+    retry::{Attempts, Tried},
+    services,
+};
+use crate::{
+    drivers::Plan,
+    ipam::{self, PoolWish},
+    model::{Name, Network, NetworkId, NetworkSpec, NetworkView, SCHEMA, Subnet, SubnetError},
+    store::{Guard, Outcome, Txn},
+};
+
+/// The driver of a network for which none is given.
+pub(super) const DEFAULT_DRIVER: &str = "overlay";
+
+impl Controller {
+    /// Creates a network.
+    pub async fn create_network(&self, spec: NetworkSpec) -> Result<NetworkView> {
+        let driver_name = spec.driver.clone().unwrap_or_else(default_driver);
+        let driver = self.drivers.get(&driver_name)?;
+        let plan = driver.plan(&spec)?;
+        let wanted = subnets_of(&spec, &plan)?;
+        let mut attempts = Attempts::new("create network", &spec.name);
+        loop {
+            match self.try_create(&spec, &driver_name, &plan, &wanted).await? {
+                Tried::Done(network) => return Ok(NetworkView { network, services: Vec::new() }),
+                Tried::Lost => attempts.again().await?,
+            }
+        }
+    }
+
+    async fn try_create(
+        &self,
+        spec: &NetworkSpec,
+        driver: &Name,
+        plan: &Plan,
+        wanted: &[Subnet],
+    ) -> Result<Tried<Network>> {
+        let store = &*self.store;
+        let name_key = keys::network_name(&spec.name);
+        if store.get(&name_key).await?.is_some() {
+            return Err(Error::conflict(format!(
+                "network {} is there already: choose another name, or remove it first",
+                spec.name
+            )));
+        }
+        let id = NetworkId::random();
+        let mut txn = Txn::new().when(Guard::Absent(name_key.clone())).put(name_key, id.as_str());
+        let mut network = Network {
+            schema: SCHEMA,
+            id: id.clone(),
+            name: spec.name.clone(),
+            driver: driver.clone(),
+            subnets: Vec::new(),
+            vni: None,
+            gateway_mac: None,
+            internal: spec.internal,
+            options: spec.options.clone(),
+            labels: spec.labels.clone(),
+            created: now(),
+        };
+        if plan.addresses {
+            let host = self.host_networks().await?;
+            let wish = PoolWish {
+                id: &id,
+                name: &spec.name,
+                subnets: wanted.to_vec(),
+                overlap: plan.allow_overlap,
+                host: &host,
+            };
+            let claim = ipam::pools(store, wish).await?;
+            network.subnets = claim.value;
+            txn = txn.and(claim.txn);
+            for subnet in &network.subnets {
+                txn = txn.put(ipam::address_key(&id, subnet.gateway), "gateway");
+            }
+            let claim = ipam::mac(store, &network, None, "gateway").await?;
+            network.gateway_mac = Some(claim.value);
+            txn = txn.and(claim.txn);
+        }
+        if plan.segment {
+            let claim = ipam::vni(store, &spec.name, plan.vni).await?;
+            network.vni = Some(claim.value);
+            txn = txn.and(claim.txn);
+        }
+        txn = txn.put(keys::network(&id), keys::write(&network));
+        Ok(match store.commit(txn).await? {
+            Outcome::Committed(_) => {
+                tracing::info!(network = %network.name, id = id.short(), driver = %network.driver, "network created");
+                Tried::Done(network)
+            }
+            Outcome::Conflict => Tried::Lost,
+        })
+    }
+
+    /// All networks of the cluster, by name.
+    pub async fn networks(&self) -> Result<Vec<NetworkView>> {
+        let mut networks: Vec<NetworkView> = keys::list_networks(&*self.store)
+            .await?
+            .into_iter()
+            .map(|stored| NetworkView { network: stored.value, services: Vec::new() })
+            .collect();
+        networks.sort_by(|a, b| a.network.name.cmp(&b.network.name));
+        Ok(networks)
+    }
+
+    /// One network by name, id or the beginning of its id, with its services.
+    pub async fn network(&self, network: &str) -> Result<NetworkView> {
+        let network = find::network(&*self.store, network).await?.value;
+        let services = services::of_network(&*self.store, &network).await?;
+        Ok(NetworkView { network, services })
+    }
+
+    /// Removes a network that has no services.
+    pub async fn remove_network(&self, network: &str) -> Result<NetworkView> {
+        let mut attempts = Attempts::new("remove network", network);
+        loop {
+            let stored = find::network(&*self.store, network).await?;
+            let services = services::of_network(&*self.store, &stored.value).await?;
+            if !services.is_empty() {
+                let names: Vec<&str> =
+                    services.iter().map(|s| s.endpoint.name.as_str()).take(5).collect();
+                return Err(Error::forbidden(format!(
+                    "network {} has {} service{} ({}{}): unpublish first",
+                    stored.value.name,
+                    services.len(),
+                    if services.len() == 1 { "" } else { "s" },
+                    names.join(", "),
+                    if services.len() > names.len() { ", …" } else { "" },
+                )));
+            }
+            match self.store.commit(removal(&stored)).await? {
+                Outcome::Committed(_) => {
+                    tracing::info!(network = %stored.value.name, id = stored.value.id.short(), "network removed");
+                    return Ok(NetworkView { network: stored.value, services });
+                }
+                Outcome::Conflict => attempts.again().await?,
+            }
+        }
+    }
+}
+
+/// Everything that [`Controller::create_network`] put, while no service is there.
+fn removal(stored: &Stored<Network>) -> Txn {
+    let network = &stored.value;
+    let mut txn = Txn::new()
+        .when(stored.unchanged())
+        .when(Guard::Empty(keys::endpoints(&network.id)))
+        .delete(stored.key.clone())
+        .delete(keys::network_name(&network.name))
+        .and(ipam::release_pools(&network.id, &network.subnets));
+    for subnet in &network.subnets {
+        txn = txn.delete(ipam::address_key(&network.id, subnet.gateway));
+    }
+    if let Some(mac) = network.gateway_mac {
+        txn = txn.delete(ipam::mac_key(&network.id, mac));
+    }
+    if let Some(vni) = network.vni {
+        txn = txn.delete(ipam::vni_key(vni));
+    }
+    txn
+}
+
+pub(super) fn default_driver() -> Name {
+    DEFAULT_DRIVER.parse().expect("a constant that is a name")
+}
+
+/// Pairs each range and each gateway with the subnet that it lies in.
+fn subnets_of(spec: &NetworkSpec, plan: &Plan) -> Result<Vec<Subnet>> {
+    if !plan.addresses {
+        let given =
+            !spec.subnets.is_empty() || !spec.ip_ranges.is_empty() || !spec.gateways.is_empty();
+        return if given {
+            let driver = spec.driver.clone().unwrap_or_else(default_driver);
+            Err(Error::unusable(format!(
+                "driver {driver} gives no addresses: leave out --subnet, --ip-range and --gateway"
+            )))
+        } else {
+            Ok(Vec::new())
+        };
+    }
+    let mut ranges: Vec<Option<IpNet>> = spec.ip_ranges.iter().copied().map(Some).collect();
+    let mut gateways: Vec<Option<IpAddr>> = spec.gateways.iter().copied().map(Some).collect();
+    let subnets = spec
+        .subnets
+        .iter()
+        .map(|&cidr| {
+            if cidr.addr().is_ipv6() {
+                return Err(Error::unusable(format!(
+                    "subnet {cidr} is IPv6, which driver overlay does not carry yet"
+                )));
+            }
+            let range = ranges
+                .iter_mut()
+                .find(|r| r.is_some_and(|r| cidr.contains(&r)))
+                .and_then(Option::take);
+            let gateway = gateways
+                .iter_mut()
+                .find(|g| g.is_some_and(|g| cidr.contains(&g)))
+                .and_then(Option::take);
+            Subnet::new(cidr, range, gateway).map_err(unusable)
+        })
+        .collect::<Result<Vec<_>>>()?;
+    if let Some(range) = ranges.into_iter().flatten().next() {
+        return Err(Error::unusable(format!(
+            "ip-range {range} lies in no --subnet that has none yet"
+        )));
+    }
+    if let Some(gateway) = gateways.into_iter().flatten().next() {
+        return Err(Error::unusable(format!(
+            "gateway {gateway} lies in no --subnet that has none yet"
+        )));
+    }
+    Ok(subnets)
+}
+
+fn unusable(error: SubnetError) -> Error {
+    Error::unusable(error.to_string())
+}

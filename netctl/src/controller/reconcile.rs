@@ -1,0 +1,134 @@
+//! The reconcile loop: makes the host as the store says, by difference, however it came to differ.
+//!
+//! Events carry no truth here; they only wake the loop. Each pass looks at what should be and at what is, and does the
+//! rest. Nothing is taken down before everything that could speak for it has been listed whole.
+
+mod forward;
+mod names;
+mod pass;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use self::{names::Names, pass::Built};
+use super::{follow::Follower, keys, records::Records};
+use crate::{
+    dataplane::Dataplane,
+    drivers::{Drivers, HostContext, Presence, Present},
+    model::{Endpoint, EndpointId, HostName, Network, NetworkId},
+    store::{Revision, SharedStore},
+};
+
+/// How long after a pass that did not do all the next one comes.
+const RETRY: Duration = Duration::from_secs(1);
+/// How often a pass is made though nothing woke the loop: what others did to the kernel's state is mended.
+const PERIOD: Duration = Duration::from_secs(30);
+
+/// How far the loop has come, for operations that wait for it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Progress {
+    /// Every change of this host's attachments up to this revision is followed.
+    pub(super) revision: Revision,
+    /// The endpoints of this host, each as it was put in a revision, and whether it is served.
+    pub(super) endpoints: BTreeMap<EndpointId, (Revision, Result<(), String>)>,
+}
+
+/// A network that has an endpoint on this host.
+#[derive(Debug)]
+struct Followed {
+    network: Network,
+    endpoints: Follower<Endpoint>,
+    /// Once it was entered.
+    presence: Option<Presence>,
+}
+
+/// The loop, and what it has seen and made.
+#[derive(Debug)]
+pub(super) struct Reconciler {
+    host: HostName,
+    store: SharedStore,
+    drivers: Drivers,
+    context: Arc<HostContext>,
+    dataplane: Arc<Dataplane>,
+    records: Arc<Records>,
+    wake: Arc<Notify>,
+    progress: watch::Sender<Progress>,
+    followed: BTreeMap<NetworkId, Followed>,
+    built: BTreeMap<EndpointId, Built>,
+    /// Indices of devices of `built` that are up.
+    raised: BTreeSet<u32>,
+    swept: Option<Present>,
+    names: Names,
+}
+
+impl Reconciler {
+    pub(super) fn new(
+        host: HostName,
+        store: SharedStore,
+        drivers: Drivers,
+        context: Arc<HostContext>,
+        dataplane: Arc<Dataplane>,
+        records: Arc<Records>,
+    ) -> (Self, watch::Receiver<Progress>) {
+        let (progress, receiver) = watch::channel(Progress::default());
+        let reconciler = Self {
+            host,
+            store,
+            drivers,
+            context,
+            dataplane,
+            records,
+            wake: Arc::new(Notify::new()),
+            progress,
+            followed: BTreeMap::new(),
+            built: BTreeMap::new(),
+            raised: BTreeSet::new(),
+            swept: None,
+            names: Names::new(),
+        };
+        (reconciler, receiver)
+    }
+
+    /// Runs until cancelled. What it made stays.
+    pub(super) async fn run(mut self, cancel: CancellationToken) {
+        let attachments: Follower<NetworkId> = Follower::start(
+            Arc::clone(&self.store),
+            keys::attachments(&self.host),
+            Arc::clone(&self.wake),
+        );
+        let wake = Arc::clone(&self.wake);
+        let mut full = true;
+        loop {
+            let (complete, revision, wanted) = {
+                let mirror = attachments.borrow();
+                (mirror.complete, mirror.revision, wanted(&mirror.entries))
+            };
+            let done = !complete || self.pass(revision, &wanted, full).await;
+            let pause = if done { PERIOD } else { RETRY };
+            let woken = tokio::time::timeout(pause, wake.notified());
+            match cancel.run_until_cancelled(woken).await {
+                Some(woken) => full = woken.is_err(),
+                None => break,
+            }
+        }
+        attachments.stop().await;
+        for (_, followed) in std::mem::take(&mut self.followed) {
+            followed.endpoints.stop().await;
+        }
+        self.names.shutdown().await;
+    }
+}
+
+/// The endpoints of this host and the networks they are in.
+fn wanted(entries: &BTreeMap<String, (NetworkId, Revision)>) -> BTreeMap<EndpointId, NetworkId> {
+    entries
+        .iter()
+        .filter_map(|(id, (network, _))| Some((id.parse().ok()?, network.clone())))
+        .collect()
+}

@@ -1,0 +1,37 @@
+//! What the data plane should hold, from what the store says and what stands.
+
+use super::Reconciler;
+use crate::{dataplane::Desired, drivers::Local, model::Endpoint};
+
+impl Reconciler {
+    /// All of it, of the networks that were listed.
+    pub(super) fn desired(&self) -> Desired {
+        let mut desired = Desired::default();
+        for (id, followed) in &self.followed {
+            let Some(presence) = self.presence(id) else { continue };
+            let Ok(driver) = self.drivers.get(&followed.network.driver) else { continue };
+            let mirror = followed.endpoints.borrow();
+            let (mut local, mut remote): (Vec<Local<'_>>, Vec<&Endpoint>) =
+                (Vec::new(), Vec::new());
+            for (endpoint, _) in mirror.entries.values() {
+                let Some(owner) = &endpoint.owner else { continue };
+                if owner.host != self.host {
+                    remote.push(endpoint);
+                } else if let Some(port) =
+                    self.built.get(&endpoint.id).and_then(|built| built.device.as_ref())
+                {
+                    local.push(Local { endpoint, port });
+                }
+            }
+            driver.forward(
+                &self.context,
+                &followed.network,
+                presence,
+                &local,
+                &remote,
+                &mut desired,
+            );
+        }
+        desired
+    }
+}

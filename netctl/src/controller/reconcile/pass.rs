@@ -1,0 +1,301 @@
+//! One pass of the loop.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use super::{Followed, Progress, Reconciler};
+use crate::{
+    controller::{follow::Follower, keys},
+    dataplane::Sweep,
+    drivers::{self, Device, Place, Presence, Present},
+    kernel::Netns,
+    model::{Endpoint, EndpointId, Network, NetworkId, SandboxId},
+    store::Revision,
+};
+
+/// What the store says of an endpoint of this host.
+#[derive(Debug)]
+pub(super) struct Own {
+    pub(super) endpoint: Endpoint,
+    pub(super) sandbox: SandboxId,
+    revision: Revision,
+}
+
+/// An endpoint's interface that stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Built {
+    pub(super) sandbox: SandboxId,
+    /// The host's side; `None` where the driver makes no interface.
+    pub(super) device: Option<Device>,
+}
+
+impl Reconciler {
+    /// Does what is to be done now; `false` if something of it could not be done.
+    ///
+    /// `revision` is that of `wanted`, the endpoints of this host with their networks. A `full` pass looks also at
+    /// what is known to stand.
+    pub(super) async fn pass(
+        &mut self,
+        revision: Revision,
+        wanted: &BTreeMap<EndpointId, NetworkId>,
+        full: bool,
+    ) -> bool {
+        let mut failures = Failures::default();
+        self.follow(wanted, &mut failures).await;
+        let complete = self.complete(wanted);
+        let own = self.own();
+        self.enter(full, &mut failures).await;
+        self.forget(&own, &mut failures);
+        self.join(&own, full, &mut failures).await;
+        let sweep = if complete { Sweep::Remove } else { Sweep::Keep };
+        match self.dataplane.apply(self.desired(), sweep).await {
+            Ok(applied) => tracing::debug!(?applied, complete, "data plane applied"),
+            Err(error) => failures.all(format!("the data plane: {error}")),
+        }
+        self.raise(&own, &mut failures).await;
+        if complete {
+            self.sweep(full, &mut failures).await;
+        }
+        self.serve_names(&mut failures).await;
+        self.report(revision, complete, &own, &failures);
+        failures.none()
+    }
+
+    /// Begins to follow networks that became of interest, and stops with those that are no more.
+    async fn follow(&mut self, wanted: &BTreeMap<EndpointId, NetworkId>, failures: &mut Failures) {
+        let interest: BTreeSet<&NetworkId> = wanted.values().collect();
+        let old: Vec<NetworkId> =
+            self.followed.keys().filter(|id| !interest.contains(id)).cloned().collect();
+        for id in old {
+            if let Some(followed) = self.followed.remove(&id) {
+                tracing::info!(network = %followed.network.name, "no endpoint is here any more");
+                followed.endpoints.stop().await;
+            }
+        }
+        for id in interest {
+            if self.followed.contains_key(id) {
+                continue;
+            }
+            match keys::get::<Network>(&*self.store, &keys::network(id)).await {
+                Ok(Some(stored)) => {
+                    tracing::info!(network = %stored.value.name, "first endpoint is here");
+                    let endpoints = Follower::start(
+                        Arc::clone(&self.store),
+                        keys::endpoints(id),
+                        Arc::clone(&self.wake),
+                    );
+                    let followed = Followed { network: stored.value, endpoints, presence: None };
+                    self.followed.insert(id.clone(), followed);
+                }
+                // It went between the two looks; so will the attachment.
+                Ok(None) => failures.other(format!("network {} is gone", id.short())),
+                Err(error) => failures.other(error.to_string()),
+            }
+        }
+    }
+
+    /// Whether every network of interest was listed whole.
+    fn complete(&self, wanted: &BTreeMap<EndpointId, NetworkId>) -> bool {
+        let listed =
+            |id| self.followed.get(id).is_some_and(|followed| followed.endpoints.borrow().complete);
+        wanted.values().all(listed)
+    }
+
+    /// The endpoints that the store says are attached on this host.
+    fn own(&self) -> BTreeMap<EndpointId, Own> {
+        let mut own = BTreeMap::new();
+        for followed in self.followed.values() {
+            for (endpoint, revision) in followed.endpoints.borrow().entries.values() {
+                if let Some(owner) = endpoint.owner.as_ref().filter(|owner| owner.host == self.host)
+                {
+                    let sandbox = owner.sandbox.clone();
+                    let entry = Own { endpoint: endpoint.clone(), sandbox, revision: *revision };
+                    own.insert(endpoint.id.clone(), entry);
+                }
+            }
+        }
+        own
+    }
+
+    async fn enter(&mut self, full: bool, failures: &mut Failures) {
+        for followed in self.followed.values_mut() {
+            if followed.presence.is_some() && !full {
+                continue;
+            }
+            let entered = match self.drivers.get(&followed.network.driver) {
+                Ok(driver) => driver.enter(&self.context, &followed.network).await,
+                Err(error) => Err(error),
+            };
+            match entered {
+                Ok(presence) => followed.presence = Some(presence),
+                Err(error) => failures.network(&followed.network.id, error.to_string()),
+            }
+        }
+    }
+
+    /// Gives up what stood for endpoints that another took, or took away.
+    fn forget(&mut self, own: &BTreeMap<EndpointId, Own>, failures: &mut Failures) {
+        let keep = |id: &EndpointId, built: &Built| {
+            own.get(id).is_some_and(|own| own.sandbox == built.sandbox)
+        };
+        let gone: Vec<(EndpointId, Built)> =
+            self.built.extract_if(.., |id, built| !keep(id, built)).collect();
+        for (id, built) in gone {
+            let forgotten = self.records.update(&built.sandbox, |record| {
+                record.attachments.retain(|attachment| attachment.interface.endpoint != id);
+            });
+            if let Err(error) = forgotten {
+                failures.other(error.to_string());
+            }
+        }
+    }
+
+    async fn join(&mut self, own: &BTreeMap<EndpointId, Own>, full: bool, failures: &mut Failures) {
+        for (id, own) in own {
+            if self.built.contains_key(id) && !full {
+                continue;
+            }
+            match self.join_one(own).await {
+                Ok(device) => drop(
+                    self.built.insert(id.clone(), Built { sandbox: own.sandbox.clone(), device }),
+                ),
+                Err(reason) => {
+                    self.built.remove(id);
+                    failures.endpoint(id, reason);
+                }
+            }
+        }
+    }
+
+    async fn join_one(&self, own: &Own) -> Result<Option<Device>, String> {
+        let endpoint = &own.endpoint;
+        let followed = self.followed.get(&endpoint.network).ok_or("its network is not followed")?;
+        let record = self.records.get(&own.sandbox).ok_or("its sandbox is not on this host")?;
+        let interface = record
+            .attachments
+            .iter()
+            .map(|attachment| &attachment.interface)
+            .find(|interface| interface.endpoint == endpoint.id)
+            .ok_or("its sandbox does not know it")?;
+        let device = interface.device.as_deref().unwrap_or_default();
+        let text = |error: drivers::Error| error.to_string();
+        let driver = self.drivers.get(&followed.network.driver).map_err(text)?;
+        let netns = Netns::open(&record.sandbox.netns).map_err(|error| error.to_string())?;
+        let place = Place { netns: &netns, device };
+        driver.join(&self.context, &followed.network, endpoint, place).await.map_err(text)
+    }
+
+    /// Opens the host's side of interfaces, now that the data plane serves them.
+    async fn raise(&mut self, own: &BTreeMap<EndpointId, Own>, failures: &mut Failures) {
+        for id in own.keys() {
+            let Some(Built { device: Some(device), .. }) = self.built.get(id) else { continue };
+            if self.raised.contains(&device.index) {
+                continue;
+            }
+            let netlink = &self.context.netlink;
+            let raised = match netlink.link_by_name(&device.name).await {
+                Ok(link) => netlink.set_up(&link).await,
+                Err(error) => Err(error),
+            };
+            match raised {
+                Ok(()) => drop(self.raised.insert(device.index)),
+                Err(error) => failures.endpoint(id, error.to_string()),
+            }
+        }
+        let built: BTreeSet<u32> =
+            self.built.values().filter_map(|b| b.device.as_ref().map(|d| d.index)).collect();
+        self.raised.retain(|index| built.contains(index));
+    }
+
+    async fn sweep(&mut self, full: bool, failures: &mut Failures) {
+        let present = Present {
+            segments: self.followed.values().filter_map(|followed| followed.network.vni).collect(),
+            endpoints: self.built.keys().cloned().collect(),
+        };
+        if self.swept.as_ref() == Some(&present) && !full {
+            return;
+        }
+        for driver in self.drivers.all() {
+            if let Err(error) = driver.sweep(&self.context, &present).await {
+                failures.other(format!("driver {}: {error}", driver.name()));
+            }
+        }
+        self.swept = failures.none().then_some(present);
+    }
+
+    fn report(
+        &self,
+        revision: Revision,
+        complete: bool,
+        own: &BTreeMap<EndpointId, Own>,
+        failures: &Failures,
+    ) {
+        failures.log();
+        let endpoints: BTreeMap<_, _> = own
+            .iter()
+            .map(|(id, own)| (id.clone(), (own.revision, failures.of(id, &own.endpoint.network))))
+            .collect();
+        self.progress.send_modify(|progress| {
+            let revision = if complete { revision } else { progress.revision };
+            *progress = Progress { revision, endpoints };
+        });
+    }
+
+    pub(super) fn presence(&self, id: &NetworkId) -> Option<&Presence> {
+        self.followed.get(id)?.presence.as_ref()
+    }
+}
+
+/// What a pass could not do.
+#[derive(Debug, Default)]
+pub(super) struct Failures {
+    all: Option<String>,
+    networks: BTreeMap<NetworkId, String>,
+    endpoints: BTreeMap<EndpointId, String>,
+    others: Vec<String>,
+}
+
+impl Failures {
+    fn all(&mut self, reason: String) {
+        self.all = Some(reason);
+    }
+
+    fn network(&mut self, id: &NetworkId, reason: String) {
+        self.networks.insert(id.clone(), reason);
+    }
+
+    fn endpoint(&mut self, id: &EndpointId, reason: String) {
+        self.endpoints.insert(id.clone(), reason);
+    }
+
+    pub(super) fn other(&mut self, reason: String) {
+        self.others.push(reason);
+    }
+
+    fn none(&self) -> bool {
+        let Self { all, networks, endpoints, others } = self;
+        all.is_none() && networks.is_empty() && endpoints.is_empty() && others.is_empty()
+    }
+
+    /// Why an endpoint of that network is not served, if so.
+    fn of(&self, endpoint: &EndpointId, network: &NetworkId) -> Result<(), String> {
+        let reason =
+            self.all.as_ref().or(self.networks.get(network)).or(self.endpoints.get(endpoint));
+        reason.map_or(Ok(()), |reason| Err(reason.clone()))
+    }
+
+    fn log(&self) {
+        let Self { all, networks, endpoints, others } = self;
+        for reason in all.iter().chain(others) {
+            tracing::warn!(reason, "not done");
+        }
+        for (network, reason) in networks {
+            tracing::warn!(network = network.short(), reason, "not present");
+        }
+        for (endpoint, reason) in endpoints {
+            tracing::warn!(endpoint = endpoint.short(), reason, "not joined");
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! What this host remembers of its sandboxes: one JSON file each, below the state directory.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Error, Result};
+use crate::model::{EndpointId, InterfaceView, NetworkId, Sandbox, SandboxId};
+
+/// A sandbox, and what is attached to it, in the order of attaching.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Record {
+    pub(super) sandbox: Sandbox,
+    /// Endpoints that were published for this sandbox, and go with it.
+    pub(super) published: Vec<(NetworkId, EndpointId)>,
+    pub(super) attachments: Vec<Attachment>,
+    /// Set while an operation makes the sandbox with all that belongs to it. A daemon that finds it set at its start
+    /// was killed in the middle, and undoes what was done.
+    pub(super) pending: Option<Pending>,
+}
+
+/// What an operation that is not finished has made besides the sandbox.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Pending {
+    pub(super) networks: Vec<NetworkId>,
+}
+
+/// One endpoint of a sandbox, with all of it that never changes, so that a sandbox can be shown and entered while the
+/// store is away.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Attachment {
+    pub(super) network: NetworkId,
+    /// Where the network's names are served.
+    pub(super) gateways: Vec<IpAddr>,
+    pub(super) interface: InterfaceView,
+}
+
+impl Record {
+    /// The first `eth<n>` that no attachment has.
+    pub(super) fn free_device(&self) -> String {
+        (0..)
+            .map(|number: u32| format!("eth{number}"))
+            .find(|device| {
+                self.attachments
+                    .iter()
+                    .all(|attachment| attachment.interface.device.as_ref() != Some(device))
+            })
+            .expect("there are more numbers than attachments")
+    }
+}
+
+/// All records, in memory and on disk, and the files that follow from them.
+#[derive(Debug)]
+pub(super) struct Records {
+    dir: PathBuf,
+    run_dir: PathBuf,
+    all: Mutex<BTreeMap<SandboxId, Record>>,
+}
+
+impl Records {
+    /// Reads what is there. A file that cannot be read is an error, not a loss: somebody has to look.
+    pub(super) fn open(state_dir: &Path, run_dir: &Path) -> Result<Self> {
+        let dir = state_dir.join("sandboxes");
+        let all = read_all(&dir).map_err(|error| {
+            Error::internal(format!("cannot read the sandboxes in {}: {error}", dir.display()))
+        })?;
+        let records = Self { dir, run_dir: run_dir.to_owned(), all: Mutex::new(all) };
+        records.all().iter().try_for_each(|record| records.write_files(record)).map(|()| records)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<SandboxId, Record>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn run_dir(&self) -> &Path {
+        &self.run_dir
+    }
+
+    /// A copy of all of them.
+    pub(super) fn all(&self) -> Vec<Record> {
+        self.lock().values().cloned().collect()
+    }
+
+    pub(super) fn get(&self, id: &SandboxId) -> Option<Record> {
+        self.lock().get(id).cloned()
+    }
+
+    /// By name, identifier or the beginning of an identifier.
+    pub(super) fn find(&self, text: &str) -> Result<Record> {
+        let all = self.lock();
+        if let Some(found) = all.values().find(|record| record.sandbox.name.as_str() == text) {
+            return Ok(found.clone());
+        }
+        let mut matching =
+            all.values().filter(|r| text.len() >= 3 && r.sandbox.id.as_str().starts_with(text));
+        match (matching.next(), matching.next()) {
+            (Some(found), None) => Ok(found.clone()),
+            (None, _) => Err(Error::not_found(format!(
+                "there is no sandbox {text} on this host: see `netctl sandbox ls`"
+            ))),
+            (Some(_), Some(_)) => Err(Error::unusable(format!(
+                "sandbox {text} is ambiguous: give more of the identifier"
+            ))),
+        }
+    }
+
+    /// Adds one whose name nobody has.
+    pub(super) fn insert(&self, record: Record) -> Result<()> {
+        let mut all = self.lock();
+        if all.values().any(|other| other.sandbox.name == record.sandbox.name) {
+            return Err(Error::conflict(format!(
+                "sandbox {} is there already: choose another name, or remove it first",
+                record.sandbox.name
+            )));
+        }
+        self.save(&record)?;
+        self.write_files(&record)?;
+        all.insert(record.sandbox.id.clone(), record);
+        Ok(())
+    }
+
+    /// Changes one, in memory and on disk; one that is gone stays gone.
+    pub(super) fn update(&self, id: &SandboxId, change: impl FnOnce(&mut Record)) -> Result<()> {
+        let mut all = self.lock();
+        let Some(record) = all.get(id) else { return Ok(()) };
+        let mut changed = record.clone();
+        change(&mut changed);
+        if changed != *record {
+            self.save(&changed)?;
+            self.write_files(&changed)?;
+            all.insert(id.clone(), changed);
+        }
+        Ok(())
+    }
+
+    /// Forgets one, with its files.
+    pub(super) fn remove(&self, id: &SandboxId) -> Result<()> {
+        let mut all = self.lock();
+        self.remove_files(id)?;
+        let file = self.file(id);
+        match fs::remove_file(&file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Error::internal(format!("cannot remove {}: {error}", file.display())))
+            }
+            Ok(()) | Err(_) => {
+                all.remove(id);
+                Ok(())
+            }
+        }
+    }
+
+    fn file(&self, id: &SandboxId) -> PathBuf {
+        self.dir.join(format!("{id}.json"))
+    }
+
+    /// By a new file that takes the old one's place: a crash leaves the one or the other.
+    fn save(&self, record: &Record) -> Result<()> {
+        let file = self.file(&record.sandbox.id);
+        let new = file.with_extension("new");
+        let text = serde_json::to_vec_pretty(record)
+            .expect("a record has string keys and no maps that fail");
+        fs::create_dir_all(&self.dir)
+            .and_then(|()| fs::write(&new, text))
+            .and_then(|()| fs::rename(&new, &file))
+            .map_err(|error| Error::internal(format!("cannot write {}: {error}", file.display())))
+    }
+}
+
+fn read_all(dir: &Path) -> io::Result<BTreeMap<SandboxId, Record>> {
+    let mut all = BTreeMap::new();
+    let files = match fs::read_dir(dir) {
+        Ok(files) => files,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(all),
+        Err(error) => return Err(error),
+    };
+    for file in files {
+        let path = file?.path();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            let record: Record = serde_json::from_slice(&fs::read(&path)?).map_err(|error| {
+                io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display()))
+            })?;
+            all.insert(record.sandbox.id.clone(), record);
+        }
+    }
+    Ok(all)
+}

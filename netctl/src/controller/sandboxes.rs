@@ -1,0 +1,263 @@
+//! Sandboxes: create, run, list, inspect, remove.
+
+use super::{
+    Controller, Error, Result, files, find,
+    keys::{self, Stored},
+    networks::default_driver,
+    now,
+    records::{Pending, Record},
+    services,
+};
+use crate::{
+    kernel::Netns,
+    model::{
+        Endpoint, EndpointId, Name, Network, NetworkSpec, RunSpec, SCHEMA, Sandbox, SandboxId,
+        SandboxSpec, SandboxView, ServiceRef, ServiceSpec,
+    },
+    store::{Outcome, Revision},
+};
+
+impl Controller {
+    /// Creates a sandbox.
+    pub async fn create_sandbox(&self, spec: SandboxSpec) -> Result<SandboxView> {
+        let _one = self.operations.lock().await;
+        let id = self.make_sandbox(spec).await?;
+        self.complete(&id)
+    }
+
+    /// Creates a sandbox with services, networks included, all or nothing.
+    pub async fn run(&self, spec: RunSpec) -> Result<SandboxView> {
+        let _one = self.operations.lock().await;
+        let id = self.make_sandbox(spec.sandbox).await?;
+        let done = async {
+            for service in &spec.publish {
+                self.provide(&id, service).await?;
+            }
+            self.complete(&id)
+        };
+        match done.await {
+            Ok(view) => Ok(view),
+            Err(error) => {
+                self.take_back(&id).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn make_sandbox(&self, spec: SandboxSpec) -> Result<SandboxId> {
+        let id = SandboxId::random();
+        let name = match spec.name {
+            Some(name) => name,
+            None => id.short().parse().expect("hexadecimal digits are a name"),
+        };
+        let (netns, owned) = match spec.netns {
+            Some(path) => {
+                Netns::open(&path).map_err(|error| Error::unusable(error.to_string()))?;
+                (path, false)
+            }
+            None => (self.config.netns_dir.join(id.as_str()), true),
+        };
+        let sandbox = Sandbox {
+            schema: SCHEMA,
+            id: id.clone(),
+            name,
+            netns: netns.clone(),
+            owned,
+            dns: spec.dns,
+            created: now(),
+        };
+        self.records.insert(Record {
+            sandbox,
+            published: Vec::new(),
+            attachments: Vec::new(),
+            pending: Some(Pending::default()),
+        })?;
+        if owned && let Err(error) = Netns::create(&netns).await {
+            self.records.remove(&id)?;
+            return Err(Error::internal(error.to_string()));
+        }
+        Ok(id)
+    }
+
+    /// Ends the making of a sandbox: from now on it stays, whatever happens to the daemon.
+    fn complete(&self, id: &SandboxId) -> Result<SandboxView> {
+        self.records.update(id, |record| record.pending = None)?;
+        self.sandbox(id.as_str())
+    }
+
+    /// Publishes and attaches one service for a new sandbox, and makes its network if it is not there.
+    async fn provide(&self, id: &SandboxId, service: &ServiceRef) -> Result<()> {
+        let network = service.network.clone().ok_or_else(|| {
+            Error::unusable(format!(
+                "service {service} names no network: write {service}.NETWORK[.DRIVER]"
+            ))
+        })?;
+        self.provide_network(id, &network, service.driver.as_ref()).await?;
+        let service = ServiceRef { driver: None, ..service.clone() };
+        let spec =
+            ServiceSpec { service: service.clone(), aliases: Vec::new(), address: None, mac: None };
+        let published = self.publish(spec).await?;
+        let made = (published.endpoint.network, published.endpoint.id);
+        self.records.update(id, |record| record.published.push(made))?;
+        self.attach_to(id, &service, false).await.map(drop)
+    }
+
+    async fn provide_network(
+        &self,
+        id: &SandboxId,
+        name: &Name,
+        driver: Option<&Name>,
+    ) -> Result<()> {
+        let created = match find::network(&*self.store, name.as_str()).await {
+            Ok(Stored { value: network, .. }) => return check_driver(&network, driver),
+            Err(error) if error.kind == super::Kind::NotFound => {
+                self.create_network(NetworkSpec {
+                    name: name.clone(),
+                    driver: Some(driver.cloned().unwrap_or_else(default_driver)),
+                    subnets: Vec::new(),
+                    ip_ranges: Vec::new(),
+                    gateways: Vec::new(),
+                    internal: false,
+                    options: std::collections::BTreeMap::new(),
+                    labels: std::collections::BTreeMap::new(),
+                })
+                .await
+            }
+            Err(error) => return Err(error),
+        };
+        match created {
+            Ok(view) => self.records.update(id, |record| {
+                record.pending.get_or_insert_default().networks.push(view.network.id);
+            }),
+            // Another host made it in the meantime, which is as good.
+            Err(error) if error.kind == super::Kind::Conflict => {
+                check_driver(&find::network(&*self.store, name.as_str()).await?.value, driver)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Undoes the making of a sandbox, as far as it came.
+    async fn take_back(&self, id: &SandboxId) {
+        let Some(record) = self.records.get(id) else { return };
+        if let Err(error) = self.dismantle(&record).await {
+            tracing::warn!(sandbox = %record.sandbox.name, %error, "cannot undo a failed operation now");
+        }
+    }
+
+    /// The sandboxes of this host, by name.
+    pub fn sandboxes(&self) -> Vec<SandboxView> {
+        let mut views: Vec<SandboxView> =
+            self.records.all().into_iter().map(|record| self.view(record)).collect();
+        views.sort_by(|a, b| a.sandbox.name.cmp(&b.sandbox.name));
+        views
+    }
+
+    /// One sandbox by name, id or the beginning of its id.
+    pub fn sandbox(&self, sandbox: &str) -> Result<SandboxView> {
+        Ok(self.view(self.records.find(sandbox)?))
+    }
+
+    /// Removes a sandbox with what was published for it, and detaches the rest.
+    pub async fn remove_sandbox(&self, sandbox: &str) -> Result<SandboxView> {
+        let _one = self.operations.lock().await;
+        let record = self.records.find(sandbox)?;
+        let view = self.view(record.clone());
+        self.dismantle(&record).await?;
+        Ok(view)
+    }
+
+    /// Takes down a sandbox and all that belongs to it.
+    async fn dismantle(&self, record: &Record) -> Result<()> {
+        if let Some(revision) = self.let_go(record).await? {
+            let ours =
+                |id: &EndpointId| record.attachments.iter().any(|a| a.interface.endpoint == *id);
+            self.progress(|progress| {
+                progress.revision >= revision && !progress.endpoints.keys().any(ours)
+            })
+            .await?;
+        }
+        self.bury(record).await
+    }
+
+    /// Releases in the store what is attached to a sandbox, and unpublishes what was published for it. Returns the
+    /// revision of the last change. It goes on past errors and reports the first.
+    pub(super) async fn let_go(&self, record: &Record) -> Result<Option<Revision>> {
+        let published =
+            record.published.iter().map(|(network, endpoint)| (network, endpoint, true));
+        let attached =
+            record.attachments.iter().map(|a| (&a.network, &a.interface.endpoint, false));
+        let (mut last, mut failed) = (None, None);
+        for (network, endpoint, unpublish) in published.chain(attached) {
+            let key = keys::endpoint(network, endpoint);
+            match self.let_one_go(&record.sandbox.id, &key, unpublish).await {
+                Ok(revision) => last = last.max(revision),
+                Err(error) => drop(failed.get_or_insert(error)),
+            }
+        }
+        failed.map_or(Ok(last), Err)
+    }
+
+    /// Releases or unpublishes one endpoint, unless somebody else has it, however often others change it meanwhile.
+    async fn let_one_go(
+        &self,
+        sandbox: &SandboxId,
+        key: &str,
+        unpublish: bool,
+    ) -> Result<Option<Revision>> {
+        while let Some(stored) = keys::get::<Endpoint>(&*self.store, key).await? {
+            let owner = stored.value.owner.as_ref().map(|owner| &owner.sandbox);
+            let txn = match owner {
+                Some(owner) if owner != sandbox => return Ok(None),
+                None if !unpublish => return Ok(None),
+                _ if unpublish => services::removal(&stored),
+                _ => self.ownership(&stored, &Endpoint { owner: None, ..stored.value.clone() }),
+            };
+            if let Outcome::Committed(revision) = self.store.commit(txn).await? {
+                return Ok(Some(revision));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Removes what is left of a sandbox once nothing is attached to it.
+    pub(super) async fn bury(&self, record: &Record) -> Result<()> {
+        if record.sandbox.owned {
+            Netns::remove(&record.sandbox.netns)?;
+        }
+        for network in record.pending.iter().flat_map(|pending| &pending.networks) {
+            // Another may use it by now; then it stays.
+            if let Err(error) = self.remove_network(network.as_str()).await {
+                tracing::info!(network = network.short(), %error, "a network that was made stays");
+            }
+        }
+        self.records.remove(&record.sandbox.id)?;
+        tracing::info!(sandbox = %record.sandbox.name, "sandbox removed");
+        Ok(())
+    }
+
+    fn view(&self, record: Record) -> SandboxView {
+        let dir = self.records.files_dir(&record.sandbox.id);
+        SandboxView {
+            host: self.config.host.clone(),
+            interfaces: record
+                .attachments
+                .into_iter()
+                .map(|attachment| attachment.interface)
+                .collect(),
+            resolv_conf: dir.join(files::RESOLV_CONF),
+            hosts: dir.join(files::HOSTS),
+            sandbox: record.sandbox,
+        }
+    }
+}
+
+fn check_driver(network: &Network, driver: Option<&Name>) -> Result<()> {
+    match driver {
+        Some(driver) if *driver != network.driver => Err(Error::conflict(format!(
+            "network {} is there already with driver {}: leave the driver out, or choose another network",
+            network.name, network.driver
+        ))),
+        _ => Ok(()),
+    }
+}

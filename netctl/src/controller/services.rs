@@ -1,0 +1,199 @@
+//! Services: publish, list, inspect, unpublish.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Controller, Error, Result, find,
+    keys::{self, Stored},
+    now,
+    retry::{Attempts, Tried},
+};
+use crate::{
+    ipam,
+    model::{
+        Endpoint, EndpointId, Name, Network, NetworkId, SCHEMA, ServiceRef, ServiceSpec,
+        ServiceView,
+    },
+    store::{Guard, Outcome, Store, Txn},
+};
+
+impl Controller {
+    /// Publishes a service.
+    pub async fn publish(&self, spec: ServiceSpec) -> Result<ServiceView> {
+        if let Some(driver) = &spec.service.driver {
+            return Err(Error::unusable(format!(
+                "service {} names driver {driver}, which only `netctl run --publish-service` takes: \
+                 write SERVICE.NETWORK",
+                spec.service
+            )));
+        }
+        let Some(network) = spec.service.network.clone() else {
+            return Err(Error::unusable(format!(
+                "service {} names no network: write {}.NETWORK",
+                spec.service, spec.service
+            )));
+        };
+        let mut attempts = Attempts::new("publish", &spec.service);
+        loop {
+            let network = find::network(&*self.store, network.as_str()).await?;
+            match self.try_publish(&spec, &network, attempts.lost()).await? {
+                Tried::Done(endpoint) => return Ok(view(endpoint, &network.value)),
+                Tried::Lost => attempts.again().await?,
+            }
+        }
+    }
+
+    async fn try_publish(
+        &self,
+        spec: &ServiceSpec,
+        stored: &Stored<Network>,
+        attempt: u32,
+    ) -> Result<Tried<Endpoint>> {
+        let store = &*self.store;
+        let network = &stored.value;
+        let name = &spec.service.service;
+        let name_key = keys::endpoint_name(&network.id, name);
+        if store.get(&name_key).await?.is_some() {
+            return Err(Error::conflict(format!(
+                "service {name} is published on network {} already: choose another name, or unpublish it first",
+                network.name
+            )));
+        }
+        let id = EndpointId::random();
+        let mut endpoint = Endpoint {
+            schema: SCHEMA,
+            id: id.clone(),
+            network: network.id.clone(),
+            name: name.clone(),
+            aliases: spec.aliases.clone(),
+            mac: None,
+            addresses: Vec::new(),
+            owner: None,
+            created: now(),
+        };
+        // The network's guard makes removing it and publishing on it exclude each other.
+        let mut txn = Txn::new()
+            .when(stored.unchanged())
+            .when(Guard::Absent(name_key.clone()))
+            .put(name_key, id.as_str());
+        if network.subnets.is_empty() {
+            if spec.address.is_some() || spec.mac.is_some() {
+                return Err(Error::unusable(format!(
+                    "network {} gives no addresses: leave out --ip and --mac",
+                    network.name
+                )));
+            }
+        } else {
+            let claim = ipam::address(store, network, spec.address, id.as_str(), attempt).await?;
+            endpoint.addresses.push(claim.value);
+            txn = txn.and(claim.txn);
+            let claim = ipam::mac(store, network, spec.mac, id.as_str()).await?;
+            endpoint.mac = Some(claim.value);
+            txn = txn.and(claim.txn);
+        }
+        txn = txn.put(keys::endpoint(&network.id, &id), keys::write(&endpoint));
+        Ok(match store.commit(txn).await? {
+            Outcome::Committed(_) => {
+                tracing::info!(service = %name, network = %network.name, id = id.short(), "service published");
+                Tried::Done(endpoint)
+            }
+            Outcome::Conflict => Tried::Lost,
+        })
+    }
+
+    /// Removes a service; one that is attached only if `force`.
+    pub async fn unpublish(&self, service: &ServiceRef, force: bool) -> Result<ServiceView> {
+        let mut attempts = Attempts::new("unpublish", service);
+        loop {
+            let (network, stored) = find::service(&*self.store, service).await?;
+            if let Some(owner) = &stored.value.owner
+                && !force
+            {
+                return Err(Error::forbidden(format!(
+                    "service {}.{} is attached to sandbox {} on host {}: detach it first, or use --force",
+                    stored.value.name,
+                    network.value.name,
+                    owner.sandbox.short(),
+                    owner.host
+                )));
+            }
+            match self.store.commit(removal(&stored)).await? {
+                Outcome::Committed(revision) => {
+                    tracing::info!(
+                        service = %stored.value.name, network = %network.value.name, id = stored.value.id.short(), force,
+                        "service unpublished"
+                    );
+                    self.settle_removal(&stored.value, revision).await?;
+                    return Ok(view(stored.value, &network.value));
+                }
+                Outcome::Conflict => attempts.again().await?,
+            }
+        }
+    }
+
+    /// All services of the cluster or of one network, by network and name.
+    pub async fn services(&self, network: Option<&str>) -> Result<Vec<ServiceView>> {
+        let store = &*self.store;
+        if let Some(network) = network {
+            let network = find::network(store, network).await?;
+            return of_network(store, &network.value).await;
+        }
+        // Endpoints first: a network outlives its endpoints, so none is without one.
+        let endpoints = keys::list::<Endpoint>(store, keys::ENDPOINTS).await?;
+        let names: BTreeMap<NetworkId, Name> = keys::list_networks(store)
+            .await?
+            .into_iter()
+            .map(|stored| (stored.value.id, stored.value.name))
+            .collect();
+        let mut services: Vec<ServiceView> = endpoints
+            .into_iter()
+            .filter_map(|stored| {
+                let network_name = names.get(&stored.value.network)?.clone();
+                Some(ServiceView { endpoint: stored.value, network_name })
+            })
+            .collect();
+        services.sort_by(|a, b| {
+            (&a.network_name, &a.endpoint.name).cmp(&(&b.network_name, &b.endpoint.name))
+        });
+        Ok(services)
+    }
+
+    /// One service.
+    pub async fn service(&self, service: &ServiceRef) -> Result<ServiceView> {
+        let (network, endpoint) = find::service(&*self.store, service).await?;
+        Ok(view(endpoint.value, &network.value))
+    }
+}
+
+/// Everything that [`Controller::publish`] and attaching put.
+pub(super) fn removal(stored: &Stored<Endpoint>) -> Txn {
+    let endpoint = &stored.value;
+    let mut txn = Txn::new()
+        .when(stored.unchanged())
+        .delete(stored.key.clone())
+        .delete(keys::endpoint_name(&endpoint.network, &endpoint.name));
+    for address in &endpoint.addresses {
+        txn = txn.delete(ipam::address_key(&endpoint.network, address.addr()));
+    }
+    if let Some(mac) = endpoint.mac {
+        txn = txn.delete(ipam::mac_key(&endpoint.network, mac));
+    }
+    if let Some(owner) = &endpoint.owner {
+        txn = txn.delete(keys::attachment(&owner.host, &endpoint.id));
+    }
+    txn
+}
+
+pub(super) async fn of_network(store: &dyn Store, network: &Network) -> Result<Vec<ServiceView>> {
+    let mut services: Vec<ServiceView> = keys::list_endpoints(store, &network.id)
+        .await?
+        .into_iter()
+        .map(|stored| view(stored.value, network))
+        .collect();
+    services.sort_by(|a, b| a.endpoint.name.cmp(&b.endpoint.name));
+    Ok(services)
+}
+
+pub(super) fn view(endpoint: Endpoint, network: &Network) -> ServiceView {
+    ServiceView { endpoint, network_name: network.name.clone() }
+}

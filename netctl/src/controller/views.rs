@@ -1,0 +1,146 @@
+//! What the data plane holds and how the host is doing, in people's words.
+
+use std::collections::BTreeMap;
+
+use super::{Controller, Result, keys};
+use netctl_common::counter::Outcome;
+
+use crate::{
+    dataplane::FdbTarget,
+    model::{
+        CounterView, Endpoint, FdbView, MacAddr, Name, NeighView, Network, NetworkId, StatusView,
+        Vni,
+    },
+};
+
+/// Names for what the maps hold; as far as the store can be reached.
+#[derive(Debug, Default)]
+struct Labels {
+    networks: BTreeMap<Vni, (NetworkId, Name)>,
+    stations: BTreeMap<(Vni, MacAddr), String>,
+}
+
+impl Controller {
+    /// The forwarding database of this host, as its map has it.
+    pub async fn fdb(&self) -> Result<Vec<FdbView>> {
+        let labels = self.labels().await;
+        let devices = self.context.netlink.links().await?;
+        let name = |index: u32| {
+            devices.iter().find(|link| link.index == index).map(|link| link.name.clone())
+        };
+        let rows = self.dataplane.fdb().await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| {
+                let (device, vtep) = match row.target {
+                    FdbTarget::Local { ifindex, .. } => {
+                        (Some(name(ifindex).unwrap_or(format!("if{ifindex}"))), None)
+                    }
+                    FdbTarget::Remote { vtep } => (None, Some(vtep)),
+                };
+                FdbView {
+                    vni: row.vni,
+                    network: labels.network(row.vni),
+                    mac: row.mac,
+                    device,
+                    vtep,
+                    service: labels.stations.get(&(row.vni, row.mac)).cloned(),
+                }
+            })
+            .collect())
+    }
+
+    /// The neighbours of this host, as its map has them.
+    pub async fn neigh(&self) -> Result<Vec<NeighView>> {
+        let labels = self.labels().await;
+        let rows = self.dataplane.neigh().await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| NeighView {
+                vni: row.vni,
+                network: labels.network(row.vni),
+                address: row.address,
+                mac: row.mac,
+            })
+            .collect())
+    }
+
+    /// The counters of this host, as its map has them.
+    pub async fn counters(&self) -> Result<Vec<CounterView>> {
+        Ok(self
+            .dataplane
+            .counters()
+            .await?
+            .into_iter()
+            .map(|row| CounterView {
+                program: row.direction.as_str().to_owned(),
+                counter: row.outcome.as_str().to_owned(),
+                description: row.outcome.describe().to_owned(),
+                drop: matches!(row.outcome, Outcome::Dropped(_)),
+                packets: row.packets,
+                bytes: row.bytes,
+            })
+            .collect())
+    }
+
+    /// How this host is doing.
+    pub async fn status(&self) -> StatusView {
+        let reachable = self.store.get(&keys::host(&self.config.host)).await;
+        let records = self.records.all();
+        let networks: std::collections::BTreeSet<_> = records
+            .iter()
+            .flat_map(|record| record.attachments.iter().map(|a| &a.network))
+            .collect();
+        StatusView {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            host: self.config.host.clone(),
+            underlay: self.underlay.name.clone(),
+            vtep: self.underlay.address.into(),
+            underlay_mtu: self.underlay.mtu,
+            vxlan_port: self.config.vxlan_port,
+            store: self.store.place(),
+            store_error: reachable.err().map(|error| error.to_string()),
+            networks: networks.len(),
+            endpoints: records.iter().map(|record| record.attachments.len()).sum(),
+            sandboxes: records.len(),
+            bpf_dir: self.config.bpf_dir.clone(),
+            started: self.started,
+        }
+    }
+
+    async fn labels(&self) -> Labels {
+        match self.read_labels().await {
+            Ok(labels) => labels,
+            Err(error) => {
+                tracing::debug!(%error, "showing what the maps hold without names");
+                Labels::default()
+            }
+        }
+    }
+
+    async fn read_labels(&self) -> Result<Labels> {
+        let mut labels = Labels::default();
+        for stored in keys::list::<Network>(&*self.store, keys::NETWORKS).await? {
+            let network = stored.value;
+            let Some(vni) = network.vni else { continue };
+            if let Some(mac) = network.gateway_mac {
+                labels.stations.insert((vni, mac), "gateway".to_owned());
+            }
+            for stored in
+                keys::list::<Endpoint>(&*self.store, &keys::endpoints(&network.id)).await?
+            {
+                if let Some(mac) = stored.value.mac {
+                    labels.stations.insert((vni, mac), stored.value.name.to_string());
+                }
+            }
+            labels.networks.insert(vni, (network.id, network.name));
+        }
+        Ok(labels)
+    }
+}
+
+impl Labels {
+    fn network(&self, vni: Vni) -> Option<Name> {
+        self.networks.get(&vni).map(|(_, name)| name.clone())
+    }
+}

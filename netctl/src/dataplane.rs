@@ -1,0 +1,137 @@
+//! The eBPF data plane: loading, attaching, pinning and adopting it, and the one owner of all its maps.
+//!
+//! What the kernel holds outlives the daemon: maps and links are pinned, and a daemon that starts finds them, gives
+//! the links its own programs and goes on from what the maps hold. [`Dataplane::apply`] brings them to a desired state
+//! by difference; nothing is ever flushed.
+
+mod bpffs;
+mod desired;
+mod error;
+mod layout;
+mod links;
+mod load;
+mod maps;
+mod owner;
+mod plan;
+mod privileges;
+mod rows;
+mod values;
+
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+    thread,
+};
+
+use tokio::sync::{mpsc, oneshot};
+
+use self::owner::{Reply, Request};
+pub use self::{
+    desired::{Applied, Desired, FdbTarget, NetworkEntry, Port, PortEntry, Sweep},
+    error::Error,
+    rows::{CounterRow, FdbRow, NeighRow, PortRow},
+};
+
+/// How many requests may wait for the owner before those who ask wait too.
+const QUEUE: usize = 16;
+
+/// What the data plane of a host is bound to.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where maps and links are pinned. It is made a bpf file system if it is not on one.
+    pub bpf_dir: PathBuf,
+    /// The device that leads to the other hosts, by its name in the namespace of the caller.
+    pub underlay: String,
+    /// This host's own address on it.
+    pub vtep: IpAddr,
+    /// The UDP port of VXLAN, the same on every host.
+    pub vxlan_port: u16,
+    /// The kernel's flow-based vxlan device on that port, which must exist.
+    pub vxlan_device: String,
+}
+
+/// The data plane of this host, as long as this process lives.
+#[derive(Debug)]
+pub struct Dataplane {
+    requests: mpsc::Sender<Request>,
+    owner: thread::JoinHandle<()>,
+}
+
+impl Dataplane {
+    /// Loads the programs and attaches them to the underlay and the vxlan device. What an earlier process pinned is
+    /// adopted: maps keep their entries, and links change their program without missing a packet.
+    ///
+    /// # Errors
+    ///
+    /// Where the process, the kernel, a device or a pinned map is not what it must be; nothing is left behind then,
+    /// and what was pinned before stays.
+    pub async fn start(config: Config) -> Result<Self, Error> {
+        let (requests, queue) = mpsc::channel(QUEUE);
+        let (ready, started) = oneshot::channel();
+        let thread = thread::Builder::new().name("dataplane".to_owned());
+        let owner = thread
+            .spawn(move || owner::run(&config, ready, queue))
+            .map_err(|source| Error::Thread { source })?;
+        started.await.map_err(|_gone| Error::Stopped)??;
+        Ok(Self { requests, owner })
+    }
+
+    /// Makes the maps and the ports hold what is desired, by the smallest change.
+    ///
+    /// # Errors
+    ///
+    /// Where `desired` cannot be held, in which case nothing was changed, or where the kernel refused a change; those
+    /// before it are made, and applying the same again goes on from there.
+    pub async fn apply(&self, desired: Desired, sweep: Sweep) -> Result<Applied, Error> {
+        self.ask(|reply| Request::Apply(Box::new(desired), sweep, reply)).await
+    }
+
+    /// Where each station is, as the map says.
+    pub async fn fdb(&self) -> Result<Vec<FdbRow>, Error> {
+        self.ask(Request::Fdb).await
+    }
+
+    /// Who answers for each address, as the map says.
+    pub async fn neigh(&self) -> Result<Vec<NeighRow>, Error> {
+        self.ask(Request::Neigh).await
+    }
+
+    /// The devices that endpoints are behind, as the map says.
+    pub async fn ports(&self) -> Result<Vec<PortRow>, Error> {
+        self.ask(Request::Ports).await
+    }
+
+    /// How many packets ended in which way, since the maps were made.
+    pub async fn counters(&self) -> Result<Vec<CounterRow>, Error> {
+        self.ask(Request::Counters).await
+    }
+
+    /// Lets go of everything and leaves it pinned and forwarding.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stopped`] where the owner has failed before.
+    pub async fn shutdown(self) -> Result<(), Error> {
+        drop(self.requests);
+        let owner = self.owner;
+        let joined = tokio::task::spawn_blocking(move || owner.join().is_ok()).await;
+        if matches!(joined, Ok(true)) { Ok(()) } else { Err(Error::Stopped) }
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(request(reply)).await.map_err(|_closed| Error::Stopped)?;
+        answer.await.map_err(|_gone| Error::Stopped)?
+    }
+}
+
+/// Detaches and unpins all that any version of netctl left in `bpf_dir`; no error where nothing is.
+///
+/// # Errors
+///
+/// [`Error::Busy`] where a daemon runs on it, and whatever the file system refuses.
+pub async fn remove(bpf_dir: &Path) -> Result<(), Error> {
+    let dir = bpf_dir.to_owned();
+    let removed = tokio::task::spawn_blocking(move || bpffs::remove(&dir)).await;
+    removed.map_err(|_panicked| Error::Stopped)?
+}

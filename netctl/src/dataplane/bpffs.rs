@@ -1,0 +1,163 @@
+//! The directory of pins: a bpf file system, owned by one data plane at a time.
+
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
+
+use netctl_common::ABI_VERSION;
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
+    mount::{MsFlags, mount, umount},
+    sys::statfs::{BPF_FS_MAGIC, statfs},
+};
+
+use super::Error;
+
+/// Where systemd and everybody else mount the machine's own bpf file system. It lies in sysfs, where no directory can
+/// be made before that is done.
+const SYSTEM: &str = "/sys/fs/bpf";
+
+/// The pins of this version of the layout, locked.
+///
+/// Dropping it lets another data plane have them; the pins themselves stay.
+#[derive(Debug)]
+pub(super) struct Pins {
+    root: PathBuf,
+    /// Nothing was pinned here before.
+    pub(super) fresh: bool,
+    _lock: Flock<fs::File>,
+}
+
+impl Pins {
+    /// Makes `root` a bpf file system if it is not on one, and takes it.
+    pub(super) fn open(root: &Path) -> Result<Self, Error> {
+        provide(root)?;
+        let lock = lock(root)?;
+        let mut pins = Self { root: root.to_owned(), fresh: false, _lock: lock };
+        pins.fresh = !pins.version().exists();
+        for dir in [pins.maps(), pins.links()] {
+            fs::create_dir_all(&dir).map_err(|source| failed("create", &dir, source))?;
+        }
+        Ok(pins)
+    }
+
+    /// Of this version of the layout.
+    fn version(&self) -> PathBuf {
+        self.root.join(format!("v{ABI_VERSION}"))
+    }
+
+    /// Where maps are pinned, by their names.
+    pub(super) fn maps(&self) -> PathBuf {
+        self.version().join("maps")
+    }
+
+    /// Where links are pinned.
+    pub(super) fn links(&self) -> PathBuf {
+        self.version().join("links")
+    }
+
+    /// The directories of pins that other versions of the layout left.
+    pub(super) fn other_versions(&self) -> Result<Vec<PathBuf>, Error> {
+        let ours = self.version();
+        let all = versions(&self.root)?;
+        Ok(all.into_iter().filter(|dir| *dir != ours).collect())
+    }
+}
+
+/// Removes what any version of netctl pinned below `root`, and the file system if it was mounted there for it.
+///
+/// It is no error where nothing is.
+pub(super) fn remove(root: &Path) -> Result<(), Error> {
+    if !root.exists() || !is_bpf(root)? {
+        return Ok(());
+    }
+    let lock = lock(root)?;
+    versions(root)?.iter().try_for_each(|dir| clear(dir))?;
+    drop(lock);
+    // A kernel with preloaded iterators puts files of its own into every bpf file system (`kernel/bpf/preload`).
+    let empty =
+        entries(root)?.iter().all(|path| path.extension().is_some_and(|end| end == "debug"));
+    if root == Path::new(SYSTEM) || !empty {
+        return Ok(());
+    }
+    if is_mount_point(root)? {
+        umount(root).map_err(|errno| failed("unmount", root, errno.into()))?;
+    }
+    fs::remove_dir(root).map_err(|source| failed("remove", root, source))
+}
+
+/// Removes the pins of one version of the layout: links first, since what is attached needs the maps.
+pub(super) fn clear(version: &Path) -> Result<(), Error> {
+    for dir in [&version.join("links"), version] {
+        match fs::remove_dir_all(dir) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(failed("remove", dir, source));
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// The directories `v1`, `v2`, … in `root`.
+fn versions(root: &Path) -> Result<Vec<PathBuf>, Error> {
+    let is_version = |dir: &PathBuf| {
+        let name = dir.file_name().and_then(|name| name.to_str());
+        name.and_then(|name| name.strip_prefix('v'))
+            .is_some_and(|number| number.parse::<u32>().is_ok())
+    };
+    Ok(entries(root)?.into_iter().filter(is_version).collect())
+}
+
+/// What is in the directory `dir`.
+pub(super) fn entries(dir: &Path) -> Result<Vec<PathBuf>, Error> {
+    let read = || fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>();
+    read().map_err(|source| failed("read", dir, source))
+}
+
+/// Takes the lock that a bpf file system, which holds no regular files, has on its directories.
+fn lock(root: &Path) -> Result<Flock<fs::File>, Error> {
+    let dir = fs::File::open(root).map_err(|source| failed("open", root, source))?;
+    match Flock::lock(dir, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(lock),
+        Err((_, Errno::EWOULDBLOCK)) => Err(Error::Busy { path: root.to_owned() }),
+        Err((_, errno)) => Err(failed("lock", root, errno.into())),
+    }
+}
+
+/// Makes the directory `root`, on a bpf file system.
+fn provide(root: &Path) -> Result<(), Error> {
+    let system = Path::new(SYSTEM);
+    if root.starts_with(system) && !is_bpf(system)? {
+        mount_bpf(system)?;
+    }
+    fs::create_dir_all(root).map_err(|source| failed("create", root, source))?;
+    if is_bpf(root)? { Ok(()) } else { mount_bpf(root) }
+}
+
+fn mount_bpf(dir: &Path) -> Result<(), Error> {
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(Some("bpf"), dir, Some("bpf"), flags, Some("mode=0700"))
+        .map_err(|errno| failed("mount a bpf file system on", dir, errno.into()))
+}
+
+fn is_bpf(dir: &Path) -> Result<bool, Error> {
+    let found = statfs(dir).map_err(|errno| failed("inspect", dir, errno.into()))?;
+    Ok(found.filesystem_type() == BPF_FS_MAGIC)
+}
+
+/// Whether another file system lies above it.
+fn is_mount_point(dir: &Path) -> Result<bool, Error> {
+    let device = |path: &Path| {
+        let found = fs::metadata(path).map_err(|source| failed("inspect", path, source))?;
+        Ok::<_, Error>(found.dev())
+    };
+    Ok(device(dir)? != device(&dir.join(".."))?)
+}
+
+pub(super) fn failed(what: &'static str, path: &Path, source: io::Error) -> Error {
+    Error::Bpffs { what, path: path.to_owned(), source }
+}

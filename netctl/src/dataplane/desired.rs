@@ -1,0 +1,103 @@
+//! What the data plane should hold, as plain data.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{EndpointId, MacAddr, Vni};
+
+/// All that the data plane of this host should hold.
+///
+/// Which other hosts it must know follows from the remote targets in `fdb`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Desired {
+    /// The networks with an endpoint on this host.
+    pub networks: BTreeMap<Vni, NetworkEntry>,
+    /// The host's side of the endpoints' links, by interface index.
+    pub ports: BTreeMap<u32, Port>,
+    /// Where each station is.
+    pub fdb: BTreeMap<(Vni, MacAddr), FdbTarget>,
+    /// The link-layer address of each address, for answers to ARP.
+    pub neigh: BTreeMap<(Vni, IpAddr), MacAddr>,
+    /// What fits a tunnel to any other host, in bytes of the inner packet from the network layer on: the underlay's
+    /// MTU less the overhead. Zero only where `fdb` has no remote target.
+    pub tunnel_mtu: u16,
+}
+
+/// One network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkEntry {
+    /// The gateway's link-layer address, the same on every host; `None` where the network has no gateway.
+    pub gateway_mac: Option<MacAddr>,
+    /// The largest IP packet that its endpoints send, in bytes.
+    pub mtu: u16,
+}
+
+/// One device whose received packets the data plane takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Port {
+    /// The device's name in the namespace of the host.
+    pub ifname: String,
+    /// Who is behind it.
+    pub entry: PortEntry,
+}
+
+/// Who is behind a port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortEntry {
+    /// The network that it is in.
+    pub vni: Vni,
+    /// The endpoint; `None` where it is the host's own.
+    pub endpoint: Option<EndpointId>,
+    /// The only source address of its frames.
+    pub mac: MacAddr,
+    /// The only source addresses of its packets: at most [`netctl_common::maps::PORT_ADDRESSES`] of each family.
+    pub addresses: BTreeSet<IpAddr>,
+    /// Any IP source address may come from it: it is the host's own endpoint, which routes for others.
+    pub any_source: bool,
+}
+
+/// Where a station is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FdbTarget {
+    /// On this host.
+    Local {
+        /// The device that leads to it: the host's side of a veth pair.
+        ifindex: u32,
+        /// It is the host's own endpoint: packets are handed to the device itself, not to its peer.
+        host: bool,
+    },
+    /// On another host.
+    Remote {
+        /// The address of that host on the underlay.
+        vtep: IpAddr,
+    },
+}
+
+/// What becomes of entries that are held and not desired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sweep {
+    /// They are removed: what is desired is complete.
+    Remove,
+    /// They stay: what is desired is what is known so far.
+    Keep,
+}
+
+/// What [`super::Dataplane::apply`] did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Entries that were not there.
+    pub added: usize,
+    /// Entries that had another value.
+    pub replaced: usize,
+    /// Entries that are gone.
+    pub removed: usize,
+    /// Interface indices of ports that got the program just now.
+    pub attached: Vec<u32>,
+    /// Interface indices of desired ports whose device does not exist, or has another name.
+    pub absent: Vec<u32>,
+}

@@ -1,0 +1,93 @@
+//! Loading the object that is embedded in this binary.
+
+use std::net::Ipv4Addr;
+
+use aya::{
+    Ebpf, EbpfLoader,
+    programs::{ProgramError, ProgramType},
+    sys::{BpfHelper, is_helper_supported},
+};
+use netctl_common::config::{LOCAL_VTEP4, UNDERLAY_IFINDEX, VXLAN_IFINDEX, VXLAN_PORT};
+
+use super::{
+    Error,
+    bpffs::Pins,
+    layout,
+    links::{self, Role},
+};
+
+/// The programs and maps, as `build.rs` built them.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/netctl-ebpf"));
+
+/// The helper functions that not every kernel with TCX need have, and since when kernels can have them.
+const HELPERS: [(BpfHelper, &str, &str); 2] = [
+    (BpfHelper::BPF_FUNC_redirect_peer, "bpf_redirect_peer", "5.10"),
+    (BpfHelper::BPF_FUNC_redirect_neigh, "bpf_redirect_neigh", "5.10"),
+];
+
+/// What the programs are told once, when they are loaded.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settings {
+    pub(super) underlay: u32,
+    pub(super) vxlan: u32,
+    pub(super) port: u16,
+    pub(super) local: Ipv4Addr,
+}
+
+/// Loads programs and maps. Maps that are pinned are used as they are; others are made and pinned.
+pub(super) fn load(pins: &Pins, settings: Settings) -> Result<Ebpf, Error> {
+    layout::check(pins)?;
+    let local = settings.local.octets();
+    let mut loader = EbpfLoader::new();
+    loader
+        .default_map_pin_directory(pins.maps())
+        .override_global(UNDERLAY_IFINDEX, &settings.underlay, true)
+        .override_global(VXLAN_IFINDEX, &settings.vxlan, true)
+        .override_global(VXLAN_PORT, &settings.port, true)
+        .override_global(LOCAL_VTEP4, &local, true);
+    for layout in layout::ALL {
+        loader.map_pin_path(layout.name, pins.maps().join(layout.name));
+    }
+    let mut ebpf =
+        loader.load(OBJECT).map_err(|source| Error::Object { source: Box::new(source) })?;
+    for role in Role::ALL {
+        links::program(&mut ebpf, role)?.load().map_err(|error| refused(role.program(), &error))?;
+    }
+    Ok(ebpf)
+}
+
+/// Says which function the kernel lacks, if that is why it refused.
+fn refused(program: &'static str, error: &ProgramError) -> Error {
+    for (function, helper, since) in HELPERS {
+        if matches!(is_helper_supported(ProgramType::SchedClassifier, function), Ok(false)) {
+            return Error::NoHelper { helper, since };
+        }
+    }
+    let reason = if let ProgramError::LoadError { io_error, verifier_log } = error {
+        format!("{io_error}: {}", last_words(&verifier_log.to_string()))
+    } else {
+        links::words(error)
+    };
+    Error::Load { program, reason }
+}
+
+/// The reason that the verifier gives: its log can be thousands of lines long, and ends with the reason and then with
+/// statistics (`print_verification_stats` in `kernel/bpf/verifier.c`).
+fn last_words(log: &str) -> &str {
+    const STATISTICS: [&str; 3] = ["processed ", "stack depth ", "verification time "];
+    let mut lines = log.lines().map(str::trim).filter(|line| !line.is_empty());
+    let telling = |line: &&str| !STATISTICS.iter().any(|start| line.starts_with(start));
+    lines.rfind(telling).unwrap_or("it does not say why")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_long_log_the_reason_is_told() {
+        let log = "0: R1=ctx()\n1: (b7) r0 = 0\nR2 invalid access\nverification time 5 usec\nstack depth 0\nprocessed 2 insns (limit 1000000)\n\n";
+        assert_eq!(last_words(log), "R2 invalid access");
+        assert_eq!(last_words(""), "it does not say why");
+    }
+}

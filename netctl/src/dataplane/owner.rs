@@ -1,0 +1,207 @@
+//! The one thread that owns every map and every link.
+//!
+//! Devices are found by name in the namespace of the thread that asks, so this one is started by the daemon in its
+//! host's namespace and never leaves it.
+
+use aya::Ebpf;
+use nix::net::if_::{if_indextoname, if_nametoindex};
+use tokio::sync::{mpsc, oneshot};
+use tracing::{info, warn};
+
+use super::{
+    Applied, Config, CounterRow, Desired, Error, FdbRow, NeighRow, PortRow, Sweep,
+    bpffs::{self, Pins},
+    links::{Ensured, Links, Role},
+    load::{self, Settings},
+    maps::{Maps, Tunnel},
+    plan::{Effect, plan},
+    privileges, rows, values,
+};
+
+const UNDERLAY_HINT: &str = "choose one of those that `ip link` lists with --bind-interface";
+const VXLAN_HINT: &str = "the daemon makes it when it starts, so restart the daemon";
+
+/// Where the answer to a request goes.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
+
+/// What the owner is asked to do.
+pub(super) enum Request {
+    Apply(Box<Desired>, Sweep, Reply<Applied>),
+    Fdb(Reply<Vec<FdbRow>>),
+    Neigh(Reply<Vec<NeighRow>>),
+    Ports(Reply<Vec<PortRow>>),
+    Counters(Reply<Vec<CounterRow>>),
+}
+
+/// The life of the owner's thread: opens the data plane, tells how that went, and serves until nobody can ask.
+pub(super) fn run(config: &Config, ready: Reply<()>, mut requests: mpsc::Receiver<Request>) {
+    let mut owner = match Owner::open(config) {
+        Ok(owner) => owner,
+        Err(error) => return answer(ready, Err(error)),
+    };
+    answer(ready, Ok(()));
+    while let Some(request) = requests.blocking_recv() {
+        owner.serve(request);
+    }
+}
+
+/// Who asked may have stopped waiting.
+fn answer<T>(reply: Reply<T>, result: Result<T, Error>) {
+    if let Err(Err(error)) = reply.send(result) {
+        warn!(%error, "nobody waits for this answer of the data plane");
+    }
+}
+
+struct Owner {
+    ebpf: Ebpf,
+    maps: Maps,
+    links: Links,
+    pins: Pins,
+}
+
+impl Owner {
+    /// Checks all that can be checked before it changes anything.
+    fn open(config: &Config) -> Result<Self, Error> {
+        privileges::check()?;
+        let settings = Settings {
+            underlay: index(&config.underlay, UNDERLAY_HINT)?,
+            vxlan: index(&config.vxlan_device, VXLAN_HINT)?,
+            port: config.vxlan_port,
+            local: values::over_ipv4(config.vtep)?,
+        };
+        let pins = Pins::open(&config.bpf_dir)?;
+        let fresh = pins.fresh;
+        let opened = Self::open_at(pins, config, settings);
+        if opened.is_err()
+            && fresh
+            && let Err(error) = bpffs::remove(&config.bpf_dir)
+        {
+            warn!(%error, "cannot take back what was pinned");
+        }
+        opened
+    }
+
+    fn open_at(pins: Pins, config: &Config, settings: Settings) -> Result<Self, Error> {
+        let mut ebpf = load::load(&pins, settings)?;
+        let maps = Maps::take(&mut ebpf, Tunnel { local: settings.local, port: settings.port })?;
+        let links = Links::new(&pins)?;
+        let adopted = !pins.fresh;
+        let mut owner = Self { ebpf, maps, links, pins };
+        owner.links.adopt(&mut owner.ebpf)?;
+        owner.settle(Role::Underlay, settings.underlay, &config.underlay, UNDERLAY_HINT)?;
+        owner.settle(Role::Tunnel, settings.vxlan, &config.vxlan_device, VXLAN_HINT)?;
+        info!(underlay = config.underlay, vtep = %config.vtep, adopted, "the data plane is up");
+        Ok(owner)
+    }
+
+    /// Makes one device, and no other, have this role.
+    fn settle(
+        &mut self,
+        role: Role,
+        ifindex: u32,
+        ifname: &str,
+        hint: &'static str,
+    ) -> Result<(), Error> {
+        if self.links.ensure(&mut self.ebpf, role, ifindex, ifname)? == Ensured::Absent {
+            return Err(Error::NoInterface { name: ifname.to_owned(), hint });
+        }
+        for other in self.links.held(role)? {
+            if other != ifindex {
+                self.links.remove(role, other)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn serve(&mut self, request: Request) {
+        match request {
+            Request::Apply(desired, sweep, reply) => answer(reply, self.apply(&desired, sweep)),
+            Request::Fdb(reply) => answer(reply, self.fdb()),
+            Request::Neigh(reply) => answer(reply, self.neigh()),
+            Request::Ports(reply) => answer(reply, self.ports()),
+            Request::Counters(reply) => answer(reply, rows::counters(&self.maps.counters)),
+        }
+    }
+
+    fn apply(&mut self, desired: &Desired, sweep: Sweep) -> Result<Applied, Error> {
+        values::check(desired)?;
+        let plan = plan(self.maps.tables(), desired, sweep)?;
+        let mut applied = Applied::default();
+        for op in plan.first {
+            applied.count(self.maps.execute(op)?);
+        }
+        // One device that cannot be had must not keep the others from being reconciled.
+        let failed = self.attach(desired, &mut applied).err();
+        if sweep == Sweep::Remove {
+            for ifindex in self.links.held(Role::Port)? {
+                if !desired.ports.contains_key(&ifindex) {
+                    self.links.remove(Role::Port, ifindex)?;
+                }
+            }
+        }
+        for op in plan.then {
+            applied.count(self.maps.execute(op)?);
+        }
+        match failed {
+            Some(error) => Err(error),
+            None if sweep == Sweep::Remove => self.retire().map(|()| applied),
+            None => Ok(applied),
+        }
+    }
+
+    /// Attaches the program to all ports that lack it; of several errors it returns the first.
+    fn attach(&mut self, desired: &Desired, applied: &mut Applied) -> Result<(), Error> {
+        let mut result = Ok(());
+        for (&ifindex, port) in &desired.ports {
+            match self.links.ensure(&mut self.ebpf, Role::Port, ifindex, &port.ifname) {
+                Ok(Ensured::Held) => {}
+                Ok(Ensured::Attached) => applied.attached.push(ifindex),
+                Ok(Ensured::Absent) => applied.absent.push(ifindex),
+                Err(error) => result = result.and(Err(error)),
+            }
+        }
+        result
+    }
+
+    /// Removes what versions with another layout left, now that all of it is held here too.
+    fn retire(&mut self) -> Result<(), Error> {
+        for version in self.pins.other_versions()? {
+            info!(pins = %version.display(), "removing the data plane of another version");
+            bpffs::clear(&version)?;
+        }
+        Ok(())
+    }
+
+    fn fdb(&self) -> Result<Vec<FdbRow>, Error> {
+        let rows = self.maps.fdb()?.into_iter();
+        Ok(rows.map(|((vni, mac), target)| FdbRow { vni, mac, target }).collect())
+    }
+
+    fn neigh(&self) -> Result<Vec<NeighRow>, Error> {
+        let rows = self.maps.neigh()?.into_iter();
+        Ok(rows.map(|((vni, address), mac)| NeighRow { vni, address, mac }).collect())
+    }
+
+    fn ports(&self) -> Result<Vec<PortRow>, Error> {
+        let row = |(ifindex, entry)| {
+            let ifname = if_indextoname(ifindex).ok().and_then(|name| name.into_string().ok());
+            PortRow { ifindex, ifname, entry }
+        };
+        Ok(self.maps.ports()?.into_iter().map(row).collect())
+    }
+}
+
+impl Applied {
+    fn count(&mut self, effect: Effect) {
+        match effect {
+            Effect::Added => self.added += 1,
+            Effect::Replaced => self.replaced += 1,
+            Effect::Removed => self.removed += 1,
+        }
+    }
+}
+
+/// The index of a device of this namespace.
+fn index(name: &str, hint: &'static str) -> Result<u32, Error> {
+    if_nametoindex(name).map_err(|_errno| Error::NoInterface { name: name.to_owned(), hint })
+}

@@ -1,0 +1,89 @@
+//! What the tests of this module's parts share: a small world.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use ipnet::IpNet;
+
+use super::Directory;
+use crate::model::{
+    Endpoint, EndpointId, Name, Network, NetworkId, Owner, SCHEMA, SandboxId, Subnet,
+};
+
+pub(super) fn name(text: &str) -> Name {
+    text.parse().expect("a name")
+}
+
+pub(super) fn ip(text: &str) -> IpAddr {
+    text.parse().expect("an address")
+}
+
+pub(super) fn network(label: &str, cidr: &str, internal: bool) -> Network {
+    Network {
+        schema: SCHEMA,
+        id: NetworkId::random(),
+        name: name(label),
+        driver: name("overlay"),
+        subnets: vec![Subnet::new(cidr.parse().expect("a subnet"), None, None).expect("usable")],
+        vni: None,
+        gateway_mac: None,
+        internal,
+        options: BTreeMap::new(),
+        labels: BTreeMap::new(),
+        created: 0,
+    }
+}
+
+pub(super) fn endpoint(
+    network: &Network,
+    label: &str,
+    aliases: &[&str],
+    addresses: &[&str],
+    sandbox: Option<&SandboxId>,
+) -> Endpoint {
+    Endpoint {
+        schema: SCHEMA,
+        id: EndpointId::random(),
+        network: network.id.clone(),
+        name: name(label),
+        aliases: aliases.iter().map(|alias| name(alias)).collect(),
+        mac: None,
+        addresses: addresses.iter().map(|a| a.parse::<IpNet>().expect("an address")).collect(),
+        owner: sandbox.map(|sandbox| Owner {
+            host: "h1".parse().expect("a host's name"),
+            sandbox: sandbox.clone(),
+            vtep: ip("192.0.2.1"),
+        }),
+        created: 0,
+    }
+}
+
+/// Two networks joined by one sandbox, an internal one joined by another, and one joined by neither.
+pub(super) struct World {
+    pub(super) dev: Network,
+    pub(super) prod: Network,
+    pub(super) closed: Network,
+    pub(super) directory: Directory,
+}
+
+pub(super) fn world() -> World {
+    let dev = network("dev", "10.1.0.0/24", false);
+    let prod = network("Prod", "10.2.0.0/24", false);
+    let closed = network("closed", "10.3.0.0/24", true);
+    let other = network("other", "10.4.0.0/24", false);
+    let [both, alone, far] = [(); 3].map(|()| SandboxId::random());
+    let endpoints = [
+        endpoint(&dev, "me", &[], &["10.1.0.2/24"], Some(&both)),
+        endpoint(&prod, "me", &[], &["10.2.0.2/24"], Some(&both)),
+        endpoint(&closed, "shut", &[], &["10.3.0.2/24"], Some(&alone)),
+        endpoint(&dev, "Web", &["www", "WEB"], &["10.1.0.3/24", "fd00::3/64"], Some(&far)),
+        endpoint(&dev, "web2", &["www"], &["10.1.0.4/24"], Some(&far)),
+        endpoint(&prod, "web", &[], &["10.2.0.3/24"], Some(&far)),
+        endpoint(&prod, "db", &[], &["10.2.0.4/24"], Some(&far)),
+        endpoint(&dev, "idle", &[], &["10.1.0.9/24"], None),
+        endpoint(&other, "secret", &[], &["10.4.0.2/24"], Some(&far)),
+        endpoint(&closed, "db", &[], &["10.3.0.3/24"], Some(&far)),
+    ];
+    let joined = BTreeMap::from([(both, vec![prod.id.clone(), dev.id.clone()]), (alone, vec![])]);
+    let directory = Directory::build([&dev, &prod, &closed, &other], &endpoints, &joined);
+    World { dev, prod, closed, directory }
+}

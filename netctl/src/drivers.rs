@@ -1,0 +1,207 @@
+//! Who carries a network's packets: the trait [`Driver`], and the drivers there are.
+//!
+//! A driver is one file that implements the trait, and one line in [`Drivers::new`]. Everything that a driver does to
+//! the host is idempotent and can be begun again at any point: the controller calls [`Driver::enter`] and
+//! [`Driver::join`] for what there should be, and [`Driver::sweep`] for the rest, at every start and after every
+//! change. There is no other way to take something down, so that what a crash left goes the same way.
+
+mod links;
+mod null;
+mod options;
+mod overlay;
+mod settle;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+
+pub use self::{links::is_ours, null::Null, overlay::Overlay};
+use crate::{
+    dataplane::Desired,
+    kernel::{self, Netlink, Netns},
+    model::{DriverName, Endpoint, EndpointId, Name, Network, NetworkSpec, Vni},
+};
+
+/// What a network of some specification needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Subnets, a gateway, and addresses for its endpoints.
+    pub addresses: bool,
+    /// A VNI.
+    pub segment: bool,
+    /// The VNI, where it is to be a certain one.
+    pub vni: Option<Vni>,
+    /// Whether its subnets may overlap with those of other networks.
+    pub allow_overlap: bool,
+}
+
+/// The host, as drivers see it.
+#[derive(Debug)]
+pub struct HostContext {
+    /// The links, addresses and settings of the host's network namespace.
+    pub netlink: Netlink,
+    /// The MTU of the underlay device, in bytes.
+    pub underlay_mtu: u32,
+}
+
+/// A device of the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Its name.
+    pub name: String,
+    /// Its index.
+    pub index: u32,
+}
+
+/// How a network is present on this host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Presence {
+    /// The device that carries the gateway's address, and on which names are served.
+    pub gateway: Option<Device>,
+    /// The port of the data plane that leads to it.
+    pub port: Option<Device>,
+}
+
+/// An endpoint's place in a sandbox.
+#[derive(Debug)]
+pub struct Place<'a> {
+    /// The sandbox's network namespace.
+    pub netns: &'a Netns,
+    /// What its interface is to be called there.
+    pub device: &'a str,
+}
+
+/// An endpoint that is attached on this host and whose interface stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Local<'a> {
+    /// The endpoint.
+    pub endpoint: &'a Endpoint,
+    /// The host's side of its interface.
+    pub port: &'a Device,
+}
+
+/// What there should be on this host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Present {
+    /// Segments of networks with an endpoint here.
+    pub segments: BTreeSet<Vni>,
+    /// Endpoints that are attached here.
+    pub endpoints: BTreeSet<EndpointId>,
+}
+
+/// Why a driver cannot do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no such driver.
+    #[error("there is no driver {name}: use one of {known}")]
+    Unknown {
+        /// The name.
+        name: DriverName,
+        /// Those there are.
+        known: String,
+    },
+    /// It does not know the option.
+    #[error("driver {driver} has no option {option}: it has {known}")]
+    Option {
+        /// The driver.
+        driver: &'static str,
+        /// The option.
+        option: String,
+        /// Those it has.
+        known: String,
+    },
+    /// The option's value is unusable.
+    #[error("option {option}={value}: {reason}")]
+    Value {
+        /// The option.
+        option: String,
+        /// Its value.
+        value: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The network lacks what the driver gave it, or the host what the network needs.
+    #[error("network {network}: {reason}")]
+    Network {
+        /// The network.
+        network: Name,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The kernel refused.
+    #[error(transparent)]
+    Kernel(#[from] kernel::Error),
+}
+
+/// Carries the packets of networks of one kind.
+#[async_trait]
+pub trait Driver: Send + Sync + fmt::Debug {
+    /// The name that people give with `-d`.
+    fn name(&self) -> &'static str;
+
+    /// Checks the options of a network to be created, and says what it needs.
+    fn plan(&self, spec: &NetworkSpec) -> Result<Plan, Error>;
+
+    /// Makes the network present on this host, before the first endpoint joins. Idempotent.
+    async fn enter(&self, host: &HostContext, network: &Network) -> Result<Presence, Error>;
+
+    /// Gives a sandbox its interface for an endpoint, down on the host's side until the data plane serves it.
+    /// Idempotent; `None` where the driver makes no interface.
+    async fn join(
+        &self,
+        host: &HostContext,
+        network: &Network,
+        endpoint: &Endpoint,
+        place: Place<'_>,
+    ) -> Result<Option<Device>, Error>;
+
+    /// Adds to `desired` what the data plane must hold for a network: `local` are the endpoints whose interfaces
+    /// stand here, `remote` those attached on other hosts.
+    fn forward(
+        &self,
+        host: &HostContext,
+        network: &Network,
+        presence: &Presence,
+        local: &[Local<'_>],
+        remote: &[&Endpoint],
+        desired: &mut Desired,
+    );
+
+    /// Removes whatever of this driver's making is on the host and not in `present`.
+    async fn sweep(&self, host: &HostContext, present: &Present) -> Result<(), Error>;
+}
+
+/// The drivers there are.
+#[derive(Clone, Debug)]
+pub struct Drivers(BTreeMap<&'static str, Arc<dyn Driver>>);
+
+impl Drivers {
+    /// All of them. This is where one is added.
+    pub fn new() -> Self {
+        let all: [Arc<dyn Driver>; 2] = [Arc::new(Null), Arc::new(Overlay)];
+        Self(all.into_iter().map(|driver| (driver.name(), driver)).collect())
+    }
+
+    /// The driver of this name.
+    pub fn get(&self, name: &DriverName) -> Result<&Arc<dyn Driver>, Error> {
+        self.0.get(name.as_str()).ok_or_else(|| Error::Unknown {
+            name: name.clone(),
+            known: self.0.keys().copied().collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// Every driver.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<dyn Driver>> {
+        self.0.values()
+    }
+}
+
+impl Default for Drivers {
+    fn default() -> Self {
+        Self::new()
+    }
+}

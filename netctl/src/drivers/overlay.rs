@@ -1,0 +1,235 @@
+//! VXLAN between hosts, carried by the eBPF programs.
+//!
+//! An endpoint is a veth pair whose host's side is a port of the data plane. On each host with an endpoint a network
+//! has a host endpoint: another veth pair, both ends in the host's namespace, one with the gateway's addresses (the
+//! same on every host), the other a port. There is no Linux bridge and no vxlan device per network.
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use ipnet::IpNet;
+
+use super::{
+    Device, Driver, Error, HostContext, Local, Place, Plan, Presence, Present, links,
+    options::Options,
+};
+use crate::{
+    dataplane::{Desired, FdbTarget, NetworkEntry, Port, PortEntry},
+    kernel::{self, Netlink, VethPair, VethSpec},
+    model::{Endpoint, MacAddr, Network, NetworkSpec, Vni},
+};
+
+/// What VXLAN over IPv4 adds to a packet: outer IPv4, UDP, VXLAN and inner Ethernet headers, in bytes.
+const OVERHEAD: u32 = 20 + 8 + 8 + 14;
+/// The smallest MTU that IPv4 allows a link to have (RFC 791), in bytes.
+const MIN_MTU: u32 = 68;
+
+const VNI: &[&str] = &["vni", "com.docker.network.driver.overlay.vxlanid_list"];
+const MTU: &[&str] = &["mtu", "com.docker.network.driver.mtu"];
+const ALLOW_OVERLAP: &[&str] = &["allow-overlap"];
+
+/// See the module.
+#[derive(Clone, Copy, Debug)]
+pub struct Overlay;
+
+#[async_trait]
+impl Driver for Overlay {
+    fn name(&self) -> &'static str {
+        "overlay"
+    }
+
+    fn plan(&self, spec: &NetworkSpec) -> Result<Plan, Error> {
+        let mut options = Options::of(self.name(), spec);
+        let vni = options.take::<u32>(VNI)?.map(check_vni).transpose()?;
+        options.take::<u32>(MTU)?.map_or(Ok(()), check_mtu)?;
+        let allow_overlap = options.take::<bool>(ALLOW_OVERLAP)?.unwrap_or(false);
+        options.finish()?;
+        Ok(Plan { addresses: true, segment: true, vni, allow_overlap })
+    }
+
+    async fn enter(&self, host: &HostContext, network: &Network) -> Result<Presence, Error> {
+        let (vni, mac) = segment(network)?;
+        let (name, port) = (links::gateway(vni), links::gateway_port(vni));
+        let VethPair { host: gateway, peer: port, .. } = pair(
+            &host.netlink,
+            &VethSpec {
+                name: &name,
+                peer_name: &port,
+                peer_netns: None,
+                mtu: Some(mtu(host, network)),
+                mac: Some(mac),
+                peer_mac: None,
+            },
+        )
+        .await?;
+        host.settle_gateway(&gateway.name, &port.name).await?;
+        for subnet in &network.subnets {
+            let address = IpNet::new_assert(subnet.gateway, subnet.cidr.prefix_len());
+            host.netlink.add_address(&gateway, address).await?;
+        }
+        host.netlink.set_up(&port).await?;
+        host.netlink.set_up(&gateway).await?;
+        Ok(Presence {
+            gateway: Some(Device { name: gateway.name, index: gateway.index }),
+            port: Some(Device { name: port.name, index: port.index }),
+        })
+    }
+
+    async fn join(
+        &self,
+        host: &HostContext,
+        network: &Network,
+        endpoint: &Endpoint,
+        place: Place<'_>,
+    ) -> Result<Option<Device>, Error> {
+        let mac = endpoint.mac.ok_or_else(|| lacks(network, "its endpoint has no MAC address"))?;
+        let name = links::port(&endpoint.id);
+        let VethPair { host: port, peer: interface, .. } = pair(
+            &host.netlink,
+            &VethSpec {
+                name: &name,
+                peer_name: place.device,
+                peer_netns: Some(place.netns),
+                mtu: Some(mtu(host, network)),
+                mac: None,
+                peer_mac: Some(mac),
+            },
+        )
+        .await?;
+        host.settle_port(&port.name).await?;
+        let inside = Netlink::open(place.netns).await?;
+        for &address in &endpoint.addresses {
+            inside.add_address(&interface, address).await?;
+        }
+        inside.set_up(&interface).await?;
+        Ok(Some(Device { name: port.name, index: port.index }))
+    }
+
+    fn forward(
+        &self,
+        host: &HostContext,
+        network: &Network,
+        presence: &Presence,
+        local: &[Local<'_>],
+        remote: &[&Endpoint],
+        desired: &mut Desired,
+    ) {
+        let Ok((vni, gateway_mac)) = segment(network) else { return };
+        let bytes = |mtu: u32| u16::try_from(mtu).unwrap_or(u16::MAX);
+        let mtu = bytes(mtu(host, network));
+        desired.tunnel_mtu = bytes(fitting(host));
+        desired.networks.insert(vni, NetworkEntry { gateway_mac: Some(gateway_mac), mtu });
+        if let Presence { gateway: Some(gateway), port: Some(port) } = presence {
+            let addresses = network.subnets.iter().map(|subnet| subnet.gateway).collect();
+            let entry =
+                PortEntry { vni, endpoint: None, mac: gateway_mac, addresses, any_source: true };
+            desired.ports.insert(port.index, Port { ifname: port.name.clone(), entry });
+            desired.fdb.insert(
+                (vni, gateway_mac),
+                FdbTarget::Local { ifindex: gateway.index, host: true },
+            );
+            for subnet in &network.subnets {
+                desired.neigh.insert((vni, subnet.gateway), gateway_mac);
+            }
+        }
+        for Local { endpoint, port } in local {
+            let Some(mac) = endpoint.mac else { continue };
+            let addresses = endpoint.addresses.iter().map(IpNet::addr).collect();
+            let entry = PortEntry {
+                vni,
+                endpoint: Some(endpoint.id.clone()),
+                mac,
+                addresses,
+                any_source: false,
+            };
+            desired.ports.insert(port.index, Port { ifname: port.name.clone(), entry });
+            desired.fdb.insert((vni, mac), FdbTarget::Local { ifindex: port.index, host: false });
+            add_neighbours(desired, vni, endpoint, mac);
+        }
+        for endpoint in remote {
+            let (Some(mac), Some(owner)) = (endpoint.mac, &endpoint.owner) else { continue };
+            desired.fdb.insert((vni, mac), FdbTarget::Remote { vtep: owner.vtep });
+            add_neighbours(desired, vni, endpoint, mac);
+        }
+    }
+
+    async fn sweep(&self, host: &HostContext, present: &Present) -> Result<(), Error> {
+        let keep: BTreeSet<String> = present
+            .endpoints
+            .iter()
+            .map(links::port)
+            .chain(
+                present
+                    .segments
+                    .iter()
+                    .flat_map(|&vni| [links::gateway(vni), links::gateway_port(vni)]),
+            )
+            .collect();
+        for link in host.netlink.links().await? {
+            if links::is_ours(&link.name) && !keep.contains(&link.name) {
+                tracing::info!(link = link.name, "removing a link that nothing needs");
+                host.netlink.delete_link(&link.name).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A pair that stands as it should. What has its name and stands otherwise, as after an endpoint went to another
+/// sandbox, is removed.
+async fn pair(netlink: &Netlink, spec: &VethSpec<'_>) -> Result<VethPair, kernel::Error> {
+    match netlink.ensure_veth(spec).await {
+        Err(kernel::Error::LinkExists { .. }) if netlink.delete_link(spec.name).await? => {
+            netlink.ensure_veth(spec).await
+        }
+        other => other,
+    }
+}
+
+fn add_neighbours(desired: &mut Desired, vni: Vni, endpoint: &Endpoint, mac: MacAddr) {
+    for address in &endpoint.addresses {
+        desired.neigh.insert((vni, address.addr()), mac);
+    }
+}
+
+fn segment(network: &Network) -> Result<(Vni, MacAddr), Error> {
+    let vni = network.vni.ok_or_else(|| lacks(network, "it has no VNI"))?;
+    let mac =
+        network.gateway_mac.ok_or_else(|| lacks(network, "its gateway has no MAC address"))?;
+    Ok((vni, mac))
+}
+
+fn lacks(network: &Network, reason: &str) -> Error {
+    Error::Network { network: network.name.clone(), reason: reason.to_owned() }
+}
+
+/// What fits into the underlay's packets, in bytes.
+fn fitting(host: &HostContext) -> u32 {
+    host.underlay_mtu.saturating_sub(OVERHEAD).max(MIN_MTU)
+}
+
+/// What fits into the underlay's packets, or less where the network asks for it, in bytes.
+fn mtu(host: &HostContext, network: &Network) -> u32 {
+    let fits = fitting(host);
+    let wanted = MTU.iter().find_map(|name| network.options.get(*name)?.parse().ok());
+    wanted.map_or(fits, |wanted: u32| wanted.min(fits))
+}
+
+fn check_vni(number: u32) -> Result<Vni, Error> {
+    Vni::new(number).ok_or_else(|| Error::Value {
+        option: VNI[0].to_owned(),
+        value: number.to_string(),
+        reason: format!("a VNI is within 1 and {}", Vni::MAX),
+    })
+}
+
+fn check_mtu(mtu: u32) -> Result<(), Error> {
+    if (MIN_MTU..=65_535).contains(&mtu) {
+        return Ok(());
+    }
+    Err(Error::Value {
+        option: MTU[0].to_owned(),
+        value: mtu.to_string(),
+        reason: format!("an MTU is within {MIN_MTU} and 65535 bytes"),
+    })
+}

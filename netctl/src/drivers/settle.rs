@@ -1,0 +1,34 @@
+//! Settings of the devices that drivers make in the host's namespace.
+
+use super::{Error, HostContext};
+use crate::kernel;
+
+impl HostContext {
+    /// The host's side of an endpoint's interface says nothing by itself: what the container sends is the data plane's,
+    /// and the device has no address of its own to find neighbours for.
+    pub(super) async fn settle_port(&self, port: &str) -> Result<(), Error> {
+        self.set(&format!("ipv6/conf/{port}/disable_ipv6"), "1").await
+    }
+
+    /// The gateway's device takes what comes from members of its network alone, also where another network on this host
+    /// has the same addresses: by the strict rule of `rp_filter` the reply would have to leave through the other. It
+    /// forwards nothing, so that networks do not reach each other, or the outside, through the host.
+    pub(super) async fn settle_gateway(&self, gateway: &str, port: &str) -> Result<(), Error> {
+        self.settle_port(port).await?;
+        self.settle_port(gateway).await?;
+        self.set(&format!("ipv4/conf/{gateway}/forwarding"), "0").await?;
+        self.set(&format!("ipv4/conf/{gateway}/rp_filter"), "2").await
+    }
+
+    async fn set(&self, name: &str, value: &str) -> Result<(), Error> {
+        match self.netlink.netns().set_sysctl(name, value).await {
+            // A kernel without IPv6 has none of its settings, and nothing to be told.
+            Err(kernel::Error::Sysctl { source, .. })
+                if source.kind() == std::io::ErrorKind::NotFound && name.starts_with("ipv6/") =>
+            {
+                Ok(())
+            }
+            other => Ok(other?),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! One host's `netctl daemon` as a process.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::command::eventually;
+use crate::process::Process;
+
+/// The directories that one daemon has to itself, below `<run>/<host>/`.
+#[derive(Debug)]
+pub(crate) struct Home(PathBuf);
+
+impl Home {
+    pub(crate) fn new(run: &Path, host: &str) -> Self {
+        Self(run.join(host))
+    }
+
+    pub(crate) fn make(&self) -> Result<()> {
+        for name in ["run", "state", "bpf", "netns"] {
+            let dir = self.0.join(name);
+            fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        }
+        Ok(())
+    }
+
+    /// One of `run`, `state`, `bpf` and `netns`.
+    pub(crate) fn dir(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.dir("run").join("netctl.sock")
+    }
+
+    /// The daemon's command line.
+    pub(crate) fn words(&self, host: &str, store: &str, further: &[String]) -> Vec<OsString> {
+        let mut words = vec![OsString::from("netctl"), OsString::from("daemon")];
+        for name in ["run", "state", "bpf", "netns"] {
+            words.push(format!("--{name}-dir").into());
+            words.push(self.dir(name).into());
+        }
+        for word in ["--store", store, "--bind-interface", "eth0", "--host-name", host] {
+            words.push(word.into());
+        }
+        words.extend(further.iter().map(OsString::from));
+        words
+    }
+
+    /// Waits until the daemon accepts a connection and answers `status`, which is tried by
+    /// `probe`.
+    pub(crate) fn wait(
+        &self,
+        process: &mut Process,
+        mut probe: impl FnMut() -> Result<()>,
+    ) -> Result<()> {
+        let socket = self.socket();
+        eventually("the daemon answers", Duration::from_secs(30), || {
+            if !process.alive() {
+                return Ok(Err(process.log()));
+            }
+            connect(&socket)?;
+            probe()?;
+            Ok(Ok(()))
+        })?
+        .or_else(|log| bail!("the daemon ended:\n{}", tail(&log)))
+    }
+}
+
+fn connect(socket: &Path) -> Result<()> {
+    let connected: io::Result<UnixStream> = UnixStream::connect(socket);
+    ensure!(connected.is_ok(), "nothing listens on {}", socket.display());
+    Ok(())
+}
+
+/// The last lines of a log.
+pub(crate) fn tail(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    lines.get(lines.len().saturating_sub(40)..).unwrap_or_default().join("\n")
+}

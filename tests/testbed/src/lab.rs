@@ -1,0 +1,307 @@
+//! A whole lab: underlay, hosts, store, daemons.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Error, Result, anyhow, bail, ensure};
+use nix::sys::signal::Signal;
+use serde::{Deserialize, Serialize};
+
+use crate::etcd::Etcd;
+use crate::host::Host;
+use crate::netns::Netns;
+use crate::process::Identity;
+use crate::run::Run;
+use crate::underlay::{EXTERNAL, Underlay, join_directly};
+
+/// Which store the daemons share.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+pub enum Store {
+    /// The embedded store: one file that all daemons open.
+    #[default]
+    File,
+    /// A real etcd on the underlay.
+    Etcd,
+}
+
+/// What is between the hosts.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+pub enum Wiring {
+    /// A bridge, to which `external` and etcd are joined too.
+    #[default]
+    Bridge,
+    /// One veth pair, for exactly two hosts and nothing else: the rig to measure on.
+    Direct,
+}
+
+/// What lab to make.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Options {
+    /// From 1 to 200.
+    pub hosts: u8,
+    pub store: Store,
+    pub wiring: Wiring,
+    /// The underlay's, in bytes.
+    pub mtu: u32,
+    /// Whether each host gets a daemon; [`Lab::start_daemon`] starts one later.
+    pub daemons: bool,
+    /// Further arguments of each daemon.
+    pub arguments: Vec<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            hosts: 2,
+            store: Store::File,
+            wiring: Wiring::Bridge,
+            mtu: 1500,
+            daemons: true,
+            arguments: Vec::new(),
+        }
+    }
+}
+
+/// What is written down for a later process: see [`Lab::keep`].
+#[derive(Deserialize, Serialize)]
+struct Record {
+    options: Options,
+    daemons: Vec<Option<Identity>>,
+    etcd: Option<Identity>,
+}
+
+/// A lab that is up. Dropping it takes everything down; if that happens in a panic, the daemons'
+/// last words are printed first.
+#[derive(Debug)]
+pub struct Lab {
+    // Fields are dropped in this order: processes and namespaces before the directory they are in.
+    hosts: Vec<Host>,
+    external: Option<Host>,
+    etcd: Option<Etcd>,
+    underlay: Option<Underlay>,
+    options: Options,
+    run: Run,
+}
+
+impl Lab {
+    /// Makes a lab of its own, under a name that no other has.
+    pub fn start(options: Options) -> Result<Self> {
+        Self::start_in(Run::new()?, options)
+    }
+
+    /// Makes a lab in the directory of `run`, which is made anew.
+    pub fn start_in(run: Run, options: Options) -> Result<Self> {
+        ensure!(
+            (1..=200).contains(&options.hosts),
+            "{} hosts are asked for: a lab has 1 to 200",
+            options.hosts
+        );
+        run.make()?;
+        let dir = run.dir().to_owned();
+        link_binary(&dir)?;
+        let mut lab =
+            Self { hosts: Vec::new(), external: None, etcd: None, underlay: None, options, run };
+        for number in 1..=lab.options.hosts {
+            let netns = Netns::new(&dir, &format!("h{number}"))?;
+            lab.hosts.push(Host::new(&dir, netns, number));
+        }
+        match lab.options.wiring {
+            Wiring::Bridge => lab.bridge(&dir)?,
+            Wiring::Direct => lab.wire()?,
+        }
+        if lab.options.daemons {
+            lab.start_daemons()?;
+        }
+        Ok(lab)
+    }
+
+    fn bridge(&mut self, dir: &Path) -> Result<()> {
+        let underlay = Underlay::new(dir, self.options.mtu)?;
+        for host in &self.hosts {
+            underlay.join(host.netns(), host.number())?;
+        }
+        let external = Netns::new(dir, "external")?;
+        underlay.join(&external, EXTERNAL)?;
+        self.external = Some(Host::new(dir, external, EXTERNAL));
+        if self.options.store == Store::Etcd {
+            let etcd = Etcd::new(dir, &underlay)?;
+            etcd.start()?;
+            self.etcd = Some(etcd);
+        }
+        self.underlay = Some(underlay);
+        Ok(())
+    }
+
+    fn wire(&self) -> Result<()> {
+        ensure!(self.options.store == Store::File, "hosts wired directly have no place for etcd");
+        let [left, right] = self.hosts.as_slice() else {
+            bail!("{} hosts cannot be wired directly: two can", self.hosts.len());
+        };
+        join_directly(left.netns(), right.netns(), self.options.mtu)
+    }
+
+    fn start_daemons(&self) -> Result<()> {
+        let binary = binary()?;
+        ensure!(
+            binary.exists(),
+            "there is no {}: build it with `cargo build -p netctl`, or name one in NETCTL_BIN",
+            binary.display()
+        );
+        for host in &self.hosts {
+            host.launch(&self.store(), &self.options.arguments)?;
+        }
+        self.hosts.iter().try_for_each(Host::wait)
+    }
+
+    /// The lab that an earlier process has made in the directory of `run` and kept; it stays up
+    /// when this value goes. [`None`] if there is none; what a failed one has left is cleaned then.
+    pub fn open(mut run: Run) -> Result<Option<Self>> {
+        let dir = run.dir().to_owned();
+        let path = record_path(&dir);
+        if !path.exists() {
+            return Ok(None);
+        }
+        run.disown();
+        let text = fs::read_to_string(&path)?;
+        let record: Record = serde_json::from_str(&text)
+            .with_context(|| format!("{} is damaged: take the lab down", path.display()))?;
+        let numbered = (1..=record.options.hosts).zip(record.daemons);
+        let hosts = numbered
+            .map(|(number, daemon)| Host::open(&dir, &format!("h{number}"), number, daemon))
+            .collect();
+        let external = Host::open(&dir, "external", EXTERNAL, None);
+        let etcd = (record.options.store == Store::Etcd).then(|| Etcd::open(&dir, record.etcd));
+        let external = Some(external).filter(|_| record.options.wiring == Wiring::Bridge);
+        Ok(Some(Self { hosts, external, etcd, underlay: None, options: record.options, run }))
+    }
+
+    /// Leaves the lab up when this value and this process go, for [`Lab::open`].
+    pub fn keep(mut self) -> Result<()> {
+        let record = Record {
+            options: self.options,
+            daemons: self.hosts.iter().map(Host::identity).collect(),
+            etcd: self.etcd.as_ref().and_then(Etcd::identity),
+        };
+        let text = serde_json::to_string_pretty(&record)?;
+        fs::write(record_path(self.run.dir()), text).context("cannot write the lab's record")?;
+        self.hosts.into_iter().chain(self.external).for_each(Host::keep);
+        self.etcd.into_iter().for_each(Etcd::keep);
+        if let Some(underlay) = self.underlay {
+            underlay.keep();
+        }
+        self.run.disown();
+        Ok(())
+    }
+
+    /// Takes everything down, and says what could not be removed.
+    pub fn end(self) -> Result<()> {
+        let Self { hosts, external, etcd, underlay, options: _, run } = self;
+        drop((hosts, external, etcd, underlay));
+        run.end()
+    }
+
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// The directory that holds all of it.
+    pub fn dir(&self) -> &Path {
+        self.run.dir()
+    }
+
+    /// Host `number`, from 1.
+    ///
+    /// # Panics
+    /// If the lab has no such host.
+    pub fn host(&self, number: usize) -> &Host {
+        &self.hosts[number - 1]
+    }
+
+    pub fn hosts(&self) -> &[Host] {
+        &self.hosts
+    }
+
+    /// A host by name, `external` among them.
+    pub fn find(&self, name: &str) -> Result<&Host> {
+        let mut all = self.hosts.iter().chain(&self.external);
+        all.find(|host| host.name() == name).ok_or_else(|| {
+            let names: Vec<&str> =
+                self.hosts.iter().chain(&self.external).map(Host::name).collect();
+            anyhow!("the lab has no host {name}: it has {}", names.join(", "))
+        })
+    }
+
+    /// The host outside every network.
+    ///
+    /// # Panics
+    /// If the hosts are wired directly.
+    pub fn external(&self) -> &Host {
+        self.external.as_ref().expect("only a lab on a bridge has a host outside")
+    }
+
+    /// The etcd, where the lab has one.
+    pub fn etcd(&self) -> Option<&Etcd> {
+        self.etcd.as_ref()
+    }
+
+    /// The namespace of the underlay's bridge: what crosses it can be captured on the device
+    /// `underlay`, or on the port named like a host.
+    pub fn underlay(&self) -> Netns {
+        Netns::open(self.dir(), &self.dir().join("ns").join("underlay"))
+    }
+
+    /// The `--store` argument of the lab's daemons.
+    pub fn store(&self) -> String {
+        match self.options.store {
+            Store::File => format!("file:{}", self.dir().join("store.db").display()),
+            Store::Etcd => format!("etcd:{}", Etcd::url()),
+        }
+    }
+
+    /// Starts a host's daemon, and waits until it answers.
+    pub fn start_daemon(&self, host: &Host) -> Result<()> {
+        host.launch(&self.store(), &self.options.arguments)?;
+        host.wait()
+    }
+
+    /// Ends a host's daemon by `signal`, starts it again, and waits until it answers.
+    pub fn restart_daemon(&self, host: &Host, signal: Signal) -> Result<()> {
+        host.stop_daemon(signal)?;
+        self.start_daemon(host)
+    }
+
+    /// Adds to an error what the daemons said last.
+    pub fn explain(&self, error: Error) -> Error {
+        let said: String = self.hosts.iter().map(Host::epilogue).collect();
+        if said.is_empty() { error } else { anyhow!("{error:#}\n{said}") }
+    }
+}
+
+fn record_path(dir: &Path) -> PathBuf {
+    dir.join("lab.json")
+}
+
+/// Puts `netctl` where the hosts' PATH begins.
+fn link_binary(dir: &Path) -> Result<()> {
+    let binary = binary()?;
+    fs::create_dir_all(dir.join("bin"))?;
+    symlink(&binary, dir.join("bin").join("netctl"))
+        .with_context(|| format!("cannot link {}", binary.display()))
+}
+
+/// `NETCTL_BIN`, or the binary that cargo has put where this program is.
+fn binary() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("NETCTL_BIN") {
+        return fs::canonicalize(&path)
+            .with_context(|| format!("NETCTL_BIN is {}", Path::new(&path).display()));
+    }
+    let own = std::env::current_exe().context("cannot find this program's own file")?;
+    let mut dir = own.parent().unwrap_or(Path::new("/"));
+    // Test programs are one level further down.
+    if dir.file_name() == Some(OsStr::new("deps")) {
+        dir = dir.parent().unwrap_or(dir);
+    }
+    Ok(dir.join("netctl"))
+}

@@ -1,0 +1,145 @@
+//! The lab itself, without daemons: what it makes, and that nothing of it stays.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use testbed::{Capture, Lab, Options, Run, Store, Wiring, address, eventually, sweep};
+
+fn bare(hosts: u8) -> Options {
+    Options { hosts, daemons: false, ..Options::default() }
+}
+
+/// Nothing of the run at `dir` is left: no directory, no mount, no process that names it.
+fn assert_gone(dir: &Path) {
+    assert!(!dir.exists(), "{} is left", dir.display());
+    let text = dir.to_string_lossy().into_owned();
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("read the mounts");
+    assert!(!mounts.contains(&format!("{text}/")), "mounts are left:\n{mounts}");
+    for entry in std::fs::read_dir("/proc").expect("list the processes") {
+        let path = entry.expect("read an entry").path();
+        let environ = std::fs::read(path.join("environ")).unwrap_or_default();
+        let environ = String::from_utf8_lossy(&environ).into_owned();
+        assert!(
+            !environ.split('\0').any(|v| v == format!("TESTBED_RUN={text}")),
+            "process {} is left",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn hosts_reach_each_other_and_a_capture_shows_it() -> Result<()> {
+    let lab = Lab::start(Options { mtu: 1400, ..bare(3) })?;
+    let capture = Capture::start(&lab.underlay(), "underlay", "icmp", "ping")?;
+    lab.host(1).run(["ping", "-c", "1", "-W", "2", &lab.host(3).address()])?.ok()?;
+    lab.external().run(["ping", "-c", "1", "-W", "2", &address(2)])?.ok()?;
+    let link = lab.host(2).run(["ip", "link", "show", "eth0"])?.ok()?;
+    assert!(link.contains("mtu 1400"), "{link}");
+    let seen = eventually("four packets", Duration::from_secs(5), || {
+        let seen = capture.read(&[])?;
+        ensure!(seen.lines().count() >= 4, "{seen}");
+        Ok(seen)
+    })?;
+    assert!(seen.contains("192.0.2.1 > 192.0.2.3: ICMP echo request"), "{seen}");
+    assert!(capture.stop(&["-e"])?.contains("192.0.2.254 > 192.0.2.2"));
+    let dir = lab.dir().to_owned();
+    lab.end()?;
+    assert_gone(&dir);
+    Ok(())
+}
+
+#[test]
+fn etcd_keeps_its_data_over_a_kill() -> Result<()> {
+    let lab = Lab::start(Options { store: Store::Etcd, ..bare(1) })?;
+    let etcd = lab.etcd().expect("the lab has an etcd");
+    etcd.ctl(["put", "key", "value"])?;
+    etcd.stop(Signal::SIGKILL)?;
+    assert!(etcd.ctl(["--command-timeout=1s", "get", "key"]).is_err());
+    etcd.start()?;
+    assert_eq!(etcd.ctl(["get", "--print-value-only", "key"])?.trim(), "value");
+    etcd.stop(Signal::SIGTERM)
+}
+
+#[test]
+fn two_hosts_wired_directly_reach_each_other() -> Result<()> {
+    let lab = Lab::start(Options { wiring: Wiring::Direct, ..bare(2) })?;
+    lab.host(2).run(["ping", "-c", "1", "-W", "2", &address(1)])?.ok()?;
+    Ok(())
+}
+
+#[test]
+fn a_panic_leaves_nothing() {
+    let (send, receive) = std::sync::mpsc::channel();
+    let died = std::thread::spawn(move || {
+        let lab = Lab::start(bare(1)).expect("make a lab");
+        let process = lab.host(1).spawn("sleep", ["sleep", "1d"]).expect("start a process");
+        send.send(lab.dir().to_owned()).expect("tell the directory");
+        assert_eq!(process.pid(), 0, "this is the panic");
+    });
+    let dir = receive.recv().expect("the lab is up");
+    assert!(died.join().is_err());
+    assert_gone(&dir);
+}
+
+#[test]
+fn a_command_that_hangs_is_ended_at_its_deadline() -> Result<()> {
+    let lab = Lab::start(bare(1))?;
+    let error = lab.host(1).run_within(Duration::from_millis(200), ["sleep", "1d"]);
+    let error = format!("{:#}", error.expect_err("it cannot end by itself"));
+    assert!(error.contains("`sleep 1d` did not end within 200ms"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn a_lab_that_is_kept_is_found_again() -> Result<()> {
+    // Not among the runs that another test may sweep: nobody holds this one for a moment.
+    let dir = PathBuf::from(format!("/run/netctl-kept-{}", std::process::id()));
+    let lock = || Run::lock(&dir).map(|run| run.expect("nobody else holds it"));
+    Lab::start_in(lock()?, Options { store: Store::Etcd, ..bare(2) })?.keep()?;
+    let run = lock()?;
+    let lab = Lab::open(run)?.expect("the lab is there");
+    lab.find("h2")?.run(["ping", "-c", "1", "-W", "2", &lab.find("external")?.address()])?.ok()?;
+    lab.etcd().expect("the lab has an etcd").ctl(["endpoint", "health"])?;
+    lab.end()?;
+    assert_gone(&dir);
+    Ok(())
+}
+
+/// The child of the test below: makes a lab with processes in it, says where, and waits.
+#[test]
+fn a_run_that_is_killed_is_swept_by_the_next() -> Result<()> {
+    const ROLE: &str = "TESTBED_VICTIM";
+    if let Some(told) = std::env::var_os(ROLE) {
+        let lab = Lab::start(bare(2))?;
+        let _process = lab.host(1).spawn("sleep", ["setsid", "sleep", "1d"])?;
+        // A process that has shed its environment is found by the namespace that it is in.
+        let _bare = lab.host(2).spawn("bare", ["env", "-i", "/bin/sleep", "1d"])?;
+        std::fs::write(told, lab.dir().as_os_str().as_encoded_bytes())?;
+        std::thread::sleep(Duration::from_hours(1));
+    }
+    let told = tempfile::NamedTempFile::new()?;
+    let mut victim = Command::new(std::env::current_exe()?)
+        .args(["--exact", "a_run_that_is_killed_is_swept_by_the_next"])
+        .env(ROLE, told.path())
+        .spawn()?;
+    let dir = eventually("the lab is up", Duration::from_secs(10), || {
+        let dir = std::fs::read_to_string(told.path())?;
+        ensure!(!dir.is_empty(), "nothing is said yet");
+        Ok(PathBuf::from(dir))
+    })?;
+    kill(Pid::from_raw(victim.id().cast_signed()), Signal::SIGKILL)?;
+    victim.wait()?;
+    assert!(dir.exists());
+    // Another test's lab may be the one that sweeps it.
+    sweep()?;
+    eventually("it is gone", Duration::from_secs(5), || {
+        ensure!(!dir.exists(), "{} is left", dir.display());
+        Ok(())
+    })?;
+    assert_gone(&dir);
+    Ok(())
+}

@@ -1,0 +1,362 @@
+//! The data plane's loader: what it adopts, what it refuses, what it leaves.
+//!
+//! ```text
+//!   the host's namespace: underlay (veth) ── peer      vx (flow-based vxlan)      port0, port1 (veth)
+//! ```
+
+#[path = "dataplane/host.rs"]
+mod host;
+
+use std::{fs, os::unix::process::ExitStatusExt as _, process::Command, time::Duration};
+
+use anyhow::{Context as _, ensure};
+use aya::maps::{HashMap, MapData};
+use netctl::dataplane::{self, Config, Dataplane, Desired, Error, FdbTarget, Sweep};
+use testbed::Netns;
+
+use crate::host::{Host, ROLE, expect, mac, remote, running, stopped, vni};
+
+#[test]
+fn what_is_applied_is_held_and_what_is_held_is_adopted() {
+    let host = Host::new();
+    let desired = host.desired();
+    host.within(async || {
+        let dataplane = Dataplane::start(host.config()).await?;
+        let applied = dataplane.apply(desired.clone(), Sweep::Remove).await?;
+        // One network, two ports, five stations, four neighbours, two hosts.
+        ensure!((applied.added, applied.replaced, applied.removed) == (14, 0, 0), "{applied:?}");
+        ensure!(applied.attached.iter().eq(desired.ports.keys()), "{applied:?}");
+        expect(&dataplane, &desired).await?;
+        let again = dataplane.apply(desired.clone(), Sweep::Remove).await?;
+        ensure!(again == dataplane::Applied::default(), "{again:?}");
+        let counters = dataplane.counters().await?;
+        ensure!(counters.iter().any(|row| row.outcome.as_str() == "unknown-port"), "{counters:?}");
+        let busy = Dataplane::start(host.config()).await.map(drop);
+        ensure!(matches!(busy, Err(Error::Busy { .. })), "{busy:?}");
+        let busy = dataplane::remove(&host.bpf).await;
+        ensure!(matches!(busy, Err(Error::Busy { .. })), "{busy:?}");
+        Ok(dataplane.shutdown().await?)
+    });
+
+    let before = host.numbers();
+    assert_eq!(before.links.len(), 4);
+    assert_eq!(before.maps.len(), 7);
+    let after = host.within(async || {
+        let dataplane = Dataplane::start(host.config()).await?;
+        expect(&dataplane, &desired).await?;
+        let nothing = dataplane.apply(desired.clone(), Sweep::Remove).await?;
+        ensure!(nothing == dataplane::Applied::default(), "{nothing:?}");
+        for ifname in ["underlay", "vx", "port0", "port1"] {
+            ensure!(running(ifname)? == 1, "{ifname} runs {} programs", running(ifname)?);
+        }
+        let numbers = host.numbers();
+        dataplane.shutdown().await?;
+        Ok(numbers)
+    });
+    assert_eq!((&before.maps, &before.links), (&after.maps, &after.links));
+    assert!(before.programs.iter().all(|(path, id)| after.programs[path] != *id), "{after:?}");
+}
+
+#[test]
+fn changes_are_made_by_difference() {
+    let host = Host::new();
+    let mut desired = host.desired();
+    host.within(async || {
+        let dataplane = Dataplane::start(host.config()).await?;
+        dataplane.apply(desired.clone(), Sweep::Remove).await?;
+
+        // A station moves from one host to a third, and its old host is no longer needed.
+        desired.fdb.insert((vni(), mac(4)), remote(9));
+        let moved = dataplane.apply(desired.clone(), Sweep::Remove).await?;
+        ensure!((moved.added, moved.replaced, moved.removed) == (1, 1, 1), "{moved:?}");
+        expect(&dataplane, &desired).await?;
+
+        // Before the list is complete, nothing goes.
+        let nothing = dataplane.apply(Desired::default(), Sweep::Keep).await?;
+        ensure!(nothing == dataplane::Applied::default(), "{nothing:?}");
+        expect(&dataplane, &desired).await?;
+
+        let port0 = host.index("port0");
+        desired.ports.remove(&port0);
+        desired.fdb.remove(&(vni(), mac(2)));
+        let left = dataplane.apply(desired.clone(), Sweep::Remove).await?;
+        ensure!((left.added, left.replaced, left.removed) == (0, 0, 2), "{left:?}");
+        stopped("port0").await?;
+        ensure!(running("port1")? == 1);
+        expect(&dataplane, &desired).await?;
+
+        let none = dataplane.apply(Desired::default(), Sweep::Remove).await?;
+        ensure!(none.removed == 12, "{none:?}");
+        stopped("port1").await?;
+        ensure!(running("underlay")? == 1);
+
+        let host_over_ipv6 = Desired {
+            fdb: [((vni(), mac(4)), FdbTarget::Remote { vtep: "2001:db8::1".parse()? })].into(),
+            tunnel_mtu: 1450,
+            ..host.desired()
+        };
+        let refused = dataplane.apply(host_over_ipv6, Sweep::Remove).await;
+        ensure!(matches!(refused, Err(Error::Unsupported { .. })), "{refused:?}");
+        expect(&dataplane, &Desired::default()).await?;
+        Ok(dataplane.shutdown().await?)
+    });
+}
+
+#[test]
+fn a_killed_process_leaves_what_the_next_adopts() {
+    let host = Host::new();
+    let killed = host.process("die", &[]);
+    assert_eq!(killed.status.signal(), Some(9), "{killed:?}");
+    let before = host.numbers();
+    assert_eq!(before.links.len(), 2, "{before:?}");
+    host.within(async || {
+        let dataplane = Dataplane::start(host.config()).await?;
+        ensure!(running("underlay")? == 1 && running("vx")? == 1);
+        let rows = dataplane.fdb().await?;
+        ensure!(rows.len() == 1 && rows[0].target == remote(2), "{rows:?}");
+        Ok(dataplane.shutdown().await?)
+    });
+    let after = host.numbers();
+    assert_eq!((before.maps, before.links), (after.maps, after.links));
+}
+
+#[test]
+fn without_root_one_sentence_says_so() {
+    let host = Host::new();
+    let refused = host.process("start", &["setpriv", "--reuid=65534", "--clear-groups"]);
+    let expected = "the data plane needs root: this process lacks CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_BPF; \
+                    start the daemon as root";
+    assert!(refused.stdout.contains(expected), "{refused:?}");
+    assert!(!host.bpf.exists());
+}
+
+/// Not a test of its own: what [`Host::process`] starts.
+#[test]
+fn role() {
+    let Ok(told) = std::env::var(ROLE) else { return };
+    let (role, bpf) = told.split_once(' ').expect("a role and a directory");
+    let config = Config {
+        bpf_dir: bpf.into(),
+        underlay: "underlay".to_owned(),
+        vtep: [192, 0, 2, 1].into(),
+        vxlan_port: 4789,
+        vxlan_device: "vx".to_owned(),
+    };
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let started = Dataplane::start(config).await;
+        match (role, started) {
+            ("die", Ok(dataplane)) => {
+                let fdb = [((vni(), mac(4)), remote(2))].into();
+                let desired = Desired { fdb, tunnel_mtu: 1450, ..Desired::default() };
+                dataplane.apply(desired, Sweep::Keep).await.expect("a station");
+                let own = i32::try_from(std::process::id()).expect("a process id");
+                Command::new("kill").args(["-KILL", &own.to_string()]).status().expect("the end");
+            }
+            (_, Ok(_)) => println!("it started"),
+            (_, Err(error)) => println!("{error}"),
+        }
+    });
+}
+
+#[test]
+fn maps_of_another_layout_are_refused() {
+    let host = Host::new();
+    host.within(async || Ok(Dataplane::start(host.config()).await?.shutdown().await?));
+    let pin = host.pins().join("maps/FDB");
+    fs::remove_file(&pin).expect("the pin of FDB");
+    let other = HashMap::<MapData, u64, u64>::create(16, 0).expect("a map");
+    other.pin(&pin).expect("a pin");
+    let before = host.numbers();
+    let error = host.within(async || {
+        let result = Dataplane::start(host.config()).await;
+        result.map(drop).err().context("it started on a map of another layout")
+    });
+    let expected = format!(
+        "pinned map {} has another layout than this netctl's (Hash, 8-byte keys, 8-byte values, 16 entries, \
+         expected Hash, 12-byte keys, 8-byte values, 131072 entries); remove it to start with empty maps",
+        pin.display()
+    );
+    assert_eq!(error.to_string(), expected);
+    assert_eq!(host.numbers(), before);
+}
+
+#[test]
+fn without_its_devices_it_leaves_nothing() {
+    let host = Host::new();
+    let start = |config: Config| {
+        host.within(async || Dataplane::start(config).await.map(drop).err().context("it started"))
+    };
+    let error = start(Config { underlay: "eth7".to_owned(), ..host.config() });
+    let expected = "network interface eth7 does not exist: choose one of those that `ip link` lists with \
+                    --bind-interface";
+    assert_eq!(error.to_string(), expected);
+    assert!(!host.bpf.exists());
+    let error = start(Config { vxlan_device: "vx7".to_owned(), ..host.config() });
+    assert!(error.to_string().starts_with("network interface vx7 does not exist: "), "{error}");
+    assert!(!host.bpf.exists());
+    let error = start(Config { vtep: "2001:db8::1".parse().expect("an address"), ..host.config() });
+    assert_eq!(error.to_string(), "host 2001:db8::1: tunnels run over IPv4 only");
+    assert!(!host.bpf.exists());
+    // What cannot be a bpf file system.
+    let file = host.run.dir().join("file");
+    fs::write(&file, "").expect("a file");
+    let error = start(Config { bpf_dir: file.clone(), ..host.config() });
+    let expected = format!("cannot create {}: File exists", file.display());
+    assert!(error.to_string().starts_with(&expected), "{error}");
+}
+
+#[test]
+fn a_link_whose_device_is_gone_is_replaced() {
+    let host = Host::new();
+    let mut desired = host.desired();
+    let port0 = host.index("port0");
+    let before = host.within(async || {
+        let dataplane = Dataplane::start(host.config()).await?;
+        dataplane.apply(desired.clone(), Sweep::Remove).await?;
+        let before = host.numbers();
+        // Another device takes the index while the daemon runs.
+        let add = format!("link add port0 index {port0} type veth peer name inside0");
+        host.netns.ip(["link del port0".to_owned(), add])?;
+        let applied = dataplane.apply(desired.clone(), Sweep::Remove).await?;
+        ensure!(applied.attached == [port0], "{applied:?}");
+        ensure!(running("port0")? == 1);
+        dataplane.shutdown().await?;
+        Ok(before)
+    });
+    let between = host.numbers();
+    let pin = host.link(&format!("port-{port0}"));
+    assert_ne!(before.links[&pin], between.links[&pin]);
+
+    // And while none runs, under another name.
+    let add = format!("link add other index {port0} type veth peer name inside0");
+    host.netns.ip(["link del port0".to_owned(), add]).expect("another device");
+    host.within(async || {
+        let dataplane = Dataplane::start(host.config()).await?;
+        ensure!(!pin.exists(), "the link of a device that is gone is still pinned");
+        let applied = dataplane.apply(desired.clone(), Sweep::Remove).await?;
+        ensure!(applied.absent == [port0] && applied.attached.is_empty(), "{applied:?}");
+        ensure!(running("other")? == 0);
+        if let Some(port) = desired.ports.get_mut(&port0) {
+            port.ifname = "other".to_owned();
+        }
+        let applied = dataplane.apply(desired.clone(), Sweep::Remove).await?;
+        ensure!(applied.attached == [port0], "{applied:?}");
+        ensure!(running("other")? == 1);
+        Ok(dataplane.shutdown().await?)
+    });
+}
+
+#[test]
+fn another_underlay_takes_over_from_the_one_before() {
+    let host = Host::new();
+    host.netns.ip(["link add spare type veth peer name peer2"]).expect("another underlay");
+    host.within(async || {
+        Dataplane::start(host.config()).await?.shutdown().await?;
+        let moved = Config { underlay: "spare".to_owned(), ..host.config() };
+        let dataplane = Dataplane::start(moved).await?;
+        stopped("underlay").await?;
+        ensure!(running("spare")? == 1);
+        // Somebody with other pins must not run the same program on a device a second time.
+        let second = Config {
+            underlay: "spare".to_owned(),
+            bpf_dir: host.run.dir().join("bpf2"),
+            ..host.config()
+        };
+        let refused = Dataplane::start(second).await.map(drop);
+        ensure!(matches!(refused, Err(Error::Foreign { .. })), "{refused:?}");
+        ensure!(!host.run.dir().join("bpf2").exists());
+        Ok(dataplane.shutdown().await?)
+    });
+}
+
+/// Two containers of one host ping each other a hundred times a second while the data plane is restarted.
+#[test]
+fn a_restart_loses_no_packet() {
+    let host = Host::new();
+    let mut desired = host.desired();
+    let containers =
+        [("port0", "inside0", 2), ("port1", "inside1", 3)].map(|(port, inside, last)| {
+            let container = Netns::new(host.run.dir(), inside).expect("a namespace");
+            let path = container.path().display().to_string();
+            host.netns
+                .ip([format!("link set {inside} netns {path}")])
+                .expect("the container's end");
+            container
+                .ip([
+                    format!("link set {inside} address {}", mac(last)),
+                    format!("addr add 10.0.0.{last}/24 dev {inside}"),
+                    format!("link set {inside} up"),
+                ])
+                .expect("the container's address");
+            host.netns.ip([format!("link set {port} up")]).expect("the host's end");
+            container
+        });
+    desired.fdb.retain(|_, target| matches!(target, FdbTarget::Local { host: false, .. }));
+    let lost = host.within(async || {
+        let mut dataplane = Dataplane::start(host.config()).await?;
+        dataplane.apply(desired.clone(), Sweep::Remove).await?;
+        let mut ping = containers[0].command(["ping", "-q", "-i", "0.01", "-c", "200", "10.0.0.3"]);
+        let ping = std::thread::spawn(move || {
+            let output = ping.output()?;
+            Ok::<_, std::io::Error>(String::from_utf8_lossy(&output.stdout).into_owned())
+        });
+        for _ in 0..4 {
+            dataplane.shutdown().await?;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            dataplane = Dataplane::start(host.config()).await?;
+            dataplane.apply(desired.clone(), Sweep::Remove).await?;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        dataplane.shutdown().await?;
+        let said = ping.join().ok().context("ping could not be awaited")??;
+        Ok(said)
+    });
+    assert!(lost.contains("200 packets transmitted, 200 received"), "{lost}");
+}
+
+#[test]
+fn what_another_version_pinned_goes_when_all_is_held() {
+    let host = Host::new();
+    let desired = host.desired();
+    host.within(async || {
+        let dataplane = Dataplane::start(host.config()).await?;
+        dataplane.apply(desired.clone(), Sweep::Remove).await?;
+        dataplane.shutdown().await?;
+        let old = host.bpf.join("v0");
+        fs::rename(host.pins(), &old).context("pins cannot be renamed")?;
+        let dataplane = Dataplane::start(host.config()).await?;
+        ensure!(running("underlay")? == 2, "the other version's stays until all is held");
+        dataplane.apply(Desired::default(), Sweep::Keep).await?;
+        ensure!(old.exists());
+        dataplane.apply(desired.clone(), Sweep::Remove).await?;
+        ensure!(!old.exists());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        for ifname in ["underlay", "vx", "port0", "port1"] {
+            ensure!(running(ifname)? == 1, "{ifname} runs {} programs", running(ifname)?);
+        }
+        Ok(dataplane.shutdown().await?)
+    });
+}
+
+#[test]
+fn removal_leaves_nothing() {
+    let host = Host::new();
+    host.within(async || {
+        dataplane::remove(&host.bpf).await?;
+        let dataplane = Dataplane::start(host.config()).await?;
+        dataplane.apply(host.desired(), Sweep::Remove).await?;
+        dataplane.shutdown().await?;
+        // What was there a moment ago is in nobody's way.
+        dataplane::remove(&host.bpf).await?;
+        Dataplane::start(host.config()).await?.shutdown().await?;
+        dataplane::remove(&host.bpf).await?;
+        for ifname in ["underlay", "vx", "port0", "port1"] {
+            stopped(ifname).await?;
+        }
+        Ok(())
+    });
+    assert!(!host.bpf.exists());
+    let mounts = fs::read_to_string("/proc/self/mountinfo").expect("the mounts");
+    assert!(!mounts.contains(&host.bpf.display().to_string()));
+}

@@ -1,0 +1,26 @@
+//! Real packets between hosts whose maps the test fills itself, without a daemon.
+//!
+//! ```text
+//!   near 10.0.0.11 ─┐                                          ┌─ far 10.0.0.21
+//!                   ├ host a 192.0.2.1 ─┐  bridge  ┌ host b 192.0.2.2
+//! beside 10.0.0.12 ─┘                   ├──────────┤
+//!                                       └ stock 192.0.2.3, vxlan device of the kernel's with 10.0.0.31
+//! ```
+
+#[path = "packet_path/forged.rs"]
+mod forged;
+#[path = "packet_path/rig.rs"]
+mod rig;
+#[path = "packet_path/sockets.rs"]
+mod sockets;
+#[path = "packet_path/stock_peer.rs"]
+mod stock_peer;
+#[path = "packet_path/traffic.rs"]
+mod traffic;
+
+#[path = "support/counters.rs"]
+mod counters;
+#[path = "support/frames.rs"]
+mod frames;
+#[path = "support/object.rs"]
+mod object;

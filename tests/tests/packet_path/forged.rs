@@ -1,0 +1,147 @@
+//! Packets that no kernel would send.
+
+use std::os::fd::{AsRawFd as _, OwnedFd};
+
+use anyhow::{Context as _, Result, ensure};
+use netctl_common::{Direction, DropReason, Outcome};
+use nix::{
+    libc,
+    sys::socket::{AddressFamily, SockFlag, SockType, socket},
+};
+use testbed::{Netns, eventually};
+
+use crate::{
+    counters::Counters,
+    frames::{ethernet, ipv4, udp, vxlan},
+    object::PORT,
+    rig::{Host, Rig, VNI, index},
+};
+
+/// A device that frames are written to as they are.
+struct Wire {
+    socket: OwnedFd,
+    address: libc::sockaddr_ll,
+}
+
+impl Wire {
+    fn new(netns: &Netns, device: &str) -> Result<Self> {
+        let index = index(netns, device)?;
+        let socket = netns.within(|| {
+            Ok(socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None)?)
+        })?;
+        // SAFETY: it is made of integers alone, for which zero is valid.
+        let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+        address.sll_family = libc::AF_PACKET as u16;
+        address.sll_ifindex = index.cast_signed();
+        Ok(Self { socket, address })
+    }
+
+    fn send(&self, frame: &[u8]) -> Result<()> {
+        // SAFETY: the buffer and the address are alive and of the sizes given.
+        let sent = unsafe {
+            libc::sendto(
+                self.socket.as_raw_fd(),
+                frame.as_ptr().cast(),
+                frame.len(),
+                0,
+                (&raw const self.address).cast(),
+                size_of::<libc::sockaddr_ll>() as u32,
+            )
+        };
+        ensure!(
+            sent == frame.len() as isize,
+            "sent {sent} of {}: {}",
+            frame.len(),
+            nix::Error::last()
+        );
+        Ok(())
+    }
+}
+
+/// What the host counted in `direction`, once it is `packets` more than `before`.
+fn dropped(host: &Host, before: &Counters, direction: Direction, packets: u64) -> Result<Counters> {
+    eventually("the packets are counted", std::time::Duration::from_secs(5), || {
+        let mut moved = host.counters()?;
+        for (place, count) in before {
+            let now = moved.get_mut(place).context("counters do not fall")?;
+            *now = (now.0 - count.0, now.1 - count.1);
+        }
+        moved.retain(|(seen, _), count| *seen == direction && count.0 != 0);
+        let sum: u64 = moved.values().map(|count| count.0).sum();
+        ensure!(sum == packets, "{sum} of {packets}: {moved:?}");
+        Ok(moved)
+    })
+}
+
+/// IPv6 is what the kernel itself sends on a new interface: it would be counted too.
+fn silence(netns: &Netns) -> Result<()> {
+    netns.set_sysctl("net/ipv6/conf/all/disable_ipv6", "1")
+}
+
+#[test]
+fn short_frames_from_a_container_are_dropped_and_counted() -> Result<()> {
+    let rig = Rig::new()?;
+    for container in [&rig.near, &rig.beside] {
+        silence(&container.netns)?;
+    }
+    silence(&rig.a.netns)?;
+    let wire = Wire::new(&rig.near.netns, "eth0")?;
+    let addresses = [rig.far.station.mac, rig.near.station.mac].concat();
+    for (ether_type, lengths, reason) in [
+        ([8, 0], 14..34, DropReason::MalformedIpv4),
+        ([8, 6], 14..42, DropReason::MalformedArp),
+        ([0x86, 0xdd], 14..60, DropReason::Ipv6),
+    ] {
+        let before = rig.a.counters()?;
+        let packets = lengths.len() as u64;
+        for length in lengths {
+            let mut frame = [&addresses[..], &ether_type].concat();
+            frame.resize(length, 0x45);
+            wire.send(&frame)?;
+        }
+        let moved = dropped(&rig.a, &before, Direction::FromContainer, packets)?;
+        let place = (Direction::FromContainer, Outcome::Dropped(reason));
+        assert_eq!(moved.keys().collect::<Vec<_>>(), [&place], "{moved:?}");
+    }
+    Ok(())
+}
+
+/// A VXLAN packet for the container is cut after each of its bytes: a host that takes it for its own drops it.
+#[test]
+fn cut_packets_from_the_underlay_reach_nobody() -> Result<()> {
+    let rig = Rig::new()?;
+    rig.far.ping(&rig.near.station.ip())?;
+    silence(&rig.near.netns)?;
+    silence(&rig.a.netns)?;
+    silence(&rig.b.netns)?;
+    let wire = Wire::new(&rig.b.netns, "eth0")?;
+    let mac = mac_of(&rig.a, "eth0")?;
+    let frame = packet(mac, &rig);
+    let before = rig.a.counters()?;
+    for length in 14..frame.len() {
+        wire.send(&frame[..length])?;
+    }
+    // Up to the ports it is anybody's packet; from there on it is ours, and its lengths are wrong.
+    let packets = (frame.len() - 42) as u64;
+    let moved = dropped(&rig.a, &before, Direction::FromUnderlay, packets)?;
+    let place = (Direction::FromUnderlay, Outcome::Dropped(DropReason::MalformedOuter));
+    assert_eq!(moved.keys().collect::<Vec<_>>(), [&place], "{moved:?}");
+    Ok(())
+}
+
+fn mac_of(host: &Host, device: &str) -> Result<[u8; 6]> {
+    let text = host.netns.run(["ip", "-brief", "link", "show", "dev", device])?.ok()?;
+    let mac = text.split_whitespace().nth(2).context("no address")?;
+    let mac: netctl_common::MacAddr =
+        mac.parse().map_err(|error| anyhow::anyhow!("{mac}: {error}"))?;
+    Ok(mac.0)
+}
+
+/// An ICMP echo request from the far container to the near one, on the wire.
+fn packet(to: [u8; 6], rig: &Rig) -> Vec<u8> {
+    let (far, near) = (rig.far.station, rig.near.station);
+    let echo = [8, 0, 0xf7, 0xfd, 0, 1, 0, 1];
+    let inner = ethernet(near.mac, far.mac, 0x0800, &ipv4(far.address, near.address, 0, 1, &echo));
+    let datagram = udp(50_000, PORT, &vxlan(VNI, &inner));
+    ethernet(to, [2; 6], 0x0800, &ipv4(rig.b.address, rig.a.address, 0, 17, &datagram))
+}

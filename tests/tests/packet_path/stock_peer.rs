@@ -1,0 +1,65 @@
+use anyhow::Result;
+use netctl_common::{Direction, Outcome, Verdict, maps::FdbTarget};
+use testbed::Netns;
+
+use crate::{
+    object,
+    rig::Container,
+    rig::{MTU, Rig, Station, VNI},
+    sockets,
+};
+
+/// A host that knows nothing of netctl: the kernel's vxlan device with static entries.
+fn stock(rig: &mut Rig) -> Result<Container> {
+    let station = Station { mac: [2, 0, 0, 0, 0, 0x31], address: [10, 0, 0, 31] };
+    let netns = Netns::new(rig.run.dir(), "stock")?;
+    rig.underlay.join(&netns, 3)?;
+    let near = rig.near.station;
+    netns.ip([
+        format!(
+            "link add vx address {} type vxlan id {VNI} local 192.0.2.3 dstport {} nolearning udpcsum",
+            station.mac_text(),
+            object::PORT
+        ),
+        format!("link set vx mtu {MTU} up"),
+        format!("addr add {}/24 dev vx", station.ip()),
+        format!("neigh add {} lladdr {} dev vx nud permanent", near.ip(), near.mac_text()),
+    ])?;
+    netns.run(["bridge", "fdb", "add", &near.mac_text(), "dev", "vx", "dst", "192.0.2.1"])?.ok()?;
+    rig.a.knows_host([192, 0, 2, 3])?;
+    rig.a.knows(station, FdbTarget::Remote(3))?;
+    Ok(Container { netns, station })
+}
+
+/// The kernel verifies the checksums that its vxlan device sends, and joins the fragments.
+#[test]
+fn a_stock_vxlan_device_is_a_peer() -> Result<()> {
+    let mut rig = Rig::new()?;
+    let stock = stock(&mut rig)?;
+    rig.near.ping(&stock.station.ip())?;
+    stock.ping(&rig.near.station.ip())?;
+    sockets::transfer(&rig.near, &stock, 8)?;
+    sockets::transfer(&stock, &rig.near, 8)?;
+    sockets::segments(&rig.near, &stock, false)?;
+    sockets::segments(&stock, &rig.near, false)?;
+
+    let handed = |rig: &Rig| -> Result<_> {
+        let counters = rig.a.counters()?;
+        let at = |direction, verdict| {
+            counters.get(&(direction, Outcome::Forwarded(verdict))).copied().unwrap_or_default().0
+        };
+        let outer = at(Direction::FromUnderlay, Verdict::HandedOver);
+        Ok((outer, at(Direction::FromTunnel, Verdict::ToContainer)))
+    };
+    let (outer, inner) = handed(&rig)?;
+    assert!(outer > 0 && outer == inner, "{outer} were handed over, {inner} delivered");
+
+    // Nothing of a fragment but the first part shows ports: they are the kernel's from the start.
+    stock.netns.ip(["link set eth0 mtu 1000"])?;
+    let words = ["ping", "-n", "-c", "5", "-i", "0.02", "-s", "1300", "-M", "dont"];
+    stock.netns.run(words.into_iter().chain([rig.near.station.ip().as_str()]))?.ok()?;
+    let (outer_now, inner_now) = handed(&rig)?;
+    assert_eq!(outer_now, outer);
+    assert_eq!(inner_now, inner + 5);
+    Ok(())
+}

@@ -1,0 +1,54 @@
+//! What the tasks look like on a terminal. Colour only where stdout is one.
+
+use std::io::{IsTerminal as _, stdout};
+use std::sync::LazyLock;
+
+static COLOUR: LazyLock<bool> =
+    LazyLock::new(|| stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none());
+
+fn paint(code: &str, text: &str) -> String {
+    if *COLOUR { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+}
+
+pub(crate) fn strong(text: &str) -> String {
+    paint("1", text)
+}
+
+pub(crate) fn faint(text: &str) -> String {
+    paint("2", text)
+}
+
+pub(crate) fn good(text: &str) -> String {
+    paint("1;32", text)
+}
+
+pub(crate) fn bad(text: &str) -> String {
+    paint("1;31", text)
+}
+
+/// A chapter of the story: what is going to happen, in one sentence.
+pub(crate) fn chapter(number: usize, text: &str) {
+    println!("\n{} {}", paint("1;36", &format!("{number}.")), strong(text));
+}
+
+/// A remark on what was or will be seen.
+pub(crate) fn remark(text: &str) {
+    println!("   {}", faint(text));
+}
+
+/// A command as a person would type it on `host`.
+pub(crate) fn command(host: &str, line: &str) {
+    println!("   {} {}", paint("36", &format!("{host}$")), strong(line));
+}
+
+/// What a command wrote.
+pub(crate) fn output(text: &str) {
+    for line in text.lines() {
+        println!("   {line}");
+    }
+}
+
+/// Something is done that takes no time worth showing.
+pub(crate) fn done(text: &str) {
+    println!("{} {text}", good("✓"));
+}
