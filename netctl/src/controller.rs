@@ -160,7 +160,8 @@ impl Controller {
     /// Stops working; the data plane goes on forwarding.
     pub async fn shutdown(&self) {
         self.cancel.cancel();
-        for task in std::mem::take(&mut *self.tasks.lock().await) {
+        let tasks = std::mem::take(&mut *self.tasks.lock().await);
+        for task in tasks {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a task of the controller panicked");
             }
