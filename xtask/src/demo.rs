@@ -105,16 +105,15 @@ fn start(lab: &Lab) -> Result<Vec<Process>> {
         let line = format!(
             "netctl run --rm --name {name} --publish-service {service}.dev.overlay -- sleep 1d"
         );
-        containers.push(story::background(host, &line)?);
-    }
-    for (container, (number, name, _)) in containers.iter_mut().zip(PAIR) {
+        let mut container = story::background(host, &line)?;
         eventually(&format!("{name} runs"), Duration::from_secs(20), || {
             if !container.alive() {
                 return Ok(Err(anyhow::anyhow!("it ended: {}", container.log())));
             }
-            lab.host(number).ok(["exec", name, "--", "true"])?;
+            host.ok(["exec", name, "--", "true"])?;
             Ok(Ok(()))
         })??;
+        containers.push(container);
     }
     Ok(containers)
 }

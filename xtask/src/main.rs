@@ -8,7 +8,6 @@
 mod bench;
 mod build_ebpf;
 mod demo;
-#[expect(dead_code, reason = "netctl/build.rs includes the same file and uses the rest")]
 mod ebpf;
 mod lab;
 mod measure;
