@@ -34,7 +34,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let lab = Lab::start(options)?;
     tell(&lab, &mut story).map_err(|error| lab.explain(error))?;
     lab.end()?;
-    println!();
+    out!("");
     say::done(&format!(
         "that was all, and nothing of it is left ({} s)",
         begin.elapsed().as_secs()

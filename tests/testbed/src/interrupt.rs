@@ -109,7 +109,7 @@ fn clean(signal: Signal) {
     }
     let runs: Vec<PathBuf> = lock(&RUNS).iter().cloned().collect();
     for dir in runs {
-        if let Err(error) = crate::run::clean(&dir) {
+        if let Err(error) = crate::run::end(&dir) {
             #[expect(clippy::print_stderr, reason = "nobody is left to return the error to")]
             {
                 eprintln!("{error:#}");

@@ -29,10 +29,10 @@ pub(super) fn show(lab: &Lab, box1: &Container<'_>, box2: &Container<'_>) -> Res
         (median(found.iter().map(|round| round.0)), median(found.iter().map(|round| round.1)))
     };
     let ((rate, time), (bare_rate, bare_time)) = (middle(&over), middle(&under));
-    println!();
-    println!("   {:<24}{:>14}{:>14}", "", "TCP", "ping");
-    println!("   {:<24}{rate:>9.1} Gb/s{time:>11.3} ms", "container to container");
-    println!("   {:<24}{bare_rate:>9.1} Gb/s{bare_time:>11.3} ms", "bare underlay");
-    println!("   {:<24}{:>9.2} x   {:>11.2} x", "ratio", rate / bare_rate, time / bare_time);
+    out!("");
+    out!("   {:<24}{:>14}{:>14}", "", "TCP", "ping");
+    out!("   {:<24}{rate:>9.1} Gb/s{time:>11.3} ms", "container to container");
+    out!("   {:<24}{bare_rate:>9.1} Gb/s{bare_time:>11.3} ms", "bare underlay");
+    out!("   {:<24}{:>9.2} x   {:>11.2} x", "ratio", rate / bare_rate, time / bare_time);
     Ok(())
 }
