@@ -36,7 +36,7 @@ use self::{
 use crate::{
     dataplane::{self, Dataplane},
     drivers::{self, Drivers, HostContext},
-    kernel::{self, Netlink, Netns, Underlay},
+    kernel::{self, Link, Netlink, Netns, Underlay},
     model::{Host, HostName, SCHEMA, UnixTime},
     store::SharedStore,
 };
@@ -94,7 +94,9 @@ impl Controller {
         kernel::check_privileges()?;
         let records = Arc::new(Records::open(&config.state_dir, &config.run_dir)?);
         let netlink = Netlink::open(&Netns::current()?).await?;
-        let underlay = kernel::find_underlay(&netlink, config.bind_interface.as_deref()).await?;
+        let ours = |link: &Link| link.name == VXLAN_DEVICE || drivers::is_ours(&link.name);
+        let underlay =
+            kernel::find_underlay(&netlink, config.bind_interface.as_deref(), ours).await?;
         let started = now();
         let host = Host {
             schema: SCHEMA,
@@ -158,7 +160,8 @@ impl Controller {
     /// Stops working; the data plane goes on forwarding.
     pub async fn shutdown(&self) {
         self.cancel.cancel();
-        for task in std::mem::take(&mut *self.tasks.lock().await) {
+        let tasks = std::mem::take(&mut *self.tasks.lock().await);
+        for task in tasks {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a task of the controller panicked");
             }

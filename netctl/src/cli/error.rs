@@ -52,7 +52,7 @@ pub enum Error {
     #[error("{failed}\n{left}")]
     Both {
         /// The command's failure.
-        failed: Box<Error>,
+        failed: Box<Self>,
         /// The other.
         left: client::Error,
     },

@@ -55,7 +55,7 @@ impl Controller {
             self.records.update(sandbox, |record| record.attachments.push(attachment))?;
             let mut endpoint = stored.value.clone();
             endpoint.owner = Some(self.owner(sandbox));
-            let done = match self.store.commit(self.ownership(&stored, &endpoint)).await {
+            let done = match self.store.commit(Self::ownership(&stored, &endpoint)).await {
                 Ok(Outcome::Committed(revision)) => self.settle(&endpoint.id, revision).await,
                 Ok(Outcome::Conflict) => {
                     self.forget(sandbox, &endpoint.id)?;
@@ -103,7 +103,7 @@ impl Controller {
     pub(super) async fn release(&self, stored: &Stored<Endpoint>) -> Result<Option<Endpoint>> {
         let mut endpoint = stored.value.clone();
         endpoint.owner = None;
-        match self.store.commit(self.ownership(stored, &endpoint)).await? {
+        match self.store.commit(Self::ownership(stored, &endpoint)).await? {
             Outcome::Committed(revision) => {
                 self.settle_removal(&stored.value, revision).await?;
                 Ok(Some(endpoint))
@@ -113,7 +113,7 @@ impl Controller {
     }
 
     /// What changes an endpoint's owner, with the index that its host watches.
-    pub(super) fn ownership(&self, stored: &Stored<Endpoint>, changed: &Endpoint) -> Txn {
+    pub(super) fn ownership(stored: &Stored<Endpoint>, changed: &Endpoint) -> Txn {
         let mut txn =
             Txn::new().when(stored.unchanged()).put(stored.key.clone(), keys::write(changed));
         let new = changed.owner.as_ref().map(|owner| &owner.host);
@@ -200,7 +200,7 @@ impl Controller {
 
     fn forget(&self, sandbox: &SandboxId, endpoint: &EndpointId) -> Result<()> {
         self.records.update(sandbox, |record| {
-            record.attachments.retain(|a| a.interface.endpoint != *endpoint)
+            record.attachments.retain(|a| a.interface.endpoint != *endpoint);
         })
     }
 }

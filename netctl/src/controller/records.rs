@@ -44,8 +44,8 @@ pub(super) struct Attachment {
 impl Record {
     /// The first `eth<n>` that no attachment has.
     pub(super) fn free_device(&self) -> String {
-        (0..)
-            .map(|number: u32| format!("eth{number}"))
+        (0..=u32::MAX)
+            .map(|number| format!("eth{number}"))
             .find(|device| {
                 self.attachments
                     .iter()
@@ -163,8 +163,7 @@ impl Records {
     fn save(&self, record: &Record) -> Result<()> {
         let file = self.file(&record.sandbox.id);
         let new = file.with_extension("new");
-        let text = serde_json::to_vec_pretty(record)
-            .expect("a record has string keys and no maps that fail");
+        let text = super::keys::write(record);
         fs::create_dir_all(&self.dir)
             .and_then(|()| fs::write(&new, text))
             .and_then(|()| fs::rename(&new, &file))

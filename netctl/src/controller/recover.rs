@@ -82,7 +82,7 @@ impl Controller {
             owner.vtep = self.underlay.address.into();
         }
         if endpoint != stored.value {
-            self.store.commit(self.ownership(stored, &endpoint)).await?;
+            self.store.commit(Self::ownership(stored, &endpoint)).await?;
         }
         Ok(true)
     }
@@ -91,6 +91,6 @@ impl Controller {
     async fn give_up(&self, stored: &keys::Stored<Endpoint>) -> Result<bool> {
         let mut endpoint = stored.value.clone();
         endpoint.owner = None;
-        Ok(self.store.commit(self.ownership(stored, &endpoint)).await? != Outcome::Conflict)
+        Ok(self.store.commit(Self::ownership(stored, &endpoint)).await? != Outcome::Conflict)
     }
 }

@@ -211,7 +211,7 @@ impl Controller {
                 Some(owner) if owner != sandbox => return Ok(None),
                 None if !unpublish => return Ok(None),
                 _ if unpublish => services::removal(&stored),
-                _ => self.ownership(&stored, &Endpoint { owner: None, ..stored.value.clone() }),
+                _ => Self::ownership(&stored, &Endpoint { owner: None, ..stored.value.clone() }),
             };
             if let Outcome::Committed(revision) = self.store.commit(txn).await? {
                 return Ok(Some(revision));

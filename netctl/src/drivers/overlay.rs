@@ -11,7 +11,7 @@ use ipnet::IpNet;
 
 use super::{
     Device, Driver, Error, HostContext, Local, Place, Plan, Presence, Present, links,
-    options::Options,
+    options::Options, settle::settle_interface,
 };
 use crate::{
     dataplane::{Desired, FdbTarget, NetworkEntry, Port, PortEntry},
@@ -97,6 +97,7 @@ impl Driver for Overlay {
         )
         .await?;
         host.settle_port(&port.name).await?;
+        settle_interface(place.netns, place.device, endpoint).await?;
         let inside = Netlink::open(place.netns).await?;
         for &address in &endpoint.addresses {
             inside.add_address(&interface, address).await?;
