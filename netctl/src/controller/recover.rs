@@ -25,6 +25,8 @@ impl Controller {
     }
 
     async fn try_recover(&self) -> Result<()> {
+        // Asked before operations are kept waiting: they are to fail at once while the store is away.
+        self.store.get(&keys::host(&self.config.host)).await?;
         let _one = self.operations.lock().await;
         for record in self.records.all() {
             if record.pending.is_some() || !Netns::is_mounted(&record.sandbox.netns) {

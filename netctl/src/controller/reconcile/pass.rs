@@ -54,6 +54,9 @@ impl Reconciler {
             Ok(applied) => tracing::debug!(?applied, complete, "data plane applied"),
             Err(error) => failures.all(format!("the data plane: {error}")),
         }
+        if full {
+            self.raised.clear();
+        }
         self.raise(&own, &mut failures).await;
         if complete {
             self.sweep(full, &mut failures).await;
