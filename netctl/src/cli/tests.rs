@@ -11,17 +11,17 @@ fn parse(line: &str) -> Result<Command, clap::Error> {
 }
 
 fn network(line: &str) -> NetworkSpec {
-    match parse(line).expect(line) {
-        Command::Network(network::Command::Create(create)) => (*create).into(),
-        other => panic!("{other:?}"),
-    }
+    let Command::Network(network::Command::Create(create)) = parse(line).expect(line) else {
+        panic!("{line} creates no network");
+    };
+    (*create).into()
 }
 
 fn service(line: &str) -> ServiceSpec {
-    match parse(line).expect(line) {
-        Command::Service(service::Command::Publish(publish)) => publish.into(),
-        other => panic!("{other:?}"),
-    }
+    let Command::Service(service::Command::Publish(publish)) = parse(line).expect(line) else {
+        panic!("{line} publishes no service");
+    };
+    publish.into()
 }
 
 fn json<T: serde::Serialize>(value: &T) -> serde_json::Value {
