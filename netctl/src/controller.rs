@@ -9,6 +9,7 @@ mod files;
 mod find;
 mod follow;
 mod keys;
+mod mend;
 mod networks;
 mod presence;
 mod reconcile;
@@ -100,6 +101,7 @@ impl Controller {
         let started = now();
         let host = Host {
             schema: SCHEMA,
+            id: presence::identity(&config.state_dir)?,
             name: config.host.clone(),
             vtep: underlay.address.into(),
             vxlan_port: config.vxlan_port,
@@ -107,18 +109,25 @@ impl Controller {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started,
         };
-        presence::check_name(&config.store, &host).await?;
-        netlink.ensure_flow_vxlan(VXLAN_DEVICE, config.vxlan_port).await?;
-        let dataplane = Arc::new(
-            Dataplane::start(dataplane::Config {
-                bpf_dir: config.bpf_dir.clone(),
-                underlay: underlay.name.clone(),
-                vtep: underlay.address.into(),
-                vxlan_port: config.vxlan_port,
-                vxlan_device: VXLAN_DEVICE.to_owned(),
-            })
-            .await?,
-        );
+        match presence::check_name(&config.store, &host).await {
+            Err(error) if error.kind == Kind::Unavailable => {
+                tracing::warn!(%error, "starting without the store");
+            }
+            checked => checked?,
+        }
+        let made = provide_vxlan(&netlink, config.vxlan_port).await?;
+        let dataplane = Dataplane::start(dataplane::Config {
+            bpf_dir: config.bpf_dir.clone(),
+            underlay: underlay.name.clone(),
+            vtep: underlay.address.into(),
+            vxlan_port: config.vxlan_port,
+            vxlan_device: VXLAN_DEVICE.to_owned(),
+        })
+        .await;
+        if dataplane.is_err() && made {
+            netlink.delete_link(VXLAN_DEVICE).await?;
+        }
+        let dataplane = Arc::new(dataplane?);
         let context = Arc::new(HostContext { netlink, underlay_mtu: underlay.mtu });
         let cancel = CancellationToken::new();
         let drivers = Drivers::new();
@@ -144,13 +153,14 @@ impl Controller {
             cancel: cancel.clone(),
             tasks: Mutex::new(Vec::new()),
         });
-        let heartbeat = presence::keep(Arc::clone(&controller.store), host, cancel.clone());
+        let heartbeat = presence::keep(Arc::clone(&controller.store), host.clone(), cancel.clone());
         let recovering = Arc::clone(&controller);
         let work = async move {
-            if cancel.run_until_cancelled(recovering.recover()).await.is_some() {
-                // The task must not keep the controller alive, which waits for it in `shutdown`.
-                drop(recovering);
-                reconciler.run(cancel).await;
+            if cancel.run_until_cancelled(recovering.recover(&host)).await.is_some() {
+                tokio::join!(
+                    cancel.run_until_cancelled(recovering.mend()),
+                    reconciler.run(&cancel)
+                );
             }
         };
         *controller.tasks.lock().await = vec![tokio::spawn(heartbeat), tokio::spawn(work)];
@@ -186,6 +196,18 @@ impl Controller {
             .filter_map(|route| Some((route.destination, names.get(&route.link?)?.clone())))
             .collect())
     }
+}
+
+/// Makes sure that the flow-based vxlan device is there, on the right port; whether it had to be made.
+async fn provide_vxlan(netlink: &Netlink, port: u16) -> Result<bool> {
+    let moved = |vxlan: kernel::Vxlan| vxlan.flow_based && vxlan.port != port;
+    let found = netlink.find_link(VXLAN_DEVICE).await?;
+    let stale = found.as_ref().and_then(|link| link.vxlan).is_some_and(moved);
+    if stale {
+        netlink.delete_link(VXLAN_DEVICE).await?;
+    }
+    netlink.ensure_flow_vxlan(VXLAN_DEVICE, port).await?;
+    Ok(found.is_none() || stale)
 }
 
 fn now() -> UnixTime {

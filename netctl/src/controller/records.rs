@@ -2,7 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fs,
+    io::{self, Write as _},
     net::IpAddr,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -11,6 +12,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Result};
+use crate::kernel::Link;
 use crate::model::{EndpointId, InterfaceView, NetworkId, Sandbox, SandboxId};
 
 /// A sandbox, and what is attached to it, in the order of attaching.
@@ -35,6 +37,8 @@ pub(super) struct Pending {
 /// store is away.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Attachment {
+    /// Set until the operation that attaches it has ended well.
+    pub(super) unsettled: bool,
     pub(super) network: NetworkId,
     /// Where the network's names are served.
     pub(super) gateways: Vec<IpAddr>,
@@ -42,14 +46,20 @@ pub(super) struct Attachment {
 }
 
 impl Record {
-    /// The first `eth<n>` that no attachment has.
-    pub(super) fn free_device(&self) -> String {
+    /// Whether an operation on it goes on, or was left unfinished.
+    pub(super) fn is_unfinished(&self) -> bool {
+        self.pending.is_some() || self.attachments.iter().any(|attachment| attachment.unsettled)
+    }
+
+    /// The first `eth<n>` that neither an attachment nor one of the sandbox's `links` has.
+    pub(super) fn free_device(&self, links: &[Link]) -> String {
         (0..=u32::MAX)
             .map(|number| format!("eth{number}"))
             .find(|device| {
-                self.attachments
-                    .iter()
-                    .all(|attachment| attachment.interface.device.as_ref() != Some(device))
+                let attached =
+                    |attachment: &Attachment| attachment.interface.device.as_ref() == Some(device);
+                !self.attachments.iter().any(attached)
+                    && !links.iter().any(|link| link.name == *device)
             })
             .expect("there are more numbers than attachments")
     }
@@ -171,7 +181,8 @@ impl Records {
         let new = file.with_extension("new");
         let text = super::keys::write(record);
         fs::create_dir_all(&self.dir)
-            .and_then(|()| fs::write(&new, text))
+            .and_then(|()| fs::File::create(&new))
+            .and_then(|mut new| new.write_all(&text).and_then(|()| new.sync_data()))
             .and_then(|()| fs::rename(&new, &file))
             .map_err(|error| Error::internal(format!("cannot write {}: {error}", file.display())))
     }
