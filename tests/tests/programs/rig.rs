@@ -7,7 +7,7 @@
 //!   host C 192.0.2.3: no station
 //! ```
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use aya::{
     Ebpf,
     maps::{Array, HashMap, MapData},
@@ -121,6 +121,12 @@ impl Rig {
     pub(crate) fn remove_port(&mut self) -> Result<()> {
         let mut ports: HashMap<_, u32, Port> = self.map(PORTS)?;
         Ok(ports.remove(&LO)?)
+    }
+
+    /// How many instructions the verifier followed before it accepted the program.
+    pub(crate) fn verified(&mut self, name: &str) -> Result<u32> {
+        let info = object::program(&mut self.ebpf, name)?.info()?;
+        info.verified_instruction_count().context("the kernel does not say")
     }
 
     fn map<K: aya::Pod, V: aya::Pod>(&mut self, name: &str) -> Result<HashMap<&mut MapData, K, V>> {
