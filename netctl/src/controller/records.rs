@@ -87,18 +87,24 @@ impl Records {
         self.lock().values().cloned().collect()
     }
 
+    /// A copy of those that are made whole.
+    pub(super) fn made(&self) -> Vec<Record> {
+        self.all().into_iter().filter(|record| record.pending.is_none()).collect()
+    }
+
     pub(super) fn get(&self, id: &SandboxId) -> Option<Record> {
         self.lock().get(id).cloned()
     }
 
-    /// By name, identifier or the beginning of an identifier.
+    /// By name, identifier or the beginning of an identifier. What is still being made, or taken back, is not there.
     pub(super) fn find(&self, text: &str) -> Result<Record> {
         let all = self.lock();
-        if let Some(found) = all.values().find(|record| record.sandbox.name.as_str() == text) {
+        let made = || all.values().filter(|record| record.pending.is_none());
+        if let Some(found) = made().find(|record| record.sandbox.name.as_str() == text) {
             return Ok(found.clone());
         }
         let mut matching =
-            all.values().filter(|r| text.len() >= 3 && r.sandbox.id.as_str().starts_with(text));
+            made().filter(|record| text.len() >= 3 && record.sandbox.id.as_str().starts_with(text));
         match (matching.next(), matching.next()) {
             (Some(found), None) => Ok(found.clone()),
             (None, _) => Err(Error::not_found(format!(

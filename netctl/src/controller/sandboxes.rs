@@ -148,7 +148,7 @@ impl Controller {
     /// The sandboxes of this host, by name.
     pub fn sandboxes(&self) -> Vec<SandboxView> {
         let mut views: Vec<SandboxView> =
-            self.records.all().into_iter().map(|record| self.view(record)).collect();
+            self.records.made().into_iter().map(|record| self.view(record)).collect();
         views.sort_by(|a, b| a.sandbox.name.cmp(&b.sandbox.name));
         views
     }

@@ -12,7 +12,7 @@ use testbed::{Netns, eventually};
 
 use crate::{
     counters::Counters,
-    frames::{ethernet, ipv4, udp, vxlan},
+    frames::{UDP, ethernet, ipv4, udp, vxlan},
     object::PORT,
     rig::{Host, Rig, VNI, index},
 };
@@ -31,12 +31,13 @@ impl Wire {
         })?;
         // SAFETY: it is made of integers alone, for which zero is valid.
         let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
-        address.sll_family = libc::AF_PACKET as u16;
+        address.sll_family = u16::try_from(libc::AF_PACKET)?;
         address.sll_ifindex = index.cast_signed();
         Ok(Self { socket, address })
     }
 
     fn send(&self, frame: &[u8]) -> Result<()> {
+        let length = u32::try_from(size_of::<libc::sockaddr_ll>())?;
         // SAFETY: the buffer and the address are alive and of the sizes given.
         let sent = unsafe {
             libc::sendto(
@@ -45,7 +46,7 @@ impl Wire {
                 frame.len(),
                 0,
                 (&raw const self.address).cast(),
-                size_of::<libc::sockaddr_ll>() as u32,
+                length,
             )
         };
         ensure!(
@@ -143,5 +144,5 @@ fn packet(to: [u8; 6], rig: &Rig) -> Vec<u8> {
     let echo = [8, 0, 0xf7, 0xfd, 0, 1, 0, 1];
     let inner = ethernet(near.mac, far.mac, 0x0800, &ipv4(far.address, near.address, 0, 1, &echo));
     let datagram = udp(50_000, PORT, &vxlan(VNI, &inner));
-    ethernet(to, [2; 6], 0x0800, &ipv4(rig.b.address, rig.a.address, 0, 17, &datagram))
+    ethernet(to, [2; 6], 0x0800, &ipv4(rig.b.address, rig.a.address, 0, UDP, &datagram))
 }

@@ -2,10 +2,11 @@ use anyhow::Result;
 use netctl_common::{Direction, DropReason, Outcome, Verdict, maps::Port};
 
 use crate::{
-    frames::{TCP, UDP, arp, ethernet, ipv4, udp},
+    arp::arp,
+    frames::{UDP, ethernet, ipv4, udp},
     rig::{
-        BESIDE, DROP, FAR, GATEWAY, HOST_A, HOST_B, LOST, MTU, NEAR, REDIRECT, Rig, Seen, VNI,
-        dropped, forwarded,
+        BESIDE, Case, DROP, FAR, GATEWAY, HOST_A, HOST_B, LOST, MTU, NEAR, REDIRECT, Rig, Seen,
+        TCP, VNI, dropped, forwarded,
     },
 };
 
@@ -44,7 +45,7 @@ fn verdicts() -> Result<()> {
     let mut rig = Rig::new()?;
     let segmented = ethernet(FAR.0, NEAR.0, 0x0800, &ipv4(NEAR.1, FAR.1, 0, TCP, &[0; 1000]));
     #[rustfmt::skip]
-    let cases: &[(&str, Vec<u8>, u32, i32, Option<Outcome>)] = &[
+    let cases: &[Case<'_>] = &[
         ("to a container here", datagram(BESIDE.0, BESIDE.1, 4), 0, REDIRECT, forwarded(Verdict::ToContainer)),
         ("to the host", datagram(GATEWAY.0, GATEWAY.1, 4), 0, REDIRECT, forwarded(Verdict::ToHost)),
         ("to another host", datagram(FAR.0, FAR.1, 4), 0, REDIRECT, forwarded(Verdict::ToUnderlay)),
@@ -130,7 +131,7 @@ fn a_packet_is_wrapped_byte_for_byte() -> Result<()> {
         assert!(source_port >= 49_152, "{source_port}");
         let mut expected =
             vec![0x45, tos, 0, 0, identification[0], identification[1], 0x40, 0, 64, UDP, 0, 0];
-        expected.splice(2..4, (36 + inner.len() as u16).to_be_bytes());
+        expected.splice(2..4, u16::try_from(36 + inner.len())?.to_be_bytes());
         expected.extend(HOST_A);
         expected.extend(HOST_B);
         let checksum = crate::frames::checksum(&expected);

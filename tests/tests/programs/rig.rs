@@ -43,6 +43,8 @@ const LO: u32 = 1;
 const VTEP_B: u32 = 3;
 const NO_VTEP: u32 = 4;
 
+pub(crate) const TCP: u8 = 6;
+
 pub(crate) const NEXT: i32 = -1;
 pub(crate) const DROP: i32 = 2;
 pub(crate) const REDIRECT: i32 = 7;
@@ -56,10 +58,16 @@ pub(crate) struct Seen {
     pub(crate) packet: Vec<u8>,
 }
 
+/// A row of a table: what it is, the packet and how long the parts are that the kernel would cut it into; the action
+/// and the counter that are expected.
+pub(crate) type Case<'a> = (&'a str, Vec<u8>, u32, i32, Option<Outcome>);
+
+#[expect(clippy::unnecessary_wraps, reason = "a packet that is not ours moves no counter")]
 pub(crate) const fn forwarded(verdict: Verdict) -> Option<Outcome> {
     Some(Outcome::Forwarded(verdict))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "a packet that is not ours moves no counter")]
 pub(crate) const fn dropped(reason: DropReason) -> Option<Outcome> {
     Some(Outcome::Dropped(reason))
 }

@@ -1,6 +1,5 @@
 //! Packets, written byte by byte from the RFCs and sharing nothing with the code under test.
 
-pub(crate) const TCP: u8 = 6;
 pub(crate) const UDP: u8 = 17;
 
 /// An Ethernet frame.
@@ -39,16 +38,4 @@ pub(crate) fn udp(from: u16, to: u16, payload: &[u8]) -> Vec<u8> {
 /// A VXLAN header and a frame.
 pub(crate) fn vxlan(vni: u32, frame: &[u8]) -> Vec<u8> {
     [&[8, 0, 0, 0][..], &(vni * 256).to_be_bytes(), frame].concat()
-}
-
-/// An ARP packet, in a broadcast frame if it is a request.
-pub(crate) fn arp(
-    operation: u16,
-    sender: ([u8; 6], [u8; 4]),
-    target: ([u8; 6], [u8; 4]),
-) -> Vec<u8> {
-    let to = if operation == 1 { [0xff; 6] } else { target.0 };
-    let format = [0, 1, 8, 0, 6, 4];
-    let words = [&format[..], &operation.to_be_bytes(), &sender.0, &sender.1, &target.0, &target.1];
-    ethernet(to, sender.0, 0x0806, &words.concat())
 }
