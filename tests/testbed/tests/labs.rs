@@ -1,34 +1,16 @@
 //! The lab itself, without daemons: what it makes, and that nothing of it stays.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use testbed::{Capture, Lab, Options, Run, Store, Wiring, address, eventually, sweep};
+use testbed::{Capture, Lab, Options, Run, Store, Wiring, address, eventually, gone, sweep};
 
 fn bare(hosts: u8) -> Options {
     Options { hosts, daemons: false, ..Options::default() }
-}
-
-/// Nothing of the run at `dir` is left: no directory, no mount, no process that names it.
-fn assert_gone(dir: &Path) {
-    assert!(!dir.exists(), "{} is left", dir.display());
-    let text = dir.to_string_lossy().into_owned();
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("read the mounts");
-    assert!(!mounts.contains(&format!("{text}/")), "mounts are left:\n{mounts}");
-    for entry in std::fs::read_dir("/proc").expect("list the processes") {
-        let path = entry.expect("read an entry").path();
-        let environ = std::fs::read(path.join("environ")).unwrap_or_default();
-        let environ = String::from_utf8_lossy(&environ).into_owned();
-        assert!(
-            !environ.split('\0').any(|v| v == format!("TESTBED_RUN={text}")),
-            "process {} is left",
-            path.display()
-        );
-    }
 }
 
 #[test]
@@ -46,10 +28,7 @@ fn hosts_reach_each_other_and_a_capture_shows_it() -> Result<()> {
     })?;
     assert!(seen.contains("192.0.2.1 > 192.0.2.3: ICMP echo request"), "{seen}");
     assert!(capture.stop(&["-e"])?.contains("192.0.2.254 > 192.0.2.2"));
-    let dir = lab.dir().to_owned();
-    lab.end()?;
-    assert_gone(&dir);
-    Ok(())
+    lab.end()
 }
 
 #[test]
@@ -82,7 +61,7 @@ fn a_panic_leaves_nothing() {
     });
     let dir = receive.recv().expect("the lab is up");
     assert!(died.join().is_err());
-    assert_gone(&dir);
+    gone(&dir).expect("nothing is left");
 }
 
 #[test]
@@ -105,8 +84,7 @@ fn a_lab_that_is_kept_is_found_again() -> Result<()> {
     lab.find("h2")?.run(["ping", "-c", "1", "-W", "2", &lab.find("external")?.address()])?.ok()?;
     lab.etcd().expect("the lab has an etcd").ctl(["endpoint", "health"])?;
     lab.end()?;
-    assert_gone(&dir);
-    Ok(())
+    gone(&dir)
 }
 
 /// The child of the test below: makes a lab with processes in it, says where, and waits.
@@ -140,6 +118,5 @@ fn a_run_that_is_killed_is_swept_by_the_next() -> Result<()> {
         ensure!(!dir.exists(), "{} is left", dir.display());
         Ok(())
     })?;
-    assert_gone(&dir);
-    Ok(())
+    gone(&dir)
 }

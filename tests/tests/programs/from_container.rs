@@ -1,8 +1,9 @@
 use anyhow::Result;
 use netctl_common::{Direction, DropReason, Outcome, Verdict, maps::Port};
 
+use testbed::frames::{TCP, UDP, arp, ethernet, ipv4, udp};
+
 use crate::{
-    frames::{TCP, UDP, arp, ethernet, ipv4, udp},
     rig::{
         BESIDE, DROP, FAR, GATEWAY, HOST_A, HOST_B, LOST, MTU, NEAR, REDIRECT, Rig, Seen, VNI,
         dropped, forwarded,
@@ -133,9 +134,9 @@ fn a_packet_is_wrapped_byte_for_byte() -> Result<()> {
         expected.splice(2..4, (36 + inner.len() as u16).to_be_bytes());
         expected.extend(HOST_A);
         expected.extend(HOST_B);
-        let checksum = crate::frames::checksum(&expected);
+        let checksum = testbed::frames::checksum(&expected);
         expected.splice(10..12, checksum);
-        let vxlan = crate::frames::vxlan(VNI, &inner);
+        let vxlan = testbed::frames::vxlan(VNI, &inner);
         expected.extend(udp(source_port, crate::object::PORT, &vxlan));
         // The outer Ethernet header is the kernel's to write: the program leaves the inner one in its place.
         assert_eq!(seen.packet, [&inner[..14], &expected].concat());

@@ -1,8 +1,9 @@
 use anyhow::Result;
 use netctl_common::{Direction, DropReason};
 
+use testbed::frames::{UDP, ethernet, ipv4, udp};
+
 use crate::{
-    frames::{UDP, ethernet, ipv4, udp},
     rig::{DROP, FAR, NEAR, Rig, dropped},
 };
 

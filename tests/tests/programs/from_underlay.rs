@@ -1,8 +1,9 @@
 use anyhow::Result;
 use netctl_common::{Direction, DropReason, Outcome, Verdict};
 
+use testbed::frames::{TCP, UDP, arp, ethernet, ipv4, udp, vxlan};
+
 use crate::{
-    frames::{TCP, UDP, arp, ethernet, ipv4, udp, vxlan},
     object::PORT,
     rig::{
         BESIDE, DROP, FAR, GATEWAY, HOST_A, HOST_B, HOST_C, LOST, NEAR, NEXT, REDIRECT, Rig, Seen,
