@@ -164,6 +164,6 @@ fn nothing_from(tap: &Wire, attacker: &Container<'_>, stranger: &Container<'_>) 
 fn dropped(attacker: &Container<'_>, reason: &str) -> Result<u64> {
     let counters = json(attacker.host, &["counters"])?;
     let rows = counters.as_array().context("no list")?.iter();
-    let ours = rows.filter(|row| row["counter"] == reason && row["program"] == "from_container");
+    let ours = rows.filter(|row| row["counter"] == reason && row["program"] == "from-container");
     Ok(ours.filter_map(|row| row["packets"].as_u64()).sum())
 }
