@@ -94,12 +94,12 @@ impl Ping {
         log.lines().filter_map(number).collect()
     }
 
-    /// Waits until ten more are answered.
+    /// Waits until 50 more are answered.
     fn goes_on(&mut self) -> Result<()> {
         let before = self.answered().len();
         eventually("the echoes go on", SOON, || {
             ensure!(self.process.alive(), "it ended: {}", self.process.log());
-            ensure!(self.answered().len() >= before + 10, "none more is answered");
+            ensure!(self.answered().len() >= before + 50, "none more is answered");
             Ok(())
         })
     }
@@ -116,7 +116,7 @@ impl Ping {
         ensure!(missing.is_empty(), "of {sent} echoes these were lost: {missing:?}");
         // The last one may have been on its way when ping was told to end.
         ensure!(answered.len() + 1 >= sent, "{} of {sent} are answered", answered.len());
-        ensure!(sent >= 200, "only {sent} were sent");
+        ensure!(sent >= 400, "only {sent} were sent");
         Ok(())
     }
 }

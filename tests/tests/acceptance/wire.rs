@@ -35,11 +35,11 @@ fn packets_are_vxlan(lab: &Lab) -> Result<()> {
     let capture = Capture::start(&lab.underlay(), "h1", filter, "vxlan")?;
     one.ping(&to)?;
     let netns = one.netns(lab)?;
-    for _ in 0..2 {
-        for port in FIRST..FIRST + FLOWS {
-            let socket = netns.within(|| Ok(UdpSocket::bind(("0.0.0.0", port))?))?;
-            socket.send_to(b"flow", (to.as_str(), 4000))?;
-        }
+    let bind = |port| Ok(UdpSocket::bind(("0.0.0.0", port))?);
+    let sockets: Vec<UdpSocket> =
+        netns.within(|| (FIRST..FIRST + FLOWS).map(bind).collect::<Result<_>>())?;
+    for socket in sockets.iter().chain(&sockets) {
+        socket.send_to(b"flow", (to.as_str(), 4000))?;
     }
     let packets = usize::from(1 + 2 * FLOWS);
     eventually("all packets are captured", Duration::from_secs(5), || {
