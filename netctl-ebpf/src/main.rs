@@ -17,6 +17,7 @@ mod encap;
 mod lookup;
 mod packet;
 mod parse;
+mod stale;
 mod tunnel;
 mod underlay;
 mod validate;

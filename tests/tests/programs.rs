@@ -3,10 +3,6 @@
 //! Nothing is attached: `BPF_PROG_TEST_RUN` gives the packet to the program as if `lo` had received it, and a redirect
 //! is only noted. `lo` has the address `00:00:00:00:00:00`, so that is what outer frames are addressed to here.
 
-#[path = "programs/arp.rs"]
-mod arp;
-#[path = "support/frames.rs"]
-mod frames;
 #[path = "programs/rig.rs"]
 mod rig;
 

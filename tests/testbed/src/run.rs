@@ -189,6 +189,18 @@ fn clean(dir: &Path) -> Result<()> {
     fs::remove_dir_all(dir).with_context(|| format!("cannot remove {}", dir.display()))
 }
 
+/// Fails where anything of the run at `dir` is left: the directory, a mount below it, a process that carries its mark.
+pub fn gone(dir: &Path) -> Result<()> {
+    ensure!(!dir.exists(), "{} is left", dir.display());
+    let left: Vec<_> = mounts(dir)?.into_iter().map(|mount| mount.target).collect();
+    ensure!(left.is_empty(), "mounts are left: {left:?}");
+    let mark = format!("{MARK}={}", dir.display());
+    let mut left = processes()?;
+    left.retain(|pid| belongs(*pid, &mark, &BTreeSet::new()));
+    ensure!(left.is_empty(), "processes of {} are left: {left:?}", dir.display());
+    Ok(())
+}
+
 struct Mount {
     target: PathBuf,
     namespace: bool,

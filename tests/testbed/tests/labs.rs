@@ -8,28 +8,10 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use testbed::{Capture, Lab, Options, Run, Store, Wiring, address, eventually, sweep};
+use testbed::{Capture, Lab, Options, Run, Store, Wiring, address, eventually, gone, sweep};
 
 fn bare(hosts: u8) -> Options {
     Options { hosts, daemons: false, ..Options::default() }
-}
-
-/// Nothing of the run at `dir` is left: no directory, no mount, no process that names it.
-fn assert_gone(dir: &Path) {
-    assert!(!dir.exists(), "{} is left", dir.display());
-    let text = dir.to_string_lossy().into_owned();
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("read the mounts");
-    assert!(!mounts.contains(&format!("{text}/")), "mounts are left:\n{mounts}");
-    for entry in std::fs::read_dir("/proc").expect("list the processes") {
-        let path = entry.expect("read an entry").path();
-        let environ = std::fs::read(path.join("environ")).unwrap_or_default();
-        let environ = String::from_utf8_lossy(&environ).into_owned();
-        assert!(
-            !environ.split('\0').any(|v| v == format!("TESTBED_RUN={text}")),
-            "process {} is left",
-            path.display()
-        );
-    }
 }
 
 #[test]
@@ -47,10 +29,7 @@ fn hosts_reach_each_other_and_a_capture_shows_it() -> Result<()> {
     })?;
     assert!(seen.contains("192.0.2.1 > 192.0.2.3: ICMP echo request"), "{seen}");
     assert!(capture.stop(&["-e"])?.contains("192.0.2.254 > 192.0.2.2"));
-    let dir = lab.dir().to_owned();
-    lab.end()?;
-    assert_gone(&dir);
-    Ok(())
+    lab.end()
 }
 
 #[test]
@@ -83,7 +62,7 @@ fn a_panic_leaves_nothing() {
     });
     let dir = receive.recv().expect("the lab is up");
     assert!(died.join().is_err());
-    assert_gone(&dir);
+    gone(&dir).expect("nothing is left");
 }
 
 #[test]
@@ -106,8 +85,7 @@ fn a_lab_that_is_kept_is_found_again() -> Result<()> {
     lab.find("h2")?.run(["ping", "-c", "1", "-W", "2", &lab.find("external")?.address()])?.ok()?;
     lab.etcd().expect("the lab has an etcd").ctl(["endpoint", "health"])?;
     lab.end()?;
-    assert_gone(&dir);
-    Ok(())
+    gone(&dir)
 }
 
 /// Starts this very program again for one test only, which then plays the victim: it makes a lab
@@ -154,8 +132,7 @@ fn a_run_that_is_killed_is_swept_by_the_next() -> Result<()> {
         ensure!(!dir.exists(), "{} is left", dir.display());
         Ok(())
     })?;
-    assert_gone(&dir);
-    Ok(())
+    gone(&dir)
 }
 
 #[test]
@@ -167,7 +144,7 @@ fn a_run_that_is_interrupted_cleans_up_and_dies_of_the_signal() -> Result<()> {
     let (mut victim, dir) = victim("a_run_that_is_interrupted_cleans_up_and_dies_of_the_signal")?;
     kill(Pid::from_raw(victim.id().cast_signed()), Signal::SIGINT)?;
     assert_eq!(victim.wait()?.signal(), Some(Signal::SIGINT as i32));
-    assert_gone(&dir);
+    gone(&dir)?;
     assert!(!dir.with_extension("lock").exists());
     Ok(())
 }

@@ -1,63 +1,17 @@
 //! Packets that no kernel would send.
 
-use std::os::fd::{AsRawFd as _, OwnedFd};
-
 use anyhow::{Context as _, Result, ensure};
 use netctl_common::{Direction, DropReason, Outcome};
-use nix::{
-    libc,
-    sys::socket::{AddressFamily, SockFlag, SockType, socket},
+use testbed::{
+    Netns, Wire, eventually,
+    frames::{UDP, ethernet, ipv4, udp, vxlan},
 };
-use testbed::{Netns, eventually};
 
 use crate::{
     counters::Counters,
-    frames::{UDP, ethernet, ipv4, udp, vxlan},
     object::PORT,
-    rig::{Host, Rig, VNI, index},
+    rig::{Host, Rig, VNI},
 };
-
-/// A device that frames are written to as they are.
-struct Wire {
-    socket: OwnedFd,
-    address: libc::sockaddr_ll,
-}
-
-impl Wire {
-    fn new(netns: &Netns, device: &str) -> Result<Self> {
-        let index = index(netns, device)?;
-        let socket = netns.within(|| {
-            Ok(socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None)?)
-        })?;
-        // SAFETY: it is made of integers alone, for which zero is valid.
-        let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
-        address.sll_family = u16::try_from(libc::AF_PACKET)?;
-        address.sll_ifindex = index.cast_signed();
-        Ok(Self { socket, address })
-    }
-
-    fn send(&self, frame: &[u8]) -> Result<()> {
-        let length = u32::try_from(size_of::<libc::sockaddr_ll>())?;
-        // SAFETY: the buffer and the address are alive and of the sizes given.
-        let sent = unsafe {
-            libc::sendto(
-                self.socket.as_raw_fd(),
-                frame.as_ptr().cast(),
-                frame.len(),
-                0,
-                (&raw const self.address).cast(),
-                length,
-            )
-        };
-        ensure!(
-            sent == frame.len() as isize,
-            "sent {sent} of {}: {}",
-            frame.len(),
-            nix::Error::last()
-        );
-        Ok(())
-    }
-}
 
 /// What the host counted in `direction`, once it is `packets` more than `before`.
 fn dropped(host: &Host, before: &Counters, direction: Direction, packets: u64) -> Result<Counters> {

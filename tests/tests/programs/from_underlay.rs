@@ -1,13 +1,13 @@
 use anyhow::Result;
 use netctl_common::{Direction, DropReason, Verdict};
 
+use testbed::frames::{TCP, UDP, arp, ethernet, ipv4, udp, vxlan};
+
 use crate::{
-    arp::arp,
-    frames::{UDP, ethernet, ipv4, udp, vxlan},
     object::PORT,
     rig::{
         BESIDE, Case, DROP, FAR, GATEWAY, HOST_A, HOST_B, HOST_C, LOST, NEAR, NEXT, REDIRECT, Rig,
-        Seen, TCP, VNI, dropped, forwarded,
+        Seen, VNI, dropped, forwarded,
     },
 };
 

@@ -43,8 +43,6 @@ const LO: u32 = 1;
 const VTEP_B: u32 = 3;
 const NO_VTEP: u32 = 4;
 
-pub(crate) const TCP: u8 = 6;
-
 pub(crate) const NEXT: i32 = -1;
 pub(crate) const DROP: i32 = 2;
 pub(crate) const REDIRECT: i32 = 7;
