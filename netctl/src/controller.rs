@@ -115,19 +115,7 @@ impl Controller {
             }
             checked => checked?,
         }
-        let made = provide_vxlan(&netlink, config.vxlan_port).await?;
-        let dataplane = Dataplane::start(dataplane::Config {
-            bpf_dir: config.bpf_dir.clone(),
-            underlay: underlay.name.clone(),
-            vtep: underlay.address.into(),
-            vxlan_port: config.vxlan_port,
-            vxlan_device: VXLAN_DEVICE.to_owned(),
-        })
-        .await;
-        if dataplane.is_err() && made {
-            netlink.delete_link(VXLAN_DEVICE).await?;
-        }
-        let dataplane = Arc::new(dataplane?);
+        let dataplane = Arc::new(start_dataplane(&config, &netlink, &underlay).await?);
         let context = Arc::new(HostContext { netlink, underlay_mtu: underlay.mtu });
         let cancel = CancellationToken::new();
         let drivers = Drivers::new();
@@ -198,16 +186,31 @@ impl Controller {
     }
 }
 
-/// Makes sure that the flow-based vxlan device is there, on the right port; whether it had to be made.
-async fn provide_vxlan(netlink: &Netlink, port: u16) -> Result<bool> {
-    let moved = |vxlan: kernel::Vxlan| vxlan.flow_based && vxlan.port != port;
+/// Starts the data plane with the tunnel device that it needs; a device that was made for one that cannot start goes.
+async fn start_dataplane(
+    config: &Config,
+    netlink: &Netlink,
+    underlay: &Underlay,
+) -> Result<Dataplane> {
     let found = netlink.find_link(VXLAN_DEVICE).await?;
+    let moved = |vxlan: kernel::Vxlan| vxlan.flow_based && vxlan.port != config.vxlan_port;
     let stale = found.as_ref().and_then(|link| link.vxlan).is_some_and(moved);
     if stale {
         netlink.delete_link(VXLAN_DEVICE).await?;
     }
-    netlink.ensure_flow_vxlan(VXLAN_DEVICE, port).await?;
-    Ok(found.is_none() || stale)
+    netlink.ensure_flow_vxlan(VXLAN_DEVICE, config.vxlan_port).await?;
+    let started = Dataplane::start(dataplane::Config {
+        bpf_dir: config.bpf_dir.clone(),
+        underlay: underlay.name.clone(),
+        vtep: underlay.address.into(),
+        vxlan_port: config.vxlan_port,
+        vxlan_device: VXLAN_DEVICE.to_owned(),
+    })
+    .await;
+    if started.is_err() && (found.is_none() || stale) {
+        netlink.delete_link(VXLAN_DEVICE).await?;
+    }
+    Ok(started?)
 }
 
 fn now() -> UnixTime {

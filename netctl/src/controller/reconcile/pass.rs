@@ -128,6 +128,8 @@ impl Reconciler {
             if followed.presence.is_some() && !full {
                 continue;
             }
+            // What is made now may be unwanted before the next sweep, which is to look for it.
+            self.swept = None;
             let entered = match self.drivers.get(&followed.network.driver) {
                 Ok(driver) => driver.enter(&self.context, &followed.network).await,
                 Err(error) => Err(error),
@@ -167,6 +169,7 @@ impl Reconciler {
             if self.built.contains_key(id) && !full {
                 continue;
             }
+            self.swept = None;
             match self.join_one(own).await {
                 Ok(device) => {
                     self.built.insert(id.clone(), Built { sandbox: own.sandbox.clone(), device });
