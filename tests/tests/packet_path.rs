@@ -20,7 +20,5 @@ mod traffic;
 
 #[path = "support/counters.rs"]
 mod counters;
-#[path = "support/frames.rs"]
-mod frames;
 #[path = "support/object.rs"]
 mod object;

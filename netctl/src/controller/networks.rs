@@ -215,7 +215,7 @@ fn subnets_of(spec: &NetworkSpec, plan: &Plan) -> Result<Vec<Subnet>> {
                 .iter_mut()
                 .find(|g| g.is_some_and(|g| cidr.contains(&g)))
                 .and_then(Option::take);
-            Subnet::new(cidr, range, gateway).map_err(unusable)
+            Subnet::new(cidr, range, gateway).map_err(|error| unusable(&error))
         })
         .collect::<Result<Vec<_>>>()?;
     if let Some(range) = ranges.into_iter().flatten().next() {
@@ -231,6 +231,6 @@ fn subnets_of(spec: &NetworkSpec, plan: &Plan) -> Result<Vec<Subnet>> {
     Ok(subnets)
 }
 
-fn unusable(error: SubnetError) -> Error {
+fn unusable(error: &SubnetError) -> Error {
     Error::unusable(error.to_string())
 }

@@ -152,7 +152,7 @@ impl Controller {
     /// The sandboxes of this host, by name.
     pub fn sandboxes(&self) -> Vec<SandboxView> {
         let mut views: Vec<SandboxView> =
-            self.records.all().into_iter().map(|record| self.view(record)).collect();
+            self.records.made().into_iter().map(|record| self.view(record)).collect();
         views.sort_by(|a, b| a.sandbox.name.cmp(&b.sandbox.name));
         views
     }
@@ -225,10 +225,12 @@ impl Controller {
                 Some(owner) if owner != sandbox => return Ok(None),
                 None if !unpublish => return Ok(None),
                 _ if unpublish => services::removal(&stored),
-                _ => self.ownership(&stored, &Endpoint { owner: None, ..stored.value.clone() }),
+                _ => Self::ownership(&stored, &Endpoint { owner: None, ..stored.value.clone() }),
             };
+            // Only what was attached is followed by this host, and can be waited for.
+            let followed = owner.is_some();
             if let Outcome::Committed(revision) = self.store.commit(txn).await? {
-                return Ok(Some(revision));
+                return Ok(followed.then_some(revision));
             }
         }
         Ok(None)
@@ -240,9 +242,12 @@ impl Controller {
             Netns::remove(&record.sandbox.netns)?;
         }
         for network in record.pending.iter().flat_map(|pending| &pending.networks) {
-            // Another may use it by now; then it stays.
-            if let Err(error) = self.remove_network(network.as_str()).await {
-                tracing::info!(network = network.short(), %error, "a network that was made stays");
+            match self.remove_network(network.as_str()).await {
+                Err(error) if error.kind == super::Kind::Forbidden => {
+                    tracing::info!(network = network.short(), %error, "others use the network by now: it stays");
+                }
+                Err(error) if error.kind != super::Kind::NotFound => return Err(error),
+                Ok(_) | Err(_) => {}
             }
         }
         self.records.remove(&record.sandbox.id)?;

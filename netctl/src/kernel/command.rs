@@ -107,8 +107,8 @@ impl NetnsCommand {
         for cover in &self.covers {
             view::cover(&cover.at, &cover.with)?;
         }
-        let forwarding = Forwarding::begin()
-            .map_err(|errno| Error::System { doing: "handle signals", source: errno.into() })?;
+        let forwarding =
+            Forwarding::begin().map_err(|errno| Error::system("handle signals", errno))?;
         let parent = getpid();
         let mut command = Command::new(&self.program);
         command.args(&self.arguments);

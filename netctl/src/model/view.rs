@@ -104,7 +104,7 @@ pub struct NeighView {
 /// One counter of the data plane, summed over processors.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CounterView {
-    /// The program that counts: `from_container`, `from_underlay`, `from_tunnel`.
+    /// The program that counts: `from-container`, `from-underlay`, `from-tunnel`.
     pub program: String,
     /// The verdict or the drop reason.
     pub counter: String,

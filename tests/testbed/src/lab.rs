@@ -1,6 +1,7 @@
 //! A whole lab: underlay, hosts, store, daemons.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use crate::etcd::Etcd;
 use crate::host::Host;
 use crate::netns::Netns;
 use crate::process::Identity;
-use crate::run::Run;
+use crate::run::{Run, gone};
 use crate::underlay::{EXTERNAL, Underlay, join_directly};
 
 /// Which store the daemons share.
@@ -24,6 +25,15 @@ pub enum Store {
     File,
     /// A real etcd on the underlay.
     Etcd,
+}
+
+impl fmt::Display for Store {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::File => "file",
+            Self::Etcd => "etcd",
+        })
+    }
 }
 
 /// What is between the hosts.
@@ -195,11 +205,13 @@ impl Lab {
         Ok(())
     }
 
-    /// Takes everything down, and says what could not be removed.
+    /// Takes everything down, and fails where something of it could not be removed or is left.
     pub fn end(self) -> Result<()> {
         let Self { hosts, external, etcd, underlay, options: _, run } = self;
         drop((hosts, external, etcd, underlay));
-        run.end()
+        let dir = run.dir().to_owned();
+        run.end()?;
+        gone(&dir)
     }
 
     pub fn options(&self) -> &Options {

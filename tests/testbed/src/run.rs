@@ -106,14 +106,12 @@ impl Run {
     }
 
     fn finish(&mut self) -> Result<()> {
+        let _gate = interrupt::gate();
         let Some(lock) = self.lock.take() else { return Ok(()) };
-        let cleaned = clean(&self.dir);
+        let ended = end(&self.dir);
         interrupt::unregister(&self.dir);
-        if cleaned.is_ok() {
-            remove_lock(&self.dir);
-        }
         drop(lock);
-        cleaned
+        ended
     }
 }
 
@@ -171,8 +169,15 @@ pub fn sweep() -> Result<usize> {
     Ok(swept)
 }
 
+/// Cleans, and gives the name of the run back.
+pub(crate) fn end(dir: &Path) -> Result<()> {
+    clean(dir)?;
+    remove_lock(dir);
+    Ok(())
+}
+
 /// Ends the run's processes, unmounts its mounts, and removes its directory.
-pub(crate) fn clean(dir: &Path) -> Result<()> {
+fn clean(dir: &Path) -> Result<()> {
     if !dir.exists() {
         return Ok(());
     }
@@ -182,6 +187,18 @@ pub(crate) fn clean(dir: &Path) -> Result<()> {
             .with_context(|| format!("cannot unmount {}", mount.target.display()))?;
     }
     fs::remove_dir_all(dir).with_context(|| format!("cannot remove {}", dir.display()))
+}
+
+/// Fails where anything of the run at `dir` is left: the directory, a mount below it, a process that carries its mark.
+pub fn gone(dir: &Path) -> Result<()> {
+    ensure!(!dir.exists(), "{} is left", dir.display());
+    let left: Vec<_> = mounts(dir)?.into_iter().map(|mount| mount.target).collect();
+    ensure!(left.is_empty(), "mounts are left: {left:?}");
+    let mark = format!("{MARK}={}", dir.display());
+    let mut left = processes()?;
+    left.retain(|pid| belongs(*pid, &mark, &BTreeSet::new()));
+    ensure!(left.is_empty(), "processes of {} are left: {left:?}", dir.display());
+    Ok(())
 }
 
 struct Mount {

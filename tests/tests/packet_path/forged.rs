@@ -1,62 +1,17 @@
 //! Packets that no kernel would send.
 
-use std::os::fd::{AsRawFd as _, OwnedFd};
-
 use anyhow::{Context as _, Result, ensure};
 use netctl_common::{Direction, DropReason, Outcome};
-use nix::{
-    libc,
-    sys::socket::{AddressFamily, SockFlag, SockType, socket},
+use testbed::{
+    Netns, Wire, eventually,
+    frames::{UDP, ethernet, ipv4, udp, vxlan},
 };
-use testbed::{Netns, eventually};
 
 use crate::{
     counters::Counters,
-    frames::{ethernet, ipv4, udp, vxlan},
     object::PORT,
-    rig::{Host, Rig, VNI, index},
+    rig::{Host, Rig, VNI},
 };
-
-/// A device that frames are written to as they are.
-struct Wire {
-    socket: OwnedFd,
-    address: libc::sockaddr_ll,
-}
-
-impl Wire {
-    fn new(netns: &Netns, device: &str) -> Result<Self> {
-        let index = index(netns, device)?;
-        let socket = netns.within(|| {
-            Ok(socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None)?)
-        })?;
-        // SAFETY: it is made of integers alone, for which zero is valid.
-        let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
-        address.sll_family = libc::AF_PACKET as u16;
-        address.sll_ifindex = index.cast_signed();
-        Ok(Self { socket, address })
-    }
-
-    fn send(&self, frame: &[u8]) -> Result<()> {
-        // SAFETY: the buffer and the address are alive and of the sizes given.
-        let sent = unsafe {
-            libc::sendto(
-                self.socket.as_raw_fd(),
-                frame.as_ptr().cast(),
-                frame.len(),
-                0,
-                (&raw const self.address).cast(),
-                size_of::<libc::sockaddr_ll>() as u32,
-            )
-        };
-        ensure!(
-            sent == frame.len() as isize,
-            "sent {sent} of {}: {}",
-            frame.len(),
-            nix::Error::last()
-        );
-        Ok(())
-    }
-}
 
 /// What the host counted in `direction`, once it is `packets` more than `before`.
 fn dropped(host: &Host, before: &Counters, direction: Direction, packets: u64) -> Result<Counters> {
@@ -143,5 +98,5 @@ fn packet(to: [u8; 6], rig: &Rig) -> Vec<u8> {
     let echo = [8, 0, 0xf7, 0xfd, 0, 1, 0, 1];
     let inner = ethernet(near.mac, far.mac, 0x0800, &ipv4(far.address, near.address, 0, 1, &echo));
     let datagram = udp(50_000, PORT, &vxlan(VNI, &inner));
-    ethernet(to, [2; 6], 0x0800, &ipv4(rig.b.address, rig.a.address, 0, 17, &datagram))
+    ethernet(to, [2; 6], 0x0800, &ipv4(rig.b.address, rig.a.address, 0, UDP, &datagram))
 }

@@ -1,12 +1,11 @@
 use anyhow::Result;
 use netctl_common::{Direction, DropReason, Outcome, Verdict, maps::Port};
 
-use crate::{
-    frames::{TCP, UDP, arp, ethernet, ipv4, udp},
-    rig::{
-        BESIDE, DROP, FAR, GATEWAY, HOST_A, HOST_B, LOST, MTU, NEAR, REDIRECT, Rig, Seen, VNI,
-        dropped, forwarded,
-    },
+use testbed::frames::{TCP, UDP, arp, ethernet, ipv4, udp};
+
+use crate::rig::{
+    BESIDE, Case, DROP, FAR, GATEWAY, HOST_A, HOST_B, LOST, MTU, NEAR, REDIRECT, Rig, Seen, VNI,
+    dropped, forwarded,
 };
 
 const ANYBODY: [u8; 6] = [0; 6];
@@ -44,7 +43,7 @@ fn verdicts() -> Result<()> {
     let mut rig = Rig::new()?;
     let segmented = ethernet(FAR.0, NEAR.0, 0x0800, &ipv4(NEAR.1, FAR.1, 0, TCP, &[0; 1000]));
     #[rustfmt::skip]
-    let cases: &[(&str, Vec<u8>, u32, i32, Option<Outcome>)] = &[
+    let cases: &[Case<'_>] = &[
         ("to a container here", datagram(BESIDE.0, BESIDE.1, 4), 0, REDIRECT, forwarded(Verdict::ToContainer)),
         ("to the host", datagram(GATEWAY.0, GATEWAY.1, 4), 0, REDIRECT, forwarded(Verdict::ToHost)),
         ("to another host", datagram(FAR.0, FAR.1, 4), 0, REDIRECT, forwarded(Verdict::ToUnderlay)),
@@ -55,7 +54,7 @@ fn verdicts() -> Result<()> {
         ("UDP segments too large", datagram(FAR.0, FAR.1, 3000), MTU, DROP, dropped(DropReason::TooBig)),
         // The kernel refuses to grow what is merged of neither TCP nor UDP, and a test cannot say which it is.
         ("segments the kernel refuses", segmented, 500, DROP, dropped(DropReason::EncapFailed)),
-        ("unknown station", datagram([2; 6], FAR.1, 4), 0, DROP, dropped(DropReason::UnknownDestination)),
+        ("unknown station", datagram([2; 6], NOWHERE, 4), 0, DROP, dropped(DropReason::UnknownDestination)),
         ("station of no host", datagram(LOST, FAR.1, 4), 0, DROP, dropped(DropReason::UnknownVtep)),
         ("broadcast", datagram([0xff; 6], [255; 4], 4), 0, DROP, dropped(DropReason::GroupDestination)),
         ("multicast", datagram([1, 0, 0x5e, 0, 0, 0xfb], [224, 0, 0, 251], 4), 0, DROP, dropped(DropReason::GroupDestination)),
@@ -130,15 +129,31 @@ fn a_packet_is_wrapped_byte_for_byte() -> Result<()> {
         assert!(source_port >= 49_152, "{source_port}");
         let mut expected =
             vec![0x45, tos, 0, 0, identification[0], identification[1], 0x40, 0, 64, UDP, 0, 0];
-        expected.splice(2..4, (36 + inner.len() as u16).to_be_bytes());
+        expected.splice(2..4, u16::try_from(36 + inner.len())?.to_be_bytes());
         expected.extend(HOST_A);
         expected.extend(HOST_B);
-        let checksum = crate::frames::checksum(&expected);
+        let checksum = testbed::frames::checksum(&expected);
         expected.splice(10..12, checksum);
-        let vxlan = crate::frames::vxlan(VNI, &inner);
+        let vxlan = testbed::frames::vxlan(VNI, &inner);
         expected.extend(udp(source_port, crate::object::PORT, &vxlan));
         // The outer Ethernet header is the kernel's to write: the program leaves the inner one in its place.
         assert_eq!(seen.packet, [&inner[..14], &expected].concat());
+    }
+    Ok(())
+}
+
+#[test]
+fn a_frame_for_a_station_that_is_gone_goes_to_who_has_its_address_now() -> Result<()> {
+    let mut rig = Rig::new()?;
+    let gone = [2, 0, 0, 0, 0xff, 1];
+    for (name, station, verdict, inner_at) in [
+        ("here", BESIDE, Verdict::ToContainer, 0),
+        ("the host", GATEWAY, Verdict::ToHost, 0),
+        ("on another host", FAR, Verdict::ToUnderlay, 50),
+    ] {
+        let seen = run(&mut rig, &datagram(gone, station.1, 4), 0);
+        assert_eq!((seen.action, seen.outcome), (REDIRECT, forwarded(verdict)), "{name}");
+        assert_eq!(seen.packet[inner_at..], datagram(station.0, station.1, 4), "{name}");
     }
     Ok(())
 }

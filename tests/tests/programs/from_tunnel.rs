@@ -1,10 +1,9 @@
 use anyhow::Result;
 use netctl_common::{Direction, DropReason};
 
-use crate::{
-    frames::{UDP, ethernet, ipv4, udp},
-    rig::{DROP, FAR, NEAR, Rig, dropped},
-};
+use testbed::frames::{UDP, ethernet, ipv4, udp};
+
+use crate::rig::{DROP, FAR, NEAR, Rig, dropped};
 
 /// Only the kernel's vxlan device can attach a tunnel key, so what follows it is tested with real packets.
 #[test]

@@ -1,0 +1,31 @@
+//! What netctl promises, over real daemons as processes on hosts made of namespaces: each scenario on the embedded
+//! store and on a real etcd.
+//!
+//! A container is a sandbox without a process: commands run in it by `netctl exec`, as a person would run them. What
+//! one host did is seen on another a moment later, so that is waited for; what the same host did, and what is read from
+//! the store, is there at once.
+
+#[path = "acceptance/stage.rs"]
+#[macro_use]
+mod stage;
+#[path = "acceptance/container.rs"]
+mod container;
+#[path = "acceptance/rest.rs"]
+mod rest;
+
+#[path = "acceptance/handover.rs"]
+mod handover;
+#[path = "acceptance/hosts.rs"]
+mod hosts;
+#[path = "acceptance/isolation.rs"]
+mod isolation;
+#[path = "acceptance/model.rs"]
+mod model;
+#[path = "acceptance/overlay.rs"]
+mod overlay;
+#[path = "acceptance/restart.rs"]
+mod restart;
+#[path = "acceptance/run.rs"]
+mod run;
+#[path = "acceptance/wire.rs"]
+mod wire;
