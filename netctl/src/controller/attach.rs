@@ -59,9 +59,7 @@ impl Controller {
             let mut endpoint = stored.value.clone();
             endpoint.owner = Some(self.owner(sandbox));
             let done = match self.store.commit(Self::ownership(&stored, &endpoint)).await {
-                Ok(Outcome::Committed(revision)) => {
-                    self.settle(&endpoint, &network.value, revision).await
-                }
+                Ok(Outcome::Committed(revision)) => self.settle(&endpoint, revision).await,
                 Ok(Outcome::Conflict) => {
                     self.forget(sandbox, &endpoint.id)?;
                     attempts.again().await?;
@@ -147,8 +145,8 @@ impl Controller {
         }
     }
 
-    /// Waits until this host has taken notice that an endpoint is no longer its own, so that what follows from that
-    /// does not undo what is done next.
+    /// Waits until this host has taken notice that an endpoint is no longer its own, so that what is left of the
+    /// attachment that was lost is not taken for a part of the next.
     async fn settle_loss(&self, endpoint: &Endpoint) -> Result<()> {
         if endpoint.owner.as_ref().is_none_or(|owner| owner.host != self.config.host) {
             self.progress(|progress| !progress.endpoints.contains_key(&endpoint.id)).await?;
@@ -156,25 +154,27 @@ impl Controller {
         Ok(())
     }
 
-    /// Waits until an endpoint of this host is as it was put in `revision`, or later.
-    async fn settle(
-        &self,
-        endpoint: &Endpoint,
-        network: &Network,
-        revision: Revision,
-    ) -> Result<()> {
-        let id = &endpoint.id;
-        let served =
-            |progress: &Progress| progress.endpoints.get(id).is_some_and(|(at, _)| *at >= revision);
-        let taken =
-            |progress: &Progress| progress.revision >= revision && !progress.attached.contains(id);
-        let mut reached = self.progress(|progress| served(progress) || taken(progress)).await?;
-        match reached.endpoints.remove(id) {
+    /// Waits until an endpoint of this host is as it was put in `revision`, or later; or until another took it.
+    async fn settle(&self, endpoint: &Endpoint, revision: Revision) -> Result<()> {
+        let lost = |progress: &Progress| {
+            progress.revision >= revision
+                && progress.networks.get(&endpoint.network).is_none_or(|seen| *seen >= revision)
+                && !progress.endpoints.contains_key(&endpoint.id)
+        };
+        let served = |progress: &Progress| {
+            progress.endpoints.get(&endpoint.id).is_some_and(|(at, _)| *at >= revision)
+        };
+        let outcome = self
+            .progress(|progress| served(progress) || lost(progress))
+            .await?
+            .endpoints
+            .remove(&endpoint.id);
+        match outcome {
+            Some((_, Ok(()))) => Ok(()),
             Some((_, Err(reason))) => Err(Error::internal(reason)),
-            Some((at, Ok(()))) if at >= revision => Ok(()),
-            Some((_, Ok(()))) | None => Err(Error::conflict(format!(
-                "service {}.{} was taken away by force while it was attached: see `netctl service ls`",
-                endpoint.name, network.name
+            None => Err(Error::conflict(format!(
+                "service {} was taken away by another while it was being attached",
+                endpoint.name
             ))),
         }
     }

@@ -35,8 +35,8 @@ const PERIOD: Duration = Duration::from_secs(30);
 pub(super) struct Progress {
     /// Every change of this host's attachments up to this revision is followed.
     pub(super) revision: Revision,
-    /// What was attached here in that revision.
-    pub(super) attached: BTreeSet<EndpointId>,
+    /// The networks of interest, each with every change of its endpoints up to a revision.
+    pub(super) networks: BTreeMap<NetworkId, Revision>,
     /// The endpoints of this host, each as it was put in a revision, and whether it is served.
     pub(super) endpoints: BTreeMap<EndpointId, (Revision, Result<(), String>)>,
 }

@@ -133,7 +133,7 @@ fn one_service_is_one_sandboxes(store: Store) -> Result<()> {
             host.netctl(["service", "attach", "--force", "box", "web.dev"])
         })?;
         let lost = |output: &&Output| {
-            output.stderr.contains("was taken away by force") || output.stderr.contains("already")
+            output.stderr.contains("was taken away by another") || output.stderr.contains("already")
         };
         let won = outputs.iter().filter(|output| output.success()).count();
         ensure!(won > 0 && won + outputs.iter().filter(lost).count() == 2, "{outputs:#?}");
