@@ -91,7 +91,7 @@ fn killed(store: Store, rounds: u32) -> Result<()> {
 
 #[test]
 fn daemons_killed_in_the_middle_with_a_file() -> Result<()> {
-    killed(Store::File, 8)
+    killed(Store::File, 6)
 }
 
 #[test]

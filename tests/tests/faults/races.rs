@@ -115,7 +115,7 @@ fn one_service_is_one_sandboxes(store: Store) -> Result<()> {
     for host in [h1, h2] {
         host.ok(["sandbox", "create", "box"])?;
     }
-    for round in 0..25 {
+    for round in 0..15 {
         let outputs = all_at_once(lab.hosts(), |_, host| {
             host.netctl(["service", "attach", "box", "web.dev"])
         })?;
@@ -128,7 +128,7 @@ fn one_service_is_one_sandboxes(store: Store) -> Result<()> {
         lab.hosts()[won].ok(["service", "detach", "box", "web.dev"])?;
     }
     // By force both may have it, one after the other; at the end one has.
-    for _ in 0..10 {
+    for _ in 0..6 {
         let outputs = all_at_once(lab.hosts(), |_, host| {
             host.netctl(["service", "attach", "--force", "box", "web.dev"])
         })?;
