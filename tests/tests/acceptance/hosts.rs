@@ -41,7 +41,11 @@ fn seen_on_all_hosts_at_once(lab: &Lab) -> Result<()> {
 fn listed_by_all(lab: &Lab, noun: &str, expected: &[&str]) -> Result<()> {
     for host in lab.hosts() {
         let listed = names(host, noun)?;
-        ensure!(listed == expected, "{} lists the {noun}s {listed:?}, not {expected:?}", host.name());
+        ensure!(
+            listed == expected,
+            "{} lists the {noun}s {listed:?}, not {expected:?}",
+            host.name()
+        );
     }
     Ok(())
 }

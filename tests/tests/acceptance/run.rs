@@ -147,9 +147,9 @@ fn names_from_outside(lab: &Lab) -> Result<()> {
         let asked = asked.join().expect("the name server does not panic")?;
         played?;
         for (word, expected) in [("outside", true), ("secret", false), ("arpa", false)] {
-            let forwarded = asked.iter().any(|query| {
-                query.windows(word.len()).any(|part| part == word.as_bytes())
-            });
+            let forwarded = asked
+                .iter()
+                .any(|query| query.windows(word.len()).any(|part| part == word.as_bytes()));
             ensure!(forwarded == expected, "{word} forwarded: {forwarded}");
         }
         Ok(())
@@ -165,7 +165,8 @@ fn nobodys(address: &str) -> String {
 /// A socket where the daemon of the first host believes its name server to be.
 fn name_server(lab: &Lab) -> Result<UdpSocket> {
     let file = std::fs::read_to_string("/etc/resolv.conf")?;
-    let mut servers = file.lines().filter_map(|line| line.strip_prefix("nameserver")?.trim().parse().ok());
+    let mut servers =
+        file.lines().filter_map(|line| line.strip_prefix("nameserver")?.trim().parse().ok());
     let server: Ipv4Addr = servers.next().context("/etc/resolv.conf names no IPv4 server")?;
     let place = if server.is_loopback() {
         lab.host(1).netns()

@@ -71,6 +71,10 @@ pub(crate) fn refused(host: &Host, words: &[&str], parts: &[&str]) -> Result<()>
         && stderr.trim_end().lines().count() == 1
         && parts.iter().all(|part| stderr.contains(part));
     right.then_some(()).ok_or_else(|| {
-        anyhow!("`{}` on {}: expected a refusal with {parts:?}: {output:?}", output.command, host.name())
+        anyhow!(
+            "`{}` on {}: expected a refusal with {parts:?}: {output:?}",
+            output.command,
+            host.name()
+        )
     })
 }

@@ -2,7 +2,10 @@
 
 use anyhow::{Context as _, Result, ensure};
 use netctl_common::{Direction, DropReason, Outcome};
-use testbed::{Netns, Wire, eventually, frames::{ethernet, ipv4, udp, vxlan}};
+use testbed::{
+    Netns, Wire, eventually,
+    frames::{ethernet, ipv4, udp, vxlan},
+};
 
 use crate::{
     counters::Counters,

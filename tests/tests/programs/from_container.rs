@@ -3,11 +3,9 @@ use netctl_common::{Direction, DropReason, Outcome, Verdict, maps::Port};
 
 use testbed::frames::{TCP, UDP, arp, ethernet, ipv4, udp};
 
-use crate::{
-    rig::{
-        BESIDE, DROP, FAR, GATEWAY, HOST_A, HOST_B, LOST, MTU, NEAR, REDIRECT, Rig, Seen, VNI,
-        dropped, forwarded,
-    },
+use crate::rig::{
+    BESIDE, DROP, FAR, GATEWAY, HOST_A, HOST_B, LOST, MTU, NEAR, REDIRECT, Rig, Seen, VNI, dropped,
+    forwarded,
 };
 
 const ANYBODY: [u8; 6] = [0; 6];

@@ -3,9 +3,7 @@ use netctl_common::{Direction, DropReason};
 
 use testbed::frames::{UDP, ethernet, ipv4, udp};
 
-use crate::{
-    rig::{DROP, FAR, NEAR, Rig, dropped},
-};
+use crate::rig::{DROP, FAR, NEAR, Rig, dropped};
 
 /// Only the kernel's vxlan device can attach a tunnel key, so what follows it is tested with real packets.
 #[test]
