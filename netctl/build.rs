@@ -1,5 +1,4 @@
 //! Builds the eBPF programs and puts the object where `dataplane` embeds it from: `$OUT_DIR/netctl-ebpf`.
-#![expect(clippy::print_stdout, reason = "a build script talks to cargo by its output")]
 
 use std::{
     env, fs,

@@ -14,8 +14,9 @@ impl MacAddr {
     /// Makes a unicast, locally administered address (IEEE 802c) of six random bytes.
     #[inline(always)]
     pub const fn local_from(random: [u8; 6]) -> Self {
-        let [first, b, c, d, e, f] = random;
-        Self([(first & 0xfc) | 0x02, b, c, d, e, f])
+        let mut mac = random;
+        mac[0] = (mac[0] & 0xfc) | 0x02;
+        Self(mac)
     }
 
     /// Whether the group bit is set: broadcast and multicast.
@@ -27,10 +28,10 @@ impl MacAddr {
     /// Whether both are the same station, in two comparisons; `==` would call a function in an eBPF program.
     #[inline(always)]
     pub const fn same(self, other: Self) -> bool {
-        let [a, b, c, d, e, f] = self.0;
-        let [g, h, i, j, k, l] = other.0;
-        u32::from_ne_bytes([a, b, c, d]) == u32::from_ne_bytes([g, h, i, j])
-            && u16::from_ne_bytes([e, f]) == u16::from_ne_bytes([k, l])
+        let ([head @ .., _, _], [_, _, _, _, tail @ ..]) = (self.0, self.0);
+        let ([other_head @ .., _, _], [_, _, _, _, other_tail @ ..]) = (other.0, other.0);
+        u32::from_ne_bytes(head) == u32::from_ne_bytes(other_head)
+            && u16::from_ne_bytes(tail) == u16::from_ne_bytes(other_tail)
     }
 
     /// Whether every byte is zero, which no station has.
@@ -42,8 +43,11 @@ impl MacAddr {
 
 impl fmt::Display for MacAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+        for (index, byte) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { ":" };
+            write!(f, "{separator}{byte:02x}")?;
+        }
+        Ok(())
     }
 }
 

@@ -18,7 +18,8 @@ pub const fn finish(sum: u32) -> [u8; 2] {
     // Two folds take a sum of any 32 bits into 16.
     let folded = (sum >> 16) + (sum & 0xffff);
     let folded = (folded >> 16) + (folded & 0xffff);
-    (!(folded as u16)).to_be_bytes()
+    let [_, _, high, low] = (!folded).to_be_bytes();
+    [high, low]
 }
 
 /// The checksum after one of the words it covers changed from `old` to `new` (RFC 1624, equation 3).
@@ -41,8 +42,7 @@ mod tests {
             let (added, carry) = sum.overflowing_add(u16::from(word[0]) * 256 + u16::from(word[1]));
             sum = added + u16::from(carry);
         }
-        let inverted = sum ^ 0xffff;
-        [(inverted / 256) as u8, (inverted % 256) as u8]
+        (sum ^ 0xffff).to_be_bytes()
     }
 
     proptest! {

@@ -14,7 +14,7 @@ const VERDICTS: u32 = 32;
 const BLOCK: u32 = 128;
 
 /// How many entries `COUNTERS` has.
-pub const COUNTER_ENTRIES: u32 = BLOCK * Direction::ALL.len() as u32;
+pub const COUNTER_ENTRIES: u32 = BLOCK * (Direction::FromTunnel as u32 + 1);
 
 const _: () = assert!(Verdict::ALL.len() <= VERDICTS as usize);
 const _: () = assert!(DropReason::ALL.len() <= (BLOCK - VERDICTS) as usize);

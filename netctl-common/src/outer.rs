@@ -4,10 +4,15 @@
 
 use crate::checksum;
 
-/// How long the outer headers are over IPv4, without Ethernet.
-pub const OUTER4: usize = 36;
-/// What encapsulation over IPv4 adds to a packet: the outer headers and the inner Ethernet header.
-pub const OVERHEAD4: usize = OUTER4 + 14;
+/// How long the outer headers are over IPv4, without Ethernet, in words of four bytes.
+pub const OUTER4_WORDS: usize = 9;
+/// The same in bytes.
+pub const OUTER4: u32 = 36;
+/// What encapsulation over IPv4 adds to a packet, in bytes: the outer headers and the inner Ethernet header.
+pub const OVERHEAD4: u32 = OUTER4 + 14;
+
+/// The outer headers over IPv4. Each word is as it stands in memory, so that a program writes nine times, not 36.
+pub type Outer4 = [u32; OUTER4_WORDS];
 
 /// The outer TTL: Linux's default, since the outer packet is routed like the host's own.
 pub const TTL: u8 = 64;
@@ -37,30 +42,32 @@ pub struct Inner {
 }
 
 /// The template for packets from `local` to `remote`, in wire order, with `port` as the destination.
-pub const fn template4(local: [u8; 4], remote: [u8; 4], port: u16) -> [u8; OUTER4] {
-    let [flag_high, flag_low] = DONT_FRAGMENT.to_be_bytes();
-    let [s0, s1, s2, s3] = local;
-    let [d0, d1, d2, d3] = remote;
+///
+/// What differs from packet to packet is zero in it, and so is the UDP checksum, as RFC 7348 section 4.3 has it.
+pub const fn template4(local: [u8; 4], remote: [u8; 4], port: u16) -> Outer4 {
+    let [flags_high, flags_low] = DONT_FRAGMENT.to_be_bytes();
     let [port_high, port_low] = port.to_be_bytes();
     [
-        0x45, 0, 0, 0, // version and header length; DSCP and ECN; total length
-        0, 0, flag_high, flag_low, // identification; flags
-        TTL, UDP, 0, 0, // checksum
-        s0, s1, s2, s3, //
-        d0, d1, d2, d3, //
-        0, 0, port_high, port_low, // source port
-        0, 0, 0, 0, // length; checksum: zero, as RFC 7348 has it
-        VNI_VALID, 0, 0, 0, //
-        0, 0, 0, 0, // VNI
+        u32::from_ne_bytes([0x45, 0, 0, 0]), // version and header length; DSCP and ECN; total length
+        u32::from_ne_bytes([0, 0, flags_high, flags_low]), // identification; flags
+        u32::from_ne_bytes([TTL, UDP, 0, 0]), // TTL; protocol; checksum
+        u32::from_ne_bytes(local),
+        u32::from_ne_bytes(remote),
+        u32::from_ne_bytes([0, 0, port_high, port_low]), // source port; destination port
+        0,                                               // length; checksum
+        u32::from_ne_bytes([VNI_VALID, 0, 0, 0]),        // flags
+        0,                                               // VNI
     ]
 }
 
 /// The sum of a template's IPv4 header, unfolded.
-pub const fn template4_sum(template: &[u8; OUTER4]) -> u32 {
+pub const fn template4_sum(template: &Outer4) -> u32 {
     let mut words = [[0; 2]; 10];
     let mut index = 0;
-    while index < words.len() {
-        words[index] = [template[2 * index], template[2 * index + 1]];
+    while index < words.len() / 2 {
+        let [a, b, c, d] = template[index].to_ne_bytes();
+        words[2 * index] = [a, b];
+        words[2 * index + 1] = [c, d];
         index += 1;
     }
     checksum::sum_words(words)
@@ -71,22 +78,28 @@ pub const fn template4_sum(template: &[u8; OUTER4]) -> u32 {
 /// The lengths are zero where the packet is too long for their 16 bits, as the kernel has it for what is segmented
 /// later (BIG TCP, `iph_totlen` in `include/linux/ip.h`).
 #[inline(always)]
-pub const fn finish4(template: &[u8; OUTER4], sum: u32, inner: &Inner) -> [u8; OUTER4] {
-    let mut header = *template;
-    let total = inner.length + OUTER4 as u32;
-    let (total, udp) = if total > 0xffff { (0, 0) } else { (total as u16, (total - 20) as u16) };
+pub const fn finish4(template: &Outer4, sum: u32, inner: &Inner) -> Outer4 {
+    let total = inner.length + OUTER4;
+    let (total, datagram) = if total > 0xffff { (0, 0) } else { (total, total - 20) };
     // The identification of an atomic packet is free; the flow's hash keeps it from being one constant for all.
-    let identification = inner.hash as u16;
+    let identification = inner.hash & 0xffff;
     let tos = tunnel_tos(inner.tos);
-    let check = checksum::finish(sum + tos as u32 + total as u32 + identification as u32);
-    header[1] = tos;
-    [header[2], header[3]] = total.to_be_bytes();
-    [header[4], header[5]] = identification.to_be_bytes();
-    [header[10], header[11]] = check;
-    [header[20], header[21]] = source_port(inner.hash).to_be_bytes();
-    [header[24], header[25]] = udp.to_be_bytes();
-    [_, header[32], header[33], header[34]] = inner.vni.to_be_bytes();
-    header
+    let [check_high, check_low] = checksum::finish(sum + tos as u32 + total + identification);
+    let [_, _, total_high, total_low] = total.to_be_bytes();
+    let [_, _, id_high, id_low] = identification.to_be_bytes();
+    let [port_high, port_low] = source_port(inner.hash).to_be_bytes();
+    let [_, _, datagram_high, datagram_low] = datagram.to_be_bytes();
+    [
+        template[0] | u32::from_ne_bytes([0, tos, total_high, total_low]),
+        template[1] | u32::from_ne_bytes([id_high, id_low, 0, 0]),
+        template[2] | u32::from_ne_bytes([0, 0, check_high, check_low]),
+        template[3],
+        template[4],
+        template[5] | u32::from_ne_bytes([port_high, port_low, 0, 0]),
+        template[6] | u32::from_ne_bytes([datagram_high, datagram_low, 0, 0]),
+        template[7],
+        template[8] | (inner.vni << 8).to_be(),
+    ]
 }
 
 /// The outer DSCP and ECN for an inner one: both are copied (RFC 6040 section 4.1, normal mode; RFC 2983, uniform).
@@ -99,7 +112,8 @@ pub const fn tunnel_tos(inner: u8) -> u8 {
 #[inline(always)]
 pub const fn source_port(hash: u32) -> u16 {
     // The high bits: a hash table or a multipath selector in the kernel often takes the low ones.
-    FIRST_SOURCE_PORT | (hash >> 18) as u16
+    let [_, _, high, low] = (hash >> 18).to_be_bytes();
+    FIRST_SOURCE_PORT | u16::from_be_bytes([high, low])
 }
 
 #[cfg(test)]
@@ -113,12 +127,13 @@ mod tests {
 
     /// The headers written field by field from the RFCs, sharing nothing with the code above.
     fn reference(port: u16, inner: &Inner) -> Vec<u8> {
-        let total = 20 + 8 + 8 + inner.length as usize;
-        let (ip_length, udp_length) = if total < 65_536 { (total, total - 20) } else { (0, 0) };
+        let total = 20 + 8 + 8 + inner.length;
+        let ip_length = u16::try_from(total).unwrap_or(0);
+        let udp_length = ip_length.saturating_sub(20);
         let mut out = Vec::new();
         out.push(4 * 16 + 5);
         out.push(inner.tos);
-        out.extend((ip_length as u16).to_be_bytes());
+        out.extend(ip_length.to_be_bytes());
         out.extend((inner.hash & 0xffff).to_be_bytes().split_at(2).1);
         out.extend([0b0100_0000, 0, 64, 17, 0, 0]);
         out.extend(LOCAL);
@@ -128,10 +143,10 @@ mod tests {
         while sum > 0xffff {
             sum = sum % 65_536 + sum / 65_536;
         }
-        out.splice(10..12, ((0xffff - sum) as u16).to_be_bytes());
+        out.splice(10..12, (0xffff - sum).to_be_bytes()[2..].to_vec());
         out.extend((49_152 + (inner.hash / (1 << 18)) as u16).to_be_bytes());
         out.extend(port.to_be_bytes());
-        out.extend((udp_length as u16).to_be_bytes());
+        out.extend(udp_length.to_be_bytes());
         out.extend([0, 0, 8, 0, 0, 0]);
         out.extend((inner.vni * 256).to_be_bytes());
         out
@@ -145,7 +160,8 @@ mod tests {
             let inner = Inner { length, tos, hash, vni };
             let template = template4(LOCAL, REMOTE, port);
             let header = finish4(&template, template4_sum(&template), &inner);
-            prop_assert_eq!(header.to_vec(), reference(port, &inner));
+            let bytes: Vec<u8> = header.iter().flat_map(|word| word.to_ne_bytes()).collect();
+            prop_assert_eq!(bytes, reference(port, &inner));
         }
 
         #[test]

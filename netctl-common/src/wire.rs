@@ -1,4 +1,7 @@
-//! Headers as they stand on the wire: views of bytes, aligned to one, in network order.
+//! Headers as they stand on the wire: bytes in network order.
+//!
+//! Each is aligned as it is within a frame whose network header is. The compiler reads and writes by that: without it,
+//! an eBPF program would touch each byte alone.
 
 mod arp;
 mod ethernet;
@@ -10,10 +13,10 @@ pub use ethernet::{Ethernet, ether_type};
 pub use ipv4::{Ipv4, protocol};
 pub use vxlan::{Udp, Vxlan};
 
-/// Asserts at compile time that a header is as long as its RFC has it and can stand at any address.
+/// Asserts at compile time that a header is as long as its RFC has it.
 macro_rules! wire_type {
     ($($type:ty => $size:literal),+ $(,)?) => {$(
-        const _: () = assert!(size_of::<$type>() == $size && align_of::<$type>() == 1);
+        const _: () = assert!(size_of::<$type>() == $size);
     )+};
 }
 use wire_type;

@@ -31,9 +31,8 @@ pub(crate) fn strip(
     }
     // It is cut behind the Ethernet header: the outer one stays in front, and the inner one goes.
     // SAFETY: a helper call on a valid context; views of the packet end here.
-    let failed = unsafe {
-        bpf_skb_adjust_room(packet.raw(), -(OVERHEAD4 as i32), BPF_ADJ_ROOM_MAC, KEEP)
-    };
+    let failed =
+        unsafe { bpf_skb_adjust_room(packet.raw(), -(OVERHEAD4 as i32), BPF_ADJ_ROOM_MAC, KEEP) };
     if failed != 0 {
         return Err(DropReason::DecapFailed);
     }

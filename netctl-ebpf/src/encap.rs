@@ -13,7 +13,7 @@ use aya_ebpf::{
 use netctl_common::{
     DropReason,
     maps::Vtep,
-    outer::{self, Inner, OUTER4, OVERHEAD4},
+    outer::{self, Inner, OUTER4, OVERHEAD4, Outer4},
     wire::{Ethernet, Ipv4},
 };
 
@@ -32,15 +32,6 @@ const TUNNEL: u64 = (BPF_F_ADJ_ROOM_ENCAP_L3_IPV4
     | BPF_F_ADJ_ROOM_ENCAP_L4_UDP
     | BPF_F_ADJ_ROOM_ENCAP_L2_ETH) as u64
     | (ETHERNET as u64) << 56;
-
-/// The frame, room for its outer headers, and the frame's own Ethernet header behind them.
-#[derive(Clone, Copy)]
-#[repr(C)]
-struct Wrapped {
-    ethernet: Ethernet,
-    outer: [u8; OUTER4],
-    inner: Ethernet,
-}
 
 /// Whether the packet, or each part that it is cut into, fits the path to the host.
 #[inline(always)]
@@ -67,18 +58,22 @@ pub(crate) fn wrap(
     if grow(packet, KEEP | TUNNEL).is_err() && grow(packet, KEEP).is_err() {
         return Err(DropReason::EncapFailed);
     }
-    let wrapped = packet.at::<Wrapped>(0).ok_or(DropReason::NotWritable)?;
-    wrapped.outer = outer::finish4(vtep.outer4(), vtep.checksum(), &inner);
-    wrapped.inner = *ethernet;
+    let Some(behind) = packet.at::<Ethernet>(ETHERNET + OUTER4 as usize) else {
+        return Err(DropReason::NotWritable);
+    };
+    *behind = *ethernet;
+    let Some(headers) = packet.at::<Outer4>(ETHERNET) else {
+        return Err(DropReason::NotWritable);
+    };
+    *headers = outer::finish4(vtep.outer4(), vtep.checksum(), &inner);
     Ok(Decision::ToUnderlay)
 }
 
 #[inline(always)]
 fn grow(packet: &Packet, flags: u64) -> Result<(), ()> {
     // SAFETY: a helper call on a valid context; views of the packet end here.
-    let failed = unsafe {
-        bpf_skb_adjust_room(packet.raw(), OVERHEAD4 as i32, BPF_ADJ_ROOM_MAC, flags)
-    };
+    let failed =
+        unsafe { bpf_skb_adjust_room(packet.raw(), OVERHEAD4 as i32, BPF_ADJ_ROOM_MAC, flags) };
     if failed == 0 { Ok(()) } else { Err(()) }
 }
 

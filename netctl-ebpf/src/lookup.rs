@@ -34,7 +34,7 @@ static NETWORKS: HashMap<u32, Network> = HashMap::with_max_entries(NETWORK_ENTRI
 pub(crate) fn port(device: u32) -> Result<&'static Port, DropReason> {
     // SAFETY: an entry's memory lives until the program ends, even if the daemon deletes it meanwhile, and every bit
     // pattern of it is valid.
-    unsafe { PORTS.get(&device) }.ok_or(DropReason::UnknownPort)
+    unsafe { PORTS.get(device) }.ok_or(DropReason::UnknownPort)
 }
 
 /// Where the station `mac` of the network `vni` is.

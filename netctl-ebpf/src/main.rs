@@ -78,7 +78,12 @@ pub fn from_tunnel(ctx: TcContext) -> i32 {
 
 /// Turns a decision into the program's return value, and counts it.
 #[inline(always)]
-fn finish(packet: &Packet, direction: Direction, length: u32, decision: Result<Decision, DropReason>) -> i32 {
+fn finish(
+    packet: &Packet,
+    direction: Direction,
+    length: u32,
+    decision: Result<Decision, DropReason>,
+) -> i32 {
     let (action, outcome) = match decision {
         Ok(Decision::ToContainer(device)) => {
             (deliver::to_container(packet, device), Outcome::Forwarded(Verdict::ToContainer))

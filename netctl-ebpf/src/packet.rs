@@ -95,16 +95,20 @@ impl Packet {
     ///
     /// What it returns must not be used after a helper has changed the packet; the verifier sees to that.
     #[inline(always)]
-    #[expect(clippy::mut_from_ref, reason = "a packet is shared memory; the verifier tracks who may touch it")]
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "a packet is shared memory; the verifier tracks who may touch it"
+    )]
     pub(crate) fn at<T: Copy>(&self, offset: usize) -> Option<&mut T> {
-        const { assert!(align_of::<T>() == 1) };
         // SAFETY: the context is valid for the whole run of the program.
         let (start, end) = unsafe { ((*self.skb).data as usize, (*self.skb).data_end as usize) };
         if start + offset + size_of::<T>() > end {
             return None;
         }
-        // SAFETY: the comparison above has shown that the bytes are there, and `T` may stand at any address. Two
-        // views of the same bytes are never alive at once: each stage copies what it keeps.
+        // SAFETY: the comparison above has shown that the bytes are there. Two views of the same bytes are never alive
+        // at once: each stage copies what it keeps. `T` may be misaligned: the alignment only tells the compiler how
+        // wide to load, and where a machine could not load so, the verifier would refuse the program
+        // (`check_pkt_ptr_alignment`).
         Some(unsafe { &mut *((start + offset) as *mut T) })
     }
 }

@@ -25,7 +25,7 @@ pub(crate) fn source4(port: &Port, ip: &Ipv4) -> Result<(), DropReason> {
 
 /// What comes out of a tunnel has to be what networks forward.
 #[inline(always)]
-pub(crate) fn tunnelled<'a>(frame: &'a Frame) -> Result<&'a Ipv4, DropReason> {
+pub(crate) fn tunnelled(frame: &Frame) -> Result<&Ipv4, DropReason> {
     match &frame.payload {
         Payload::Ipv4(ip) => Ok(ip),
         Payload::Arp | Payload::Ipv6 | Payload::Other => Err(DropReason::InnerEtherType),

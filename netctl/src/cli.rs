@@ -24,6 +24,8 @@ mod service;
 mod settings;
 mod status;
 mod table;
+#[cfg(test)]
+mod tests;
 mod version;
 
 use std::{path::PathBuf, process::ExitCode};

@@ -9,6 +9,7 @@ mod files;
 mod find;
 mod follow;
 mod keys;
+mod mend;
 mod networks;
 mod presence;
 mod reconcile;
@@ -36,7 +37,7 @@ use self::{
 use crate::{
     dataplane::{self, Dataplane},
     drivers::{self, Drivers, HostContext},
-    kernel::{self, Netlink, Netns, Underlay},
+    kernel::{self, Link, Netlink, Netns, Underlay},
     model::{Host, HostName, SCHEMA, UnixTime},
     store::SharedStore,
 };
@@ -94,10 +95,13 @@ impl Controller {
         kernel::check_privileges()?;
         let records = Arc::new(Records::open(&config.state_dir, &config.run_dir)?);
         let netlink = Netlink::open(&Netns::current()?).await?;
-        let underlay = kernel::find_underlay(&netlink, config.bind_interface.as_deref()).await?;
+        let ours = |link: &Link| link.name == VXLAN_DEVICE || drivers::is_ours(&link.name);
+        let underlay =
+            kernel::find_underlay(&netlink, config.bind_interface.as_deref(), ours).await?;
         let started = now();
         let host = Host {
             schema: SCHEMA,
+            id: presence::identity(&config.state_dir)?,
             name: config.host.clone(),
             vtep: underlay.address.into(),
             vxlan_port: config.vxlan_port,
@@ -105,18 +109,13 @@ impl Controller {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started,
         };
-        presence::check_name(&config.store, &host).await?;
-        netlink.ensure_flow_vxlan(VXLAN_DEVICE, config.vxlan_port).await?;
-        let dataplane = Arc::new(
-            Dataplane::start(dataplane::Config {
-                bpf_dir: config.bpf_dir.clone(),
-                underlay: underlay.name.clone(),
-                vtep: underlay.address.into(),
-                vxlan_port: config.vxlan_port,
-                vxlan_device: VXLAN_DEVICE.to_owned(),
-            })
-            .await?,
-        );
+        match presence::check_name(&config.store, &host).await {
+            Err(error) if error.kind == Kind::Unavailable => {
+                tracing::warn!(%error, "starting without the store");
+            }
+            checked => checked?,
+        }
+        let dataplane = Arc::new(start_dataplane(&config, &netlink, &underlay).await?);
         let context = Arc::new(HostContext { netlink, underlay_mtu: underlay.mtu });
         let cancel = CancellationToken::new();
         let drivers = Drivers::new();
@@ -142,13 +141,14 @@ impl Controller {
             cancel: cancel.clone(),
             tasks: Mutex::new(Vec::new()),
         });
-        let heartbeat = presence::keep(Arc::clone(&controller.store), host, cancel.clone());
+        let heartbeat = presence::keep(Arc::clone(&controller.store), host.clone(), cancel.clone());
         let recovering = Arc::clone(&controller);
         let work = async move {
-            if cancel.run_until_cancelled(recovering.recover()).await.is_some() {
-                // The task must not keep the controller alive, which waits for it in `shutdown`.
-                drop(recovering);
-                reconciler.run(cancel).await;
+            if cancel.run_until_cancelled(recovering.recover(&host)).await.is_some() {
+                tokio::join!(
+                    cancel.run_until_cancelled(recovering.mend()),
+                    reconciler.run(&cancel)
+                );
             }
         };
         *controller.tasks.lock().await = vec![tokio::spawn(heartbeat), tokio::spawn(work)];
@@ -158,7 +158,8 @@ impl Controller {
     /// Stops working; the data plane goes on forwarding.
     pub async fn shutdown(&self) {
         self.cancel.cancel();
-        for task in std::mem::take(&mut *self.tasks.lock().await) {
+        let tasks = std::mem::take(&mut *self.tasks.lock().await);
+        for task in tasks {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a task of the controller panicked");
             }
@@ -183,6 +184,33 @@ impl Controller {
             .filter_map(|route| Some((route.destination, names.get(&route.link?)?.clone())))
             .collect())
     }
+}
+
+/// Starts the data plane with the tunnel device that it needs; a device that was made for one that cannot start goes.
+async fn start_dataplane(
+    config: &Config,
+    netlink: &Netlink,
+    underlay: &Underlay,
+) -> Result<Dataplane> {
+    let found = netlink.find_link(VXLAN_DEVICE).await?;
+    let moved = |vxlan: kernel::Vxlan| vxlan.flow_based && vxlan.port != config.vxlan_port;
+    let stale = found.as_ref().and_then(|link| link.vxlan).is_some_and(moved);
+    if stale {
+        netlink.delete_link(VXLAN_DEVICE).await?;
+    }
+    netlink.ensure_flow_vxlan(VXLAN_DEVICE, config.vxlan_port).await?;
+    let started = Dataplane::start(dataplane::Config {
+        bpf_dir: config.bpf_dir.clone(),
+        underlay: underlay.name.clone(),
+        vtep: underlay.address.into(),
+        vxlan_port: config.vxlan_port,
+        vxlan_device: VXLAN_DEVICE.to_owned(),
+    })
+    .await;
+    if started.is_err() && (found.is_none() || stale) {
+        netlink.delete_link(VXLAN_DEVICE).await?;
+    }
+    Ok(started?)
 }
 
 fn now() -> UnixTime {

@@ -27,7 +27,7 @@ mod vxlan;
 mod watch;
 
 pub use address::Address;
-pub use command::{Ended, NetnsCommand};
+pub use command::{Ended, NetnsCommand, unstartable};
 pub use error::Error;
 pub use link::{Link, OffloadSizes, Peer};
 pub use netlink::Netlink;

@@ -16,7 +16,7 @@ pub use netctl_common::{MacAddr, Vni};
 pub use self::{
     endpoint::{Endpoint, Owner},
     host::Host,
-    id::{EndpointId, IdError, NetworkId, SandboxId},
+    id::{EndpointId, HostId, IdError, NetworkId, SandboxId},
     name::{HostName, Name, NameError, ServiceRef, ServiceRefError},
     network::{DriverName, Network, Subnet, SubnetError},
     sandbox::Sandbox,

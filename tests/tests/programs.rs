@@ -17,3 +17,16 @@ mod from_underlay;
 mod counters;
 #[path = "support/object.rs"]
 mod object;
+
+/// The kernel's limit is a million. A program near it would be refused by an older verifier, which follows more paths.
+#[test]
+fn the_verifier_has_little_to_follow() -> anyhow::Result<()> {
+    use netctl_common::config::{FROM_CONTAINER, FROM_TUNNEL, FROM_UNDERLAY};
+    let mut rig = rig::Rig::new()?;
+    for name in [FROM_CONTAINER, FROM_UNDERLAY, FROM_TUNNEL] {
+        let verified = rig.verified(name)?;
+        println!("{name}: {verified} instructions");
+        assert!(verified < 10_000, "{name}: {verified} instructions");
+    }
+    Ok(())
+}

@@ -67,7 +67,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let report = measure(&lab, &bare, options).map_err(|error| lab.explain(error))?;
     report.show();
     let path = report.write(&shell::target()?.join("bench"))?;
-    println!();
+    out!("");
     say::done(&format!("all figures are in {}", path.display()));
     bare.end()?;
     lab.end()
@@ -90,7 +90,7 @@ fn measure(lab: &Lab, plain: &Lab, options: &Options) -> Result<Report> {
     ];
     let mut report = Report::new(options.rounds, options.seconds);
     for figure in FIGURES {
-        println!("{} ({} rounds of {} s)", figure.title, options.rounds, options.seconds);
+        out!("{} ({} rounds of {} s)", figure.title, options.rounds, options.seconds);
         let mut series: Vec<Series> = paths.iter().map(|(name, _)| Series::new(name)).collect();
         for round in 0..options.rounds {
             if !quiet::wait()? {

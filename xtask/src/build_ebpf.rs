@@ -27,9 +27,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         .with_context(|| format!("{} is not an object that can be read", path.display()))?;
     ensure!(!programs.is_empty(), "{} holds no program", path.display());
     say::done(&format!("{}, {} bytes", path.display(), bytes.len()));
-    println!("\n  {:<24} {:<16} {:>12}", "PROGRAM", "SECTION", "INSTRUCTIONS");
+    out!("\n  {:<24} {:<16} {:>12}", "PROGRAM", "SECTION", "INSTRUCTIONS");
     for Program { name, section, instructions } in programs {
-        println!("  {name:<24} {section:<16} {instructions:>12}");
+        out!("  {name:<24} {section:<16} {instructions:>12}");
     }
     Ok(())
 }

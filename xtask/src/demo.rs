@@ -34,7 +34,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let lab = Lab::start(options)?;
     tell(&lab, &mut story).map_err(|error| lab.explain(error))?;
     lab.end()?;
-    println!();
+    out!("");
     say::done(&format!(
         "that was all, and nothing of it is left ({} s)",
         begin.elapsed().as_secs()
@@ -105,16 +105,15 @@ fn start(lab: &Lab) -> Result<Vec<Process>> {
         let line = format!(
             "netctl run --rm --name {name} --publish-service {service}.dev.overlay -- sleep 1d"
         );
-        containers.push(story::background(host, &line)?);
-    }
-    for (container, (number, name, _)) in containers.iter_mut().zip(PAIR) {
+        let mut container = story::background(host, &line)?;
         eventually(&format!("{name} runs"), Duration::from_secs(20), || {
             if !container.alive() {
                 return Ok(Err(anyhow::anyhow!("it ended: {}", container.log())));
             }
-            lab.host(number).ok(["exec", name, "--", "true"])?;
+            host.ok(["exec", name, "--", "true"])?;
             Ok(Ok(()))
         })??;
+        containers.push(container);
     }
     Ok(containers)
 }

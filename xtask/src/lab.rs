@@ -133,7 +133,7 @@ fn adopt(lab: Lab, wanted: &testbed::Options) -> Result<()> {
     let is = lab.options();
     if is.hosts != wanted.hosts || is.store != wanted.store || is.mtu != wanted.mtu {
         bail!(
-            "a lab of {} hosts on the {:?} store with MTU {} is up: take it down first with \
+            "a lab of {} hosts on the store {} with MTU {} is up: take it down first with \
              `cargo xtask lab down`",
             is.hosts,
             is.store,
@@ -155,30 +155,24 @@ fn adopt(lab: Lab, wanted: &testbed::Options) -> Result<()> {
 }
 
 fn show(lab: &Lab) {
-    println!();
+    out!("");
     for host in lab.hosts() {
         let pid = host.daemon_pid().unwrap_or_default();
-        println!(
+        out!(
             "  {:<9} {:<13} netctl daemon, pid {pid}, log {}",
             say::strong(host.name()),
             host.address(),
             host.log_path().display()
         );
     }
-    println!(
-        "  {:<9} {:<13} outside every network",
-        say::strong("external"),
-        lab.external().address()
-    );
-    println!("  {:<9} {}", say::strong("store"), lab.store());
-    println!("\nNow try:");
-    println!(
+    out!("  {:<9} {:<13} outside every network", say::strong("external"), lab.external().address());
+    out!("  {:<9} {}", say::strong("store"), lab.store());
+    out!("\nNow try:");
+    out!(
         "  cargo xtask lab exec h1 -- netctl run --publish-service svc1.dev.overlay -- sleep 1d &"
     );
-    println!(
-        "  cargo xtask lab exec h2 -- netctl run --publish-service svc2.dev.overlay -- ping svc1"
-    );
-    println!("  cargo xtask lab shell h1");
+    out!("  cargo xtask lab exec h2 -- netctl run --publish-service svc2.dev.overlay -- ping svc1");
+    out!("  cargo xtask lab shell h1");
 }
 
 fn down(run: Run) -> Result<()> {
@@ -216,6 +210,6 @@ fn interactive(lab: &Lab, host: &Host) -> Result<Command> {
         .unwrap_or_default()
         .to_owned();
     command.env("LAB_HOST", host.name()).env("LAB_PATH", path);
-    println!("You are on {}, {}; `exit` leads back.", host.name(), host.address());
+    out!("You are on {}, {}; `exit` leads back.", host.name(), host.address());
     Ok(command)
 }

@@ -1,18 +1,15 @@
 //! The project's own tasks: `cargo xtask --help`.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "talking to a person at a terminal is what this program is for"
-)]
+#![expect(clippy::print_stderr, reason = "errors are for the person at the terminal")]
+
+#[macro_use]
+mod say;
 
 mod bench;
 mod build_ebpf;
 mod demo;
-#[expect(dead_code, reason = "netctl/build.rs includes the same file and uses the rest")]
 mod ebpf;
 mod lab;
 mod measure;
-mod say;
 mod setup;
 mod shell;
 mod test;

@@ -1,7 +1,21 @@
 //! What the tasks look like on a terminal. Colour only where stdout is one.
 
-use std::io::{IsTerminal as _, stdout};
+use std::fmt::Arguments;
+use std::io::{IsTerminal as _, Write as _, stdout};
 use std::sync::LazyLock;
+
+/// As `println!`, but goes on where nobody listens: `cargo xtask lab up | head -1` is no reason to
+/// leave a lab half made.
+macro_rules! out {
+    ($($argument:tt)*) => {
+        $crate::say::write(format_args!("{}\n", format_args!($($argument)*)))
+    };
+}
+
+pub(crate) fn write(text: Arguments<'_>) {
+    let mut stdout = stdout().lock();
+    drop(stdout.write_fmt(text).and_then(|()| stdout.flush()));
+}
 
 static COLOUR: LazyLock<bool> =
     LazyLock::new(|| stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none());
@@ -28,27 +42,27 @@ pub(crate) fn bad(text: &str) -> String {
 
 /// A chapter of the story: what is going to happen, in one sentence.
 pub(crate) fn chapter(number: usize, text: &str) {
-    println!("\n{} {}", paint("1;36", &format!("{number}.")), strong(text));
+    out!("\n{} {}", paint("1;36", &format!("{number}.")), strong(text));
 }
 
 /// A remark on what was or will be seen.
 pub(crate) fn remark(text: &str) {
-    println!("   {}", faint(text));
+    out!("   {}", faint(text));
 }
 
 /// A command as a person would type it on `host`.
 pub(crate) fn command(host: &str, line: &str) {
-    println!("   {} {}", paint("36", &format!("{host}$")), strong(line));
+    out!("   {} {}", paint("36", &format!("{host}$")), strong(line));
 }
 
 /// What a command wrote.
 pub(crate) fn output(text: &str) {
     for line in text.lines() {
-        println!("   {line}");
+        out!("   {line}");
     }
 }
 
 /// Something is done that takes no time worth showing.
 pub(crate) fn done(text: &str) {
-    println!("{} {text}", good("✓"));
+    out!("{} {text}", good("✓"));
 }

@@ -1,7 +1,7 @@
 //! Running the programs that do the work.
 
 use std::fs::{self, File};
-use std::io::{IsTerminal as _, Write as _, stdout};
+use std::io::{IsTerminal as _, stdout};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -94,7 +94,7 @@ impl Progress {
     fn new(what: &str) -> Self {
         let terminal = stdout().is_terminal();
         if !terminal {
-            println!("… {what}");
+            out!("… {what}");
         }
         Self { what: what.to_owned(), terminal, shown: Duration::ZERO }
     }
@@ -110,17 +110,15 @@ impl Progress {
         let last: String = last.trim().chars().filter(|c| !c.is_control()).take(50).collect();
         let line = format!("… {} {:>3} s  {}", self.what, elapsed.as_secs(), say::faint(&last));
         if self.terminal {
-            print!("\r\x1b[K{line}");
-            // A terminal that has gone away is no reason to stop the work.
-            drop(stdout().flush());
+            say::write(format_args!("\r\x1b[K{line}"));
         } else {
-            println!("{line}");
+            out!("{line}");
         }
     }
 
     fn end(&self) {
         if self.terminal {
-            print!("\r\x1b[K");
+            say::write(format_args!("\r\x1b[K"));
         }
     }
 }

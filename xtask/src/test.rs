@@ -44,9 +44,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
     let Tally { passed, failed } = tally;
     let took = begin.elapsed().as_secs();
-    println!();
+    out!("");
     for name in &failed {
-        println!("{} {name}", say::bad("✗"));
+        out!("{} {name}", say::bad("✗"));
     }
     ensure!(left == 0, "the tests passed but {left} of them left hosts or processes behind");
     ensure!(failed.is_empty(), "{} tests failed, {passed} passed, in {took} s", failed.len());
@@ -73,7 +73,7 @@ fn test(options: &Options) -> Result<(Tally, bool)> {
     for line in BufReader::new(stdout).lines() {
         let line = line?;
         tally.add(&line);
-        println!("{line}");
+        out!("{line}");
     }
     let success = child.wait()?.success();
     drop(forward);

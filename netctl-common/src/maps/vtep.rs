@@ -1,5 +1,5 @@
 use super::{TunnelAddr, map_type};
-use crate::outer::{self, OUTER4};
+use crate::outer::{self, OUTER4, Outer4};
 
 /// Array: index → [`Vtep`]. An index that is not in use holds zeroes.
 pub const VTEPS: &str = "VTEPS";
@@ -17,8 +17,8 @@ pub struct Vtep {
     flags: u32,
     mtu: u32,
     remote: TunnelAddr,
-    outer4: [u8; OUTER4],
-    _longer: [u8; OUTER_SPACE - OUTER4],
+    outer4: Outer4,
+    _longer: [u8; OUTER_SPACE - OUTER4 as usize],
     checksum: u32,
 }
 
@@ -33,8 +33,8 @@ impl Vtep {
         flags: 0,
         mtu: 0,
         remote: TunnelAddr::UNSPECIFIED,
-        outer4: [0; OUTER4],
-        _longer: [0; OUTER_SPACE - OUTER4],
+        outer4: [0; outer::OUTER4_WORDS],
+        _longer: [0; OUTER_SPACE - OUTER4 as usize],
         checksum: 0,
     };
 
@@ -48,7 +48,7 @@ impl Vtep {
             mtu,
             remote: TunnelAddr::from_v4(remote),
             outer4,
-            _longer: [0; OUTER_SPACE - OUTER4],
+            _longer: [0; OUTER_SPACE - OUTER4 as usize],
             checksum: outer::template4_sum(&outer4),
         }
     }
@@ -73,7 +73,7 @@ impl Vtep {
 
     /// The outer headers over IPv4, but for what differs from packet to packet: see [`crate::outer`].
     #[inline(always)]
-    pub const fn outer4(&self) -> &[u8; OUTER4] {
+    pub const fn outer4(&self) -> &Outer4 {
         &self.outer4
     }
 

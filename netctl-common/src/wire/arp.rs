@@ -8,7 +8,7 @@ const REPLY: [u8; 2] = [0, 2];
 
 /// An ARP packet for IPv4 over Ethernet (RFC 826).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C)]
+#[repr(C, align(4))]
 pub struct Arp {
     format: [u8; 6],
     operation: [u8; 2],
@@ -76,6 +76,7 @@ impl Arp {
 
     /// The reply that says that `mac` has the address that this packet asks for.
     #[inline(always)]
+    #[must_use]
     pub const fn reply(&self, mac: MacAddr) -> Self {
         Self {
             format: ETHERNET_IPV4,

@@ -13,7 +13,7 @@ pub mod ether_type {
 
 /// An Ethernet II header without a VLAN tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C)]
+#[repr(C, align(2))]
 pub struct Ethernet {
     destination: [u8; 6],
     source: [u8; 6],

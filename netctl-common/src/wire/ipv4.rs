@@ -16,7 +16,7 @@ const SHORTEST: u32 = 20;
 
 /// An IPv4 header (RFC 791 section 3.1) without its options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C)]
+#[repr(C, align(4))]
 pub struct Ipv4 {
     version_length: u8,
     tos: u8,
@@ -166,9 +166,9 @@ mod tests {
                     [ip.source[0], ip.source[1]], [ip.source[2], ip.source[3]],
                     [ip.destination[0], ip.destination[1]], [ip.destination[2], ip.destination[3]],
                 ];
-                words.iter().fold(0_u64, |sum, word| sum + u64::from(u16::from_be_bytes(*word))) % 0xffff
+                words.iter().fold(0_u32, |sum, word| sum + u32::from(u16::from_be_bytes(*word))) % 0xffff
             };
-            ip.checksum = checksum::finish(sum(&ip) as u32);
+            ip.checksum = checksum::finish(sum(&ip));
             prop_assert_eq!(sum(&ip), 0);
             ip.set_tos(new);
             prop_assert_eq!(ip.tos(), new);

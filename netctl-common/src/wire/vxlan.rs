@@ -2,7 +2,7 @@ use super::wire_type;
 
 /// A UDP header (RFC 768).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C)]
+#[repr(C, align(4))]
 pub struct Udp {
     source: [u8; 2],
     destination: [u8; 2],
@@ -12,7 +12,7 @@ pub struct Udp {
 
 /// A VXLAN header (RFC 7348 section 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C)]
+#[repr(C, align(4))]
 pub struct Vxlan {
     flags: u8,
     _reserved: [u8; 3],

@@ -1,6 +1,6 @@
 //! The client: one method for each operation of the daemon.
 
-use std::path::PathBuf;
+use std::{io, path::PathBuf};
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Method, Request, StatusCode, body::Bytes, client::conn::http1, header};
@@ -29,6 +29,12 @@ pub enum Error {
         socket: PathBuf,
         /// What went wrong.
         reason: String,
+    },
+    /// The socket is there for others.
+    #[error("netctl daemon's socket {socket} is not for this user: run netctl as root")]
+    Denied {
+        /// The socket.
+        socket: PathBuf,
     },
     /// The daemon says no.
     #[error(transparent)]
@@ -209,7 +215,7 @@ impl Client {
         body: Bytes,
     ) -> Result<(StatusCode, Bytes)> {
         let stream =
-            UnixStream::connect(&self.socket).await.map_err(|error| self.unreachable(&error))?;
+            UnixStream::connect(&self.socket).await.map_err(|error| self.not_connected(&error))?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| self.unreachable(&error))?;
@@ -228,6 +234,14 @@ impl Client {
         let body = answer.into_body().collect().await.map_err(|error| self.unreachable(&error))?;
         connection.abort();
         Ok((status, body.to_bytes()))
+    }
+
+    fn not_connected(&self, error: &io::Error) -> Error {
+        if error.kind() == io::ErrorKind::PermissionDenied {
+            Error::Denied { socket: self.socket.clone() }
+        } else {
+            self.unreachable(error)
+        }
     }
 
     fn unreachable(&self, reason: &dyn std::fmt::Display) -> Error {

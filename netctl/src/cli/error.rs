@@ -52,7 +52,7 @@ pub enum Error {
     #[error("{failed}\n{left}")]
     Both {
         /// The command's failure.
-        failed: Box<Error>,
+        failed: Box<Self>,
         /// The other.
         left: client::Error,
     },
@@ -102,7 +102,7 @@ fn lines(errors: &[client::Error]) -> String {
 
 fn code_of(error: &client::Error) -> u8 {
     match error {
-        client::Error::Unreachable { .. } => UNREACHABLE,
+        client::Error::Unreachable { .. } | client::Error::Denied { .. } => UNREACHABLE,
         client::Error::Failed(_) | client::Error::Garbled { .. } => FAILED,
     }
 }
@@ -133,6 +133,12 @@ mod tests {
             assert_eq!(Error::from(failed(kind)).code(), 1, "{kind:?}");
         }
         assert_eq!(Error::from(unreachable()).code(), 3);
+        let denied = client::Error::Denied { socket: "/run/x.sock".into() };
+        assert_eq!(
+            denied.to_string(),
+            "netctl daemon's socket /run/x.sock is not for this user: run netctl as root"
+        );
+        assert_eq!(Error::from(denied).code(), 3);
         let several = vec![failed(Kind::NotFound), unreachable()];
         assert_eq!(Error::Requests(several).code(), 3);
         assert_eq!(Error::from(io::Error::from(io::ErrorKind::BrokenPipe)).code(), 0);

@@ -19,6 +19,14 @@ pub(super) struct CommandLine {
 }
 
 impl CommandLine {
+    /// Fails where the command surely cannot be started: before anything is made for it.
+    pub(super) fn check(&self) -> Result<()> {
+        match self.words.first().and_then(|program| kernel::unstartable(program)) {
+            Some(Ended::NotStarted(code, sentence)) => Err(Error::NotStarted { code, sentence }),
+            Some(Ended::Ran(_)) | None => Ok(()),
+        }
+    }
+
     /// Runs it in `sandbox` to its end; the exit code is its own.
     pub(super) async fn run(self, sandbox: &SandboxView) -> Result {
         let mut words = self.words.into_iter();

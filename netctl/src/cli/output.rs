@@ -136,7 +136,7 @@ where
     for name in names {
         match pin!(call(name.clone())).await {
             Ok(thing) => had.push(thing),
-            Err(error @ client::Error::Unreachable { .. }) => {
+            Err(error @ (client::Error::Unreachable { .. } | client::Error::Denied { .. })) => {
                 failed.push(error);
                 break;
             }

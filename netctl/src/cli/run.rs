@@ -33,6 +33,7 @@ impl Args {
     pub(super) async fn run(self, Context { client, .. }: &Context) -> Result {
         let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
         let mut end = End::expect(kinds).map_err(Error::Start)?;
+        self.command.check()?;
         let spec = RunSpec {
             sandbox: SandboxSpec { name: self.name, netns: None, dns: self.dns },
             publish: self.services,

@@ -84,14 +84,15 @@ fn names(sandboxes: &[SandboxView]) -> String {
 }
 
 fn table(args: &ListArgs, sandboxes: &[SandboxView]) -> Table {
-    let mut table = Table::new(["SANDBOX ID", "NAME", "SERVICES", "NETNS"]);
+    let mut table = Table::new(["SANDBOX ID", "NAME", "SERVICES", "ADDRESSES"]);
     for SandboxView { sandbox, interfaces, .. } in sandboxes {
         let services = interfaces.iter().map(|i| format!("{}.{}", i.service, i.network));
+        let addresses = interfaces.iter().flat_map(|i| &i.addresses).map(ToString::to_string);
         table.row([
             args.id(sandbox.id.as_str()),
             sandbox.name.to_string(),
             services.collect::<Vec<_>>().join(","),
-            sandbox.netns.display().to_string(),
+            addresses.collect::<Vec<_>>().join(","),
         ]);
     }
     table

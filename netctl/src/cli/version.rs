@@ -19,7 +19,9 @@ pub(super) async fn run(Context { client, output }: &Context) -> Result {
     let daemon = client.version().await;
     let (daemon, outcome) = match daemon {
         Ok(version) => (Some(version), Ok(ExitCode::SUCCESS)),
-        Err(error @ client::Error::Unreachable { .. }) => (None, Err(Error::from(error))),
+        Err(error @ (client::Error::Unreachable { .. } | client::Error::Denied { .. })) => {
+            (None, Err(Error::from(error)))
+        }
         Err(error) => return Err(error.into()),
     };
     output.show(&Versions { client: Version::of_this_build(), daemon }, text)?;

@@ -14,8 +14,10 @@ use super::{
     services,
 };
 use crate::{
+    kernel::{Netlink, Netns},
     model::{
-        Endpoint, EndpointId, InterfaceView, Network, Owner, SandboxId, ServiceRef, ServiceView,
+        Endpoint, EndpointId, InterfaceView, Network, NetworkId, Owner, SandboxId, ServiceRef,
+        ServiceView,
     },
     store::{Outcome, Revision, Txn},
 };
@@ -51,12 +53,12 @@ impl Controller {
                 .ok_or_else(|| Error::not_found(format!("sandbox {} is gone", sandbox.short())))?;
             let (network, stored) = find::service(&*self.store, service).await?;
             check_owner(&record, &network.value, &stored.value, force)?;
-            let attachment = attachment(&record, &network.value, &stored.value);
+            let attachment = self.attachment(&record, &network.value, &stored.value).await?;
             self.records.update(sandbox, |record| record.attachments.push(attachment))?;
             let mut endpoint = stored.value.clone();
             endpoint.owner = Some(self.owner(sandbox));
-            let done = match self.store.commit(self.ownership(&stored, &endpoint)).await {
-                Ok(Outcome::Committed(revision)) => self.settle(&endpoint.id, revision).await,
+            let done = match self.store.commit(Self::ownership(&stored, &endpoint)).await {
+                Ok(Outcome::Committed(revision)) => self.settle(&endpoint, revision).await,
                 Ok(Outcome::Conflict) => {
                     self.forget(sandbox, &endpoint.id)?;
                     attempts.again().await?;
@@ -65,9 +67,14 @@ impl Controller {
                 Err(error) => Err(error.into()),
             };
             if let Err(error) = done {
-                self.undo(sandbox, &endpoint).await;
+                self.take_back_attachment(sandbox, &endpoint).await;
                 return Err(error);
             }
+            self.records.update(sandbox, |record| {
+                for attachment in &mut record.attachments {
+                    attachment.unsettled &= attachment.interface.endpoint != endpoint.id;
+                }
+            })?;
             tracing::info!(
                 service = %endpoint.name, network = %network.value.name, sandbox = %record.sandbox.name, "attached"
             );
@@ -89,6 +96,7 @@ impl Controller {
                 )));
             }
             if let Some(endpoint) = self.release(&stored).await? {
+                self.forget(&record.sandbox.id, &endpoint.id)?;
                 tracing::info!(
                     service = %endpoint.name, network = %network.value.name, sandbox = %record.sandbox.name, "detached"
                 );
@@ -103,7 +111,7 @@ impl Controller {
     pub(super) async fn release(&self, stored: &Stored<Endpoint>) -> Result<Option<Endpoint>> {
         let mut endpoint = stored.value.clone();
         endpoint.owner = None;
-        match self.store.commit(self.ownership(stored, &endpoint)).await? {
+        match self.store.commit(Self::ownership(stored, &endpoint)).await? {
             Outcome::Committed(revision) => {
                 self.settle_removal(&stored.value, revision).await?;
                 Ok(Some(endpoint))
@@ -113,7 +121,7 @@ impl Controller {
     }
 
     /// What changes an endpoint's owner, with the index that its host watches.
-    pub(super) fn ownership(&self, stored: &Stored<Endpoint>, changed: &Endpoint) -> Txn {
+    pub(super) fn ownership(stored: &Stored<Endpoint>, changed: &Endpoint) -> Txn {
         let mut txn =
             Txn::new().when(stored.unchanged()).put(stored.key.clone(), keys::write(changed));
         let new = changed.owner.as_ref().map(|owner| &owner.host);
@@ -136,18 +144,28 @@ impl Controller {
         }
     }
 
-    /// Waits until an endpoint of this host is as it was put in `revision`, or later.
-    async fn settle(&self, endpoint: &EndpointId, revision: Revision) -> Result<()> {
+    /// Waits until an endpoint of this host is as it was put in `revision`, or later; or until another took it.
+    async fn settle(&self, endpoint: &Endpoint, revision: Revision) -> Result<()> {
+        let lost = |progress: &Progress| {
+            progress.revision >= revision
+                && progress.networks.get(&endpoint.network).is_none_or(|seen| *seen >= revision)
+                && !progress.endpoints.contains_key(&endpoint.id)
+        };
+        let served = |progress: &Progress| {
+            progress.endpoints.get(&endpoint.id).is_some_and(|(at, _)| *at >= revision)
+        };
         let outcome = self
-            .progress(|progress| {
-                progress.endpoints.get(endpoint).is_some_and(|(at, _)| *at >= revision)
-            })
+            .progress(|progress| served(progress) || lost(progress))
             .await?
             .endpoints
-            .remove(endpoint);
+            .remove(&endpoint.id);
         match outcome {
+            Some((_, Ok(()))) => Ok(()),
             Some((_, Err(reason))) => Err(Error::internal(reason)),
-            Some((_, Ok(()))) | None => Ok(()),
+            None => Err(Error::conflict(format!(
+                "service {} was taken away by another while it was being attached",
+                endpoint.name
+            ))),
         }
     }
 
@@ -182,25 +200,77 @@ impl Controller {
         }
     }
 
-    /// Takes back an attachment that did not come to be.
-    async fn undo(&self, sandbox: &SandboxId, endpoint: &Endpoint) {
-        let key = keys::endpoint(&endpoint.network, &endpoint.id);
+    /// Takes back an attachment that did not come to be, and waits until the kernel has followed.
+    async fn take_back_attachment(&self, sandbox: &SandboxId, endpoint: &Endpoint) {
         let undone = async {
-            if let Some(stored) = keys::get::<Endpoint>(&*self.store, &key).await?
-                && stored.value.owner == endpoint.owner
-            {
-                self.release(&stored).await?;
+            match self.undo(sandbox, &endpoint.network, &endpoint.id).await? {
+                Some(revision) => self.settle_removal(endpoint, revision).await,
+                None => Ok(()),
             }
-            self.forget(sandbox, &endpoint.id)
         };
         if let Err(error) = undone.await {
-            tracing::warn!(service = %endpoint.name, %error, "a failed attachment is left to the next start");
+            tracing::warn!(service = %endpoint.name, %error, "cannot undo a failed attachment now; trying again");
         }
+    }
+
+    /// Releases an endpoint that a sandbox was to have, whether it came to that or not, and forgets it. Returns the
+    /// revision of the release, if there was something to release.
+    pub(super) async fn undo(
+        &self,
+        sandbox: &SandboxId,
+        network: &NetworkId,
+        endpoint: &EndpointId,
+    ) -> Result<Option<Revision>> {
+        let key = keys::endpoint(network, endpoint);
+        let mut released = None;
+        while let Some(stored) = keys::get::<Endpoint>(&*self.store, &key).await? {
+            let ours = stored.value.owner.as_ref().is_some_and(|owner| owner.sandbox == *sandbox);
+            let txn = if ours {
+                Self::ownership(&stored, &Endpoint { owner: None, ..stored.value.clone() })
+            } else {
+                // It is put as it is, for its new revision: a transaction of ours that has not been answered may still
+                // be under way, and must lose.
+                Txn::new().when(stored.unchanged()).put(key.clone(), keys::write(&stored.value))
+            };
+            if let Outcome::Committed(revision) = self.store.commit(txn).await? {
+                released = ours.then_some(revision);
+                break;
+            }
+        }
+        self.forget(sandbox, endpoint)?;
+        Ok(released)
+    }
+
+    async fn attachment(
+        &self,
+        record: &Record,
+        network: &Network,
+        endpoint: &Endpoint,
+    ) -> Result<Attachment> {
+        // A namespace that others made may have interfaces of its own.
+        let links = if record.sandbox.owned {
+            Vec::new()
+        } else {
+            Netlink::open(&Netns::open(&record.sandbox.netns)?).await?.links().await?
+        };
+        Ok(Attachment {
+            unsettled: true,
+            network: network.id.clone(),
+            gateways: network.subnets.iter().map(|subnet| subnet.gateway).collect(),
+            interface: InterfaceView {
+                device: endpoint.mac.map(|_| record.free_device(&links)),
+                service: endpoint.name.clone(),
+                endpoint: endpoint.id.clone(),
+                network: network.name.clone(),
+                mac: endpoint.mac,
+                addresses: endpoint.addresses.clone(),
+            },
+        })
     }
 
     fn forget(&self, sandbox: &SandboxId, endpoint: &EndpointId) -> Result<()> {
         self.records.update(sandbox, |record| {
-            record.attachments.retain(|a| a.interface.endpoint != *endpoint)
+            record.attachments.retain(|a| a.interface.endpoint != *endpoint);
         })
     }
 }
@@ -223,19 +293,4 @@ fn check_owner(record: &Record, network: &Network, endpoint: &Endpoint, force: b
         owner.sandbox.short(),
         owner.host
     )))
-}
-
-fn attachment(record: &Record, network: &Network, endpoint: &Endpoint) -> Attachment {
-    Attachment {
-        network: network.id.clone(),
-        gateways: network.subnets.iter().map(|subnet| subnet.gateway).collect(),
-        interface: InterfaceView {
-            device: endpoint.mac.map(|_| record.free_device()),
-            service: endpoint.name.clone(),
-            endpoint: endpoint.id.clone(),
-            network: network.name.clone(),
-            mac: endpoint.mac,
-            addresses: endpoint.addresses.clone(),
-        },
-    }
 }

@@ -21,9 +21,11 @@ pub(super) async fn network(store: &dyn Store, text: &str) -> Result<Stored<Netw
         return Ok(found);
     }
     let all = keys::list_networks(store).await?;
-    by_id(all, text, "network", |network| network.id.as_str())?.ok_or_else(|| {
-        Error::not_found(format!("there is no network {text}: see `netctl network ls`"))
-    })
+    by_id(all, text, "network", |network| network.id.as_str())?.ok_or_else(|| no_network(text))
+}
+
+pub(super) fn no_network(text: &str) -> Error {
+    Error::not_found(format!("there is no network {text}: see `netctl network ls`"))
 }
 
 /// The endpoint that `service` names, with its network. Where it names no network, it must be the only one.

@@ -1,6 +1,6 @@
 //! Keeping a copy of a part of the store: list at a revision, watch from the next, list again where that is lost.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
 
 use serde::de::DeserializeOwned;
 use tokio::{
@@ -78,22 +78,17 @@ struct Feed<T> {
 }
 
 impl<T: DeserializeOwned> Feed<T> {
-    async fn run(self) {
+    async fn run(self) -> Infallible {
         let mut pause = BACKOFF.0;
         loop {
             let listed = self.mirror.borrow().revision;
-            match self.follow().await {
-                store::Error::Compacted { .. } => {
-                    tracing::debug!(
-                        prefix = self.prefix,
-                        "the store has compacted what the watch needs: listing again"
-                    );
-                }
-                error => {
-                    tracing::warn!(prefix = self.prefix, %error, "cannot follow the store; trying again");
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(BACKOFF.1);
-                }
+            let error = self.follow().await;
+            if matches!(error, store::Error::Compacted { .. }) {
+                tracing::debug!(prefix = self.prefix, %error, "listing again");
+            } else {
+                tracing::warn!(prefix = self.prefix, %error, "cannot follow the store; trying again");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(BACKOFF.1);
             }
             if self.mirror.borrow().revision > listed {
                 pause = BACKOFF.0;

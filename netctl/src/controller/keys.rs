@@ -16,8 +16,9 @@ pub(super) fn network(id: &NetworkId) -> String {
     format!("{NETWORKS}{id}")
 }
 
+/// Names are told apart without regard to case, as they are in DNS (RFC 4343).
 pub(super) fn network_name(name: &Name) -> String {
-    format!("names/networks/{name}")
+    format!("names/networks/{}", name.as_str().to_ascii_lowercase())
 }
 
 pub(super) fn endpoints(network: &NetworkId) -> String {
@@ -29,7 +30,7 @@ pub(super) fn endpoint(network: &NetworkId, id: &EndpointId) -> String {
 }
 
 pub(super) fn endpoint_name(network: &NetworkId, name: &Name) -> String {
-    format!("names/endpoints/{network}/{name}")
+    format!("names/endpoints/{network}/{}", name.as_str().to_ascii_lowercase())
 }
 
 pub(super) fn host(name: &HostName) -> String {

@@ -24,13 +24,22 @@ pub(super) const DEFAULT_DRIVER: &str = "overlay";
 impl Controller {
     /// Creates a network.
     pub async fn create_network(&self, spec: NetworkSpec) -> Result<NetworkView> {
+        self.create_network_as(&NetworkId::random(), spec).await
+    }
+
+    /// Creates a network under an identifier that the caller has chosen, and so could note before.
+    pub(super) async fn create_network_as(
+        &self,
+        id: &NetworkId,
+        spec: NetworkSpec,
+    ) -> Result<NetworkView> {
         let driver_name = spec.driver.clone().unwrap_or_else(default_driver);
         let driver = self.drivers.get(&driver_name)?;
         let plan = driver.plan(&spec)?;
         let wanted = subnets_of(&spec, &plan)?;
         let mut attempts = Attempts::new("create network", &spec.name);
         loop {
-            match self.try_create(&spec, &driver_name, &plan, &wanted).await? {
+            match self.try_create(id, &spec, &driver_name, &plan, &wanted).await? {
                 Tried::Done(network) => return Ok(NetworkView { network, services: Vec::new() }),
                 Tried::Lost => attempts.again().await?,
             }
@@ -39,6 +48,7 @@ impl Controller {
 
     async fn try_create(
         &self,
+        id: &NetworkId,
         spec: &NetworkSpec,
         driver: &Name,
         plan: &Plan,
@@ -52,7 +62,6 @@ impl Controller {
                 spec.name
             )));
         }
-        let id = NetworkId::random();
         let mut txn = Txn::new().when(Guard::Absent(name_key.clone())).put(name_key, id.as_str());
         let mut network = Network {
             schema: SCHEMA,
@@ -70,7 +79,7 @@ impl Controller {
         if plan.addresses {
             let host = self.host_networks().await?;
             let wish = PoolWish {
-                id: &id,
+                id,
                 name: &spec.name,
                 subnets: wanted.to_vec(),
                 overlap: plan.allow_overlap,
@@ -80,7 +89,7 @@ impl Controller {
             network.subnets = claim.value;
             txn = txn.and(claim.txn);
             for subnet in &network.subnets {
-                txn = txn.put(ipam::address_key(&id, subnet.gateway), "gateway");
+                txn = txn.put(ipam::address_key(id, subnet.gateway), "gateway");
             }
             let claim = ipam::mac(store, &network, None, "gateway").await?;
             network.gateway_mac = Some(claim.value);
@@ -91,7 +100,7 @@ impl Controller {
             network.vni = Some(claim.value);
             txn = txn.and(claim.txn);
         }
-        txn = txn.put(keys::network(&id), keys::write(&network));
+        txn = txn.put(keys::network(id), keys::write(&network));
         Ok(match store.commit(txn).await? {
             Outcome::Committed(_) => {
                 tracing::info!(network = %network.name, id = id.short(), driver = %network.driver, "network created");
@@ -206,7 +215,7 @@ fn subnets_of(spec: &NetworkSpec, plan: &Plan) -> Result<Vec<Subnet>> {
                 .iter_mut()
                 .find(|g| g.is_some_and(|g| cidr.contains(&g)))
                 .and_then(Option::take);
-            Subnet::new(cidr, range, gateway).map_err(unusable)
+            Subnet::new(cidr, range, gateway).map_err(|error| unusable(&error))
         })
         .collect::<Result<Vec<_>>>()?;
     if let Some(range) = ranges.into_iter().flatten().next() {
@@ -222,6 +231,6 @@ fn subnets_of(spec: &NetworkSpec, plan: &Plan) -> Result<Vec<Subnet>> {
     Ok(subnets)
 }
 
-fn unusable(error: SubnetError) -> Error {
+fn unusable(error: &SubnetError) -> Error {
     Error::unusable(error.to_string())
 }

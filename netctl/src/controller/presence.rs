@@ -1,13 +1,13 @@
 //! This host in the cluster: its key under its lease, and the list of all hosts.
 
-use std::time::Duration;
+use std::{fs, path::Path, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
 use super::{Controller, Error, Result, keys};
 use crate::{
-    model::{Host, HostView},
-    store::{self, LeaseId, SharedStore, Txn},
+    model::{Host, HostId, HostView},
+    store::{Guard, LeaseId, Outcome, SharedStore, Txn},
 };
 
 /// A host that was not heard of for this long is taken for dead.
@@ -31,20 +31,42 @@ impl Controller {
     }
 }
 
-/// Refuses a name that a live host with another address has. Says nothing while the store is away.
-pub(super) async fn check_name(store: &SharedStore, host: &Host) -> Result<()> {
-    match keys::get::<Host>(&**store, &keys::host(&host.name)).await {
-        Ok(Some(other)) if other.value.vtep != host.vtep => Err(Error::conflict(format!(
-            "host name {} is taken by the host with address {}: give this one another with --host-name",
-            host.name, other.value.vtep
-        ))),
-        Ok(_) => Ok(()),
-        Err(error) if error.kind == super::Kind::Unavailable => {
-            tracing::warn!(%error, "starting without the store");
-            Ok(())
+/// Which machine this is: read from the state directory, where it is put once.
+pub(super) fn identity(state_dir: &Path) -> Result<HostId> {
+    let file = state_dir.join("host-id");
+    let failed =
+        |error: std::io::Error| Error::internal(format!("cannot use {}: {error}", file.display()));
+    match fs::read_to_string(&file) {
+        Ok(text) => text.trim().parse().map_err(|error| {
+            Error::internal(format!(
+                "{} does not say which host this is: {error}; remove it",
+                file.display()
+            ))
+        }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let id = HostId::random();
+            fs::create_dir_all(state_dir)
+                .and_then(|()| fs::write(&file, format!("{id}\n")))
+                .map_err(failed)?;
+            Ok(id)
         }
-        Err(error) => Err(error),
+        Err(error) => Err(failed(error)),
     }
+}
+
+/// Refuses a name that another live host has.
+pub(super) async fn check_name(store: &SharedStore, host: &Host) -> Result<()> {
+    match keys::get::<Host>(&**store, &keys::host(&host.name)).await? {
+        Some(other) if other.value.id != host.id => Err(name_taken(&other.value)),
+        _ => Ok(()),
+    }
+}
+
+fn name_taken(other: &Host) -> Error {
+    Error::conflict(format!(
+        "host name {} is taken by the host with address {}: give this one another with --host-name",
+        other.name, other.vtep
+    ))
 }
 
 /// Keeps the host's key in the store until cancelled. The key is left to its lease then, so that a daemon that is
@@ -54,12 +76,11 @@ pub(super) async fn keep(store: SharedStore, host: Host, cancel: CancellationTok
     loop {
         match beat(&store, &host, lease).await {
             Ok(held) => lease = Some(held),
-            Err(store::Error::LeaseLost { .. }) => {
-                tracing::info!("the host's lease has ended; taking another");
+            Err(error) => {
+                tracing::warn!(%error, "cannot tell the store that this host is alive");
+                // Should it have ended, another is taken; should it not, taking another ends it.
                 lease = None;
-                continue;
             }
-            Err(error) => tracing::warn!(%error, "cannot tell the store that this host is alive"),
         }
         if cancel.run_until_cancelled(tokio::time::sleep(PERIOD)).await.is_none() {
             return;
@@ -67,16 +88,24 @@ pub(super) async fn keep(store: SharedStore, host: Host, cancel: CancellationTok
     }
 }
 
-async fn beat(
-    store: &SharedStore,
-    host: &Host,
-    lease: Option<LeaseId>,
-) -> Result<LeaseId, store::Error> {
+async fn beat(store: &SharedStore, host: &Host, lease: Option<LeaseId>) -> Result<LeaseId> {
     if let Some(lease) = lease {
         store.keep_alive(lease).await?;
         return Ok(lease);
     }
+    let key = keys::host(&host.name);
+    let guard = match keys::get::<Host>(&**store, &key).await? {
+        Some(other) if other.value.id != host.id => return Err(name_taken(&other.value)),
+        Some(own) => own.unchanged(),
+        None => Guard::Absent(key.clone()),
+    };
     let lease = store.grant(TTL).await?;
-    store.commit(Txn::new().put_leased(keys::host(&host.name), keys::write(host), lease)).await?;
-    Ok(lease)
+    let txn = Txn::new().when(guard).put_leased(key, keys::write(host), lease);
+    match store.commit(txn).await? {
+        Outcome::Committed(_) => Ok(lease),
+        Outcome::Conflict => {
+            store.revoke(lease).await?;
+            Err(Error::conflict(format!("host name {} was taken at the same moment", host.name)))
+        }
+    }
 }

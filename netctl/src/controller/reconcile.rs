@@ -10,7 +10,7 @@ mod pass;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::{Notify, watch};
@@ -25,9 +25,9 @@ use crate::{
     store::{Revision, SharedStore},
 };
 
-/// How long after a pass that did not do all the next one comes.
-const RETRY: Duration = Duration::from_secs(1);
-/// How often a pass is made though nothing woke the loop: what others did to the kernel's state is mended.
+/// How long after a pass that did not do all the next one comes, at first; it doubles up to [`PERIOD`].
+const RETRY: Duration = Duration::from_millis(500);
+/// How often a pass looks also at what is known to stand: what others did to the kernel's state is mended.
 const PERIOD: Duration = Duration::from_secs(30);
 
 /// How far the loop has come, for operations that wait for it.
@@ -35,6 +35,8 @@ const PERIOD: Duration = Duration::from_secs(30);
 pub(super) struct Progress {
     /// Every change of this host's attachments up to this revision is followed.
     pub(super) revision: Revision,
+    /// The networks of interest, each with every change of its endpoints up to a revision.
+    pub(super) networks: BTreeMap<NetworkId, Revision>,
     /// The endpoints of this host, each as it was put in a revision, and whether it is served.
     pub(super) endpoints: BTreeMap<EndpointId, (Revision, Result<(), String>)>,
 }
@@ -64,6 +66,9 @@ pub(super) struct Reconciler {
     /// Indices of devices of `built` that are up.
     raised: BTreeSet<u32>,
     swept: Option<Present>,
+    started: Instant,
+    /// Whether all that an earlier daemon left was found to stand; nothing is taken down before.
+    settled: bool,
     names: Names,
 }
 
@@ -90,31 +95,38 @@ impl Reconciler {
             built: BTreeMap::new(),
             raised: BTreeSet::new(),
             swept: None,
+            started: Instant::now(),
+            settled: false,
             names: Names::new(),
         };
         (reconciler, receiver)
     }
 
     /// Runs until cancelled. What it made stays.
-    pub(super) async fn run(mut self, cancel: CancellationToken) {
+    pub(super) async fn run(mut self, cancel: &CancellationToken) {
         let attachments: Follower<NetworkId> = Follower::start(
             Arc::clone(&self.store),
             keys::attachments(&self.host),
             Arc::clone(&self.wake),
         );
         let wake = Arc::clone(&self.wake);
-        let mut full = true;
+        let mut pause = RETRY;
+        let mut looked: Option<Instant> = None;
         loop {
             let (complete, revision, wanted) = {
                 let mirror = attachments.borrow();
                 (mirror.complete, mirror.revision, wanted(&mirror.entries))
             };
+            let full = looked.is_none_or(|looked| looked.elapsed() >= PERIOD);
+            if complete && full {
+                looked = Some(Instant::now());
+            }
             let done = !complete || self.pass(revision, &wanted, full).await;
-            let pause = if done { PERIOD } else { RETRY };
-            let woken = tokio::time::timeout(pause, wake.notified());
-            match cancel.run_until_cancelled(woken).await {
-                Some(woken) => full = woken.is_err(),
-                None => break,
+            pause = if done { RETRY } else { (pause * 2).min(PERIOD) };
+            let next = if done { PERIOD } else { pause };
+            let woken = tokio::time::timeout(next, wake.notified());
+            if cancel.run_until_cancelled(woken).await.is_none() {
+                break;
             }
         }
         attachments.stop().await;

@@ -2,7 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fs,
+    io::{self, Write as _},
     net::IpAddr,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -11,6 +12,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Result};
+use crate::kernel::Link;
 use crate::model::{EndpointId, InterfaceView, NetworkId, Sandbox, SandboxId};
 
 /// A sandbox, and what is attached to it, in the order of attaching.
@@ -35,6 +37,8 @@ pub(super) struct Pending {
 /// store is away.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Attachment {
+    /// Set until the operation that attaches it has ended well.
+    pub(super) unsettled: bool,
     pub(super) network: NetworkId,
     /// Where the network's names are served.
     pub(super) gateways: Vec<IpAddr>,
@@ -42,14 +46,20 @@ pub(super) struct Attachment {
 }
 
 impl Record {
-    /// The first `eth<n>` that no attachment has.
-    pub(super) fn free_device(&self) -> String {
-        (0..)
-            .map(|number: u32| format!("eth{number}"))
+    /// Whether an operation on it goes on, or was left unfinished.
+    pub(super) fn is_unfinished(&self) -> bool {
+        self.pending.is_some() || self.attachments.iter().any(|attachment| attachment.unsettled)
+    }
+
+    /// The first `eth<n>` that neither an attachment nor one of the sandbox's `links` has.
+    pub(super) fn free_device(&self, links: &[Link]) -> String {
+        (0..=u32::MAX)
+            .map(|number| format!("eth{number}"))
             .find(|device| {
-                self.attachments
-                    .iter()
-                    .all(|attachment| attachment.interface.device.as_ref() != Some(device))
+                let attached =
+                    |attachment: &Attachment| attachment.interface.device.as_ref() == Some(device);
+                !self.attachments.iter().any(attached)
+                    && !links.iter().any(|link| link.name == *device)
             })
             .expect("there are more numbers than attachments")
     }
@@ -87,18 +97,24 @@ impl Records {
         self.lock().values().cloned().collect()
     }
 
+    /// A copy of those that are made whole.
+    pub(super) fn made(&self) -> Vec<Record> {
+        self.all().into_iter().filter(|record| record.pending.is_none()).collect()
+    }
+
     pub(super) fn get(&self, id: &SandboxId) -> Option<Record> {
         self.lock().get(id).cloned()
     }
 
-    /// By name, identifier or the beginning of an identifier.
+    /// By name, identifier or the beginning of an identifier. What is still being made, or taken back, is not there.
     pub(super) fn find(&self, text: &str) -> Result<Record> {
         let all = self.lock();
-        if let Some(found) = all.values().find(|record| record.sandbox.name.as_str() == text) {
+        let made = || all.values().filter(|record| record.pending.is_none());
+        if let Some(found) = made().find(|record| record.sandbox.name.as_str() == text) {
             return Ok(found.clone());
         }
         let mut matching =
-            all.values().filter(|r| text.len() >= 3 && r.sandbox.id.as_str().starts_with(text));
+            made().filter(|record| text.len() >= 3 && record.sandbox.id.as_str().starts_with(text));
         match (matching.next(), matching.next()) {
             (Some(found), None) => Ok(found.clone()),
             (None, _) => Err(Error::not_found(format!(
@@ -163,10 +179,10 @@ impl Records {
     fn save(&self, record: &Record) -> Result<()> {
         let file = self.file(&record.sandbox.id);
         let new = file.with_extension("new");
-        let text = serde_json::to_vec_pretty(record)
-            .expect("a record has string keys and no maps that fail");
+        let text = super::keys::write(record);
         fs::create_dir_all(&self.dir)
-            .and_then(|()| fs::write(&new, text))
+            .and_then(|()| fs::File::create(&new))
+            .and_then(|mut new| new.write_all(&text).and_then(|()| new.sync_data()))
             .and_then(|()| fs::rename(&new, &file))
             .map_err(|error| Error::internal(format!("cannot write {}: {error}", file.display())))
     }

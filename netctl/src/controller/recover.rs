@@ -1,11 +1,11 @@
 //! What a daemon does first: it finishes what an earlier one was killed in the middle of.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
-use super::{Controller, Result, keys, records::Record};
+use super::{Controller, Result, keys, presence, records::Record};
 use crate::{
-    kernel::Netns,
-    model::{Endpoint, EndpointId, NetworkId},
+    kernel::{self, Netns},
+    model::{Endpoint, EndpointId, Host, NetworkId, SandboxId},
     store::Outcome,
 };
 
@@ -17,80 +17,92 @@ impl Controller {
     ///
     /// Sandboxes whose making did not end, or whose namespace is gone (as after a restart of the machine), are taken
     /// down. Endpoints that the store says are attached here, to sandboxes that are not, are released.
-    pub(super) async fn recover(&self) {
-        while let Err(error) = self.try_recover().await {
+    pub(super) async fn recover(&self, host: &Host) {
+        while let Err(error) = self.try_recover(host).await {
             tracing::warn!(%error, "cannot look up what this host has in the store; trying again");
             tokio::time::sleep(PAUSE).await;
         }
     }
 
-    async fn try_recover(&self) -> Result<()> {
+    async fn try_recover(&self, host: &Host) -> Result<()> {
+        // Asked before operations are kept waiting: they are to fail at once while the store is away. And what another
+        // host of this name has is not this one's to release.
+        presence::check_name(&self.store, host).await?;
         let _one = self.operations.lock().await;
+        self.finish().await?;
         for record in self.records.all() {
-            if record.pending.is_some() || !Netns::is_mounted(&record.sandbox.netns) {
-                tracing::info!(sandbox = %record.sandbox.name, "taking down a sandbox that was left unfinished");
+            if is_gone(&record.sandbox.netns) {
+                tracing::info!(sandbox = %record.sandbox.name, "its namespace is gone: taking it down");
                 // The kernel's side is swept by the reconcile loop's first pass.
                 self.let_go(&record).await?;
                 self.bury(&record).await?;
             }
         }
-        let mut attached = BTreeSet::new();
+        let mut attached = BTreeMap::new();
         for stored in
             keys::list::<NetworkId>(&*self.store, &keys::attachments(&self.config.host)).await?
         {
             let id = stored.key.rsplit('/').next().and_then(|id| id.parse::<EndpointId>().ok());
             if let Some(id) = id
-                && self.keep_or_release(&keys::endpoint(&stored.value, &id), &id).await?
+                && let Some(sandbox) =
+                    self.keep_or_release(&keys::endpoint(&stored.value, &id), &id).await?
             {
-                attached.insert(id);
+                attached.insert(id, sandbox);
             }
         }
         for record in self.records.all() {
-            self.records.update(&record.sandbox.id, |record| {
-                record
-                    .attachments
-                    .retain(|attachment| attached.contains(&attachment.interface.endpoint));
+            let id = &record.sandbox.id;
+            self.records.update(id, |record| {
+                record.attachments.retain(|a| attached.get(&a.interface.endpoint) == Some(id));
             })?;
         }
         Ok(())
     }
 
-    /// Releases an endpoint of this host whose sandbox does not know it; says whether it stays attached.
-    async fn keep_or_release(&self, key: &str, id: &EndpointId) -> Result<bool> {
+    /// Releases an endpoint of this host whose sandbox does not know it; returns the sandbox of one that stays.
+    async fn keep_or_release(&self, key: &str, id: &EndpointId) -> Result<Option<SandboxId>> {
         while let Some(stored) = keys::get::<Endpoint>(&*self.store, key).await? {
             let Some(owner) =
                 stored.value.owner.as_ref().filter(|owner| owner.host == self.config.host)
             else {
-                return Ok(false);
+                return Ok(None);
             };
             let known =
                 |record: &Record| record.attachments.iter().any(|a| a.interface.endpoint == *id);
-            if self.records.get(&owner.sandbox).is_some_and(|record| known(&record)) {
-                return self.refresh(&stored).await;
+            let keep = self.records.get(&owner.sandbox).is_some_and(|record| known(&record));
+            if keep && self.refresh(&stored).await? {
+                return Ok(Some(owner.sandbox.clone()));
             }
-            if self.give_up(&stored).await? {
-                return Ok(false);
+            if !keep && self.give_up(&stored).await? {
+                return Ok(None);
             }
         }
-        Ok(false)
+        Ok(None)
     }
 
-    /// Puts this host's address, which may have changed since, where others look for the endpoint.
+    /// Puts this host's address, which may have changed since, where others look for the endpoint; `false` if another
+    /// changed the endpoint in the meantime.
     async fn refresh(&self, stored: &keys::Stored<Endpoint>) -> Result<bool> {
         let mut endpoint = stored.value.clone();
         if let Some(owner) = &mut endpoint.owner {
             owner.vtep = self.underlay.address.into();
         }
-        if endpoint != stored.value {
-            self.store.commit(self.ownership(stored, &endpoint)).await?;
-        }
-        Ok(true)
+        Ok(endpoint == stored.value
+            || self.store.commit(Self::ownership(stored, &endpoint)).await? != Outcome::Conflict)
     }
 
     /// Clears the owner of an endpoint; `false` if another changed it in the meantime.
     async fn give_up(&self, stored: &keys::Stored<Endpoint>) -> Result<bool> {
         let mut endpoint = stored.value.clone();
         endpoint.owner = None;
-        Ok(self.store.commit(self.ownership(stored, &endpoint)).await? != Outcome::Conflict)
+        Ok(self.store.commit(Self::ownership(stored, &endpoint)).await? != Outcome::Conflict)
     }
+}
+
+/// Whether no namespace is there any more, as after a restart of the machine; not where it only cannot be opened now.
+fn is_gone(netns: &Path) -> bool {
+    matches!(
+        Netns::open(netns),
+        Err(kernel::Error::NetnsMissing { .. } | kernel::Error::NotANetns { .. })
+    )
 }

@@ -11,8 +11,8 @@ use super::{
 use crate::{
     kernel::Netns,
     model::{
-        Endpoint, EndpointId, Name, Network, NetworkSpec, RunSpec, SCHEMA, Sandbox, SandboxId,
-        SandboxSpec, SandboxView, ServiceRef, ServiceSpec,
+        Endpoint, EndpointId, Name, Network, NetworkId, NetworkSpec, RunSpec, SCHEMA, Sandbox,
+        SandboxId, SandboxSpec, SandboxView, ServiceRef, ServiceSpec,
     },
     store::{Outcome, Revision},
 };
@@ -92,13 +92,15 @@ impl Controller {
                 "service {service} names no network: write {service}.NETWORK[.DRIVER]"
             ))
         })?;
-        self.provide_network(id, &network, service.driver.as_ref()).await?;
+        let network = self.provide_network(id, &network, service.driver.as_ref()).await?;
         let service = ServiceRef { driver: None, ..service.clone() };
         let spec =
             ServiceSpec { service: service.clone(), aliases: Vec::new(), address: None, mac: None };
-        let published = self.publish(spec).await?;
-        let made = (published.endpoint.network, published.endpoint.id);
-        self.records.update(id, |record| record.published.push(made))?;
+        // Noted before it is made: a daemon that is killed in between leaves nothing that nobody knows of.
+        let endpoint = EndpointId::random();
+        let noted = (network.id.clone(), endpoint.clone());
+        self.records.update(id, |record| record.published.push(noted))?;
+        self.publish_as(endpoint, &network, &spec).await?;
         self.attach_to(id, &service, false).await.map(drop)
     }
 
@@ -107,11 +109,15 @@ impl Controller {
         id: &SandboxId,
         name: &Name,
         driver: Option<&Name>,
-    ) -> Result<()> {
+    ) -> Result<Network> {
         let created = match find::network(&*self.store, name.as_str()).await {
-            Ok(Stored { value: network, .. }) => return check_driver(&network, driver),
+            Ok(Stored { value: network, .. }) => return check_driver(network, driver),
             Err(error) if error.kind == super::Kind::NotFound => {
-                self.create_network(NetworkSpec {
+                let network = NetworkId::random();
+                self.records.update(id, |record| {
+                    record.pending.get_or_insert_default().networks.push(network.clone());
+                })?;
+                let spec = NetworkSpec {
                     name: name.clone(),
                     driver: Some(driver.cloned().unwrap_or_else(default_driver)),
                     subnets: Vec::new(),
@@ -120,18 +126,16 @@ impl Controller {
                     internal: false,
                     options: std::collections::BTreeMap::new(),
                     labels: std::collections::BTreeMap::new(),
-                })
-                .await
+                };
+                self.create_network_as(&network, spec).await
             }
             Err(error) => return Err(error),
         };
         match created {
-            Ok(view) => self.records.update(id, |record| {
-                record.pending.get_or_insert_default().networks.push(view.network.id);
-            }),
+            Ok(view) => Ok(view.network),
             // Another host made it in the meantime, which is as good.
             Err(error) if error.kind == super::Kind::Conflict => {
-                check_driver(&find::network(&*self.store, name.as_str()).await?.value, driver)
+                check_driver(find::network(&*self.store, name.as_str()).await?.value, driver)
             }
             Err(error) => Err(error),
         }
@@ -148,7 +152,7 @@ impl Controller {
     /// The sandboxes of this host, by name.
     pub fn sandboxes(&self) -> Vec<SandboxView> {
         let mut views: Vec<SandboxView> =
-            self.records.all().into_iter().map(|record| self.view(record)).collect();
+            self.records.made().into_iter().map(|record| self.view(record)).collect();
         views.sort_by(|a, b| a.sandbox.name.cmp(&b.sandbox.name));
         views
     }
@@ -169,7 +173,16 @@ impl Controller {
 
     /// Takes down a sandbox and all that belongs to it.
     async fn dismantle(&self, record: &Record) -> Result<()> {
-        if let Some(revision) = self.let_go(record).await? {
+        // Should the daemon be killed in the middle, the next one goes on with it.
+        let id = &record.sandbox.id;
+        self.records.update(id, |record| {
+            record.pending.get_or_insert_default();
+        })?;
+        let gone = self.let_go(record).await;
+        if gone.is_err() {
+            self.records.update(id, |now| now.pending.clone_from(&record.pending))?;
+        }
+        if let Some(revision) = gone? {
             let ours =
                 |id: &EndpointId| record.attachments.iter().any(|a| a.interface.endpoint == *id);
             self.progress(|progress| {
@@ -181,7 +194,7 @@ impl Controller {
     }
 
     /// Releases in the store what is attached to a sandbox, and unpublishes what was published for it. Returns the
-    /// revision of the last change. It goes on past errors and reports the first.
+    /// revision of the last change. It goes on past errors and reports the first; where the store is away it ends there.
     pub(super) async fn let_go(&self, record: &Record) -> Result<Option<Revision>> {
         let published =
             record.published.iter().map(|(network, endpoint)| (network, endpoint, true));
@@ -192,6 +205,7 @@ impl Controller {
             let key = keys::endpoint(network, endpoint);
             match self.let_one_go(&record.sandbox.id, &key, unpublish).await {
                 Ok(revision) => last = last.max(revision),
+                Err(error) if error.kind == super::Kind::Unavailable => return Err(error),
                 Err(error) => drop(failed.get_or_insert(error)),
             }
         }
@@ -211,10 +225,12 @@ impl Controller {
                 Some(owner) if owner != sandbox => return Ok(None),
                 None if !unpublish => return Ok(None),
                 _ if unpublish => services::removal(&stored),
-                _ => self.ownership(&stored, &Endpoint { owner: None, ..stored.value.clone() }),
+                _ => Self::ownership(&stored, &Endpoint { owner: None, ..stored.value.clone() }),
             };
+            // Only what was attached is followed by this host, and can be waited for.
+            let followed = owner.is_some();
             if let Outcome::Committed(revision) = self.store.commit(txn).await? {
-                return Ok(Some(revision));
+                return Ok(followed.then_some(revision));
             }
         }
         Ok(None)
@@ -226,9 +242,12 @@ impl Controller {
             Netns::remove(&record.sandbox.netns)?;
         }
         for network in record.pending.iter().flat_map(|pending| &pending.networks) {
-            // Another may use it by now; then it stays.
-            if let Err(error) = self.remove_network(network.as_str()).await {
-                tracing::info!(network = network.short(), %error, "a network that was made stays");
+            match self.remove_network(network.as_str()).await {
+                Err(error) if error.kind == super::Kind::Forbidden => {
+                    tracing::info!(network = network.short(), %error, "others use the network by now: it stays");
+                }
+                Err(error) if error.kind != super::Kind::NotFound => return Err(error),
+                Ok(_) | Err(_) => {}
             }
         }
         self.records.remove(&record.sandbox.id)?;
@@ -252,12 +271,12 @@ impl Controller {
     }
 }
 
-fn check_driver(network: &Network, driver: Option<&Name>) -> Result<()> {
+fn check_driver(network: Network, driver: Option<&Name>) -> Result<Network> {
     match driver {
         Some(driver) if *driver != network.driver => Err(Error::conflict(format!(
             "network {} is there already with driver {}: leave the driver out, or choose another network",
             network.name, network.driver
         ))),
-        _ => Ok(()),
+        _ => Ok(network),
     }
 }

@@ -20,6 +20,11 @@ use crate::{
 impl Controller {
     /// Publishes a service.
     pub async fn publish(&self, spec: ServiceSpec) -> Result<ServiceView> {
+        let network = self.network_to_publish_on(&spec).await?;
+        self.publish_as(EndpointId::random(), &network, &spec).await
+    }
+
+    async fn network_to_publish_on(&self, spec: &ServiceSpec) -> Result<Network> {
         if let Some(driver) = &spec.service.driver {
             return Err(Error::unusable(format!(
                 "service {} names driver {driver}, which only `netctl run --publish-service` takes: \
@@ -33,10 +38,21 @@ impl Controller {
                 spec.service, spec.service
             )));
         };
+        Ok(find::network(&*self.store, network.as_str()).await?.value)
+    }
+
+    /// Publishes a service under an identifier that the caller has chosen, and so could note before.
+    pub(super) async fn publish_as(
+        &self,
+        id: EndpointId,
+        network: &Network,
+        spec: &ServiceSpec,
+    ) -> Result<ServiceView> {
         let mut attempts = Attempts::new("publish", &spec.service);
         loop {
-            let network = find::network(&*self.store, network.as_str()).await?;
-            match self.try_publish(&spec, &network, attempts.lost()).await? {
+            let found = keys::get::<Network>(&*self.store, &keys::network(&network.id)).await?;
+            let network = found.ok_or_else(|| find::no_network(network.name.as_str()))?;
+            match self.try_publish(&id, spec, &network, attempts.lost()).await? {
                 Tried::Done(endpoint) => return Ok(view(endpoint, &network.value)),
                 Tried::Lost => attempts.again().await?,
             }
@@ -45,6 +61,7 @@ impl Controller {
 
     async fn try_publish(
         &self,
+        id: &EndpointId,
         spec: &ServiceSpec,
         stored: &Stored<Network>,
         attempt: u32,
@@ -59,7 +76,6 @@ impl Controller {
                 network.name
             )));
         }
-        let id = EndpointId::random();
         let mut endpoint = Endpoint {
             schema: SCHEMA,
             id: id.clone(),
@@ -91,7 +107,7 @@ impl Controller {
             endpoint.mac = Some(claim.value);
             txn = txn.and(claim.txn);
         }
-        txn = txn.put(keys::endpoint(&network.id, &id), keys::write(&endpoint));
+        txn = txn.put(keys::endpoint(&network.id, id), keys::write(&endpoint));
         Ok(match store.commit(txn).await? {
             Outcome::Committed(_) => {
                 tracing::info!(service = %name, network = %network.name, id = id.short(), "service published");

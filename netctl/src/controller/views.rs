@@ -86,7 +86,7 @@ impl Controller {
     /// How this host is doing.
     pub async fn status(&self) -> StatusView {
         let reachable = self.store.get(&keys::host(&self.config.host)).await;
-        let records = self.records.all();
+        let records = self.records.made();
         let networks: std::collections::BTreeSet<_> = records
             .iter()
             .flat_map(|record| record.attachments.iter().map(|a| &a.network))

@@ -98,6 +98,7 @@ pub struct Applied {
     pub removed: usize,
     /// Interface indices of ports that got the program just now.
     pub attached: Vec<u32>,
-    /// Interface indices of desired ports whose device does not exist, or has another name.
-    pub absent: Vec<u32>,
+    /// Desired ports that have no program, by interface index, and why: the device is not there or has another name, or
+    /// the kernel refused.
+    pub failed: Vec<(u32, String)>,
 }

@@ -284,3 +284,36 @@ fn refused(role: Role, ifname: &str, error: &ProgramError) -> Error {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use aya::sys::SyscallError;
+
+    use super::*;
+
+    fn said(errno: Errno) -> ProgramError {
+        SyscallError { call: "bpf_mprog_attach", io_error: errno.into() }.into()
+    }
+
+    #[test]
+    fn what_the_kernel_says_is_understood() {
+        for (number, expected) in [
+            (
+                Errno::EINVAL,
+                "this kernel has no TCX, which netctl needs (Linux 6.6 brought it): eth0 refused a program: \
+                 EINVAL: Invalid argument",
+            ),
+            (
+                Errno::EPERM,
+                "cannot attach from_underlay to eth0: `bpf_mprog_attach` failed: Operation not permitted (os error 1)",
+            ),
+        ] {
+            assert_eq!(refused(Role::Underlay, "eth0", &said(number)).to_string(), expected);
+        }
+        let gone = ProgramError::TcError(TcError::IoError(Errno::ENODEV.into()));
+        for cause in [said(Errno::ENODEV), gone] {
+            let ensured = absent_or(refused(Role::Port, "nc0", &cause), &cause);
+            assert_eq!(ensured.expect("no error"), Ensured::Absent);
+        }
+    }
+}

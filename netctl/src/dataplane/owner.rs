@@ -130,8 +130,7 @@ impl Owner {
         for op in plan.first {
             applied.count(self.maps.execute(op)?);
         }
-        // One device that cannot be had must not keep the others from being reconciled.
-        let failed = self.attach(desired, &mut applied).err();
+        self.attach(desired, &mut applied);
         if sweep == Sweep::Remove {
             for ifindex in self.links.held(Role::Port)? {
                 if !desired.ports.contains_key(&ifindex) {
@@ -142,25 +141,25 @@ impl Owner {
         for op in plan.then {
             applied.count(self.maps.execute(op)?);
         }
-        match failed {
-            Some(error) => Err(error),
-            None if sweep == Sweep::Remove => self.retire().map(|()| applied),
-            None => Ok(applied),
+        if sweep == Sweep::Remove && applied.failed.is_empty() {
+            self.retire()?;
         }
+        Ok(applied)
     }
 
-    /// Attaches the program to all ports that lack it; of several errors it returns the first.
-    fn attach(&mut self, desired: &Desired, applied: &mut Applied) -> Result<(), Error> {
-        let mut result = Ok(());
+    /// Attaches the program to all ports that lack it. One device that cannot be had does not keep the others from it.
+    fn attach(&mut self, desired: &Desired, applied: &mut Applied) {
         for (&ifindex, port) in &desired.ports {
             match self.links.ensure(&mut self.ebpf, Role::Port, ifindex, &port.ifname) {
                 Ok(Ensured::Held) => {}
                 Ok(Ensured::Attached) => applied.attached.push(ifindex),
-                Ok(Ensured::Absent) => applied.absent.push(ifindex),
-                Err(error) => result = result.and(Err(error)),
+                Ok(Ensured::Absent) => {
+                    let reason = format!("device {} is not there, or is another", port.ifname);
+                    applied.failed.push((ifindex, reason));
+                }
+                Err(error) => applied.failed.push((ifindex, error.to_string())),
             }
         }
-        result
     }
 
     /// Removes what versions with another layout left, now that all of it is held here too.

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 
 use super::{
     Device, Driver, Error, HostContext, Local, Place, Plan, Presence, Present, links,
-    options::Options,
+    options::Options, settle::settle_interface,
 };
 use crate::{
     dataplane::{Desired, FdbTarget, NetworkEntry, Port, PortEntry},
@@ -63,10 +63,12 @@ impl Driver for Overlay {
         )
         .await?;
         host.settle_gateway(&gateway.name, &port.name).await?;
-        for subnet in &network.subnets {
-            let address = IpNet::new_assert(subnet.gateway, subnet.cidr.prefix_len());
-            host.netlink.add_address(&gateway, address).await?;
-        }
+        let addresses: Vec<IpNet> = network
+            .subnets
+            .iter()
+            .map(|subnet| IpNet::new_assert(subnet.gateway, subnet.cidr.prefix_len()))
+            .collect();
+        host.netlink.set_addresses(&gateway, &addresses).await?;
         host.netlink.set_up(&port).await?;
         host.netlink.set_up(&gateway).await?;
         Ok(Presence {
@@ -97,6 +99,7 @@ impl Driver for Overlay {
         )
         .await?;
         host.settle_port(&port.name).await?;
+        settle_interface(place.netns, place.device, endpoint).await?;
         let inside = Netlink::open(place.netns).await?;
         for &address in &endpoint.addresses {
             inside.add_address(&interface, address).await?;
@@ -120,7 +123,8 @@ impl Driver for Overlay {
         desired.tunnel_mtu = bytes(fitting(host));
         desired.networks.insert(vni, NetworkEntry { gateway_mac: Some(gateway_mac), mtu });
         if let Presence { gateway: Some(gateway), port: Some(port) } = presence {
-            let addresses = network.subnets.iter().map(|subnet| subnet.gateway).collect();
+            // It may have any address as its source, so that none needs to be told.
+            let addresses = BTreeSet::new();
             let entry =
                 PortEntry { vni, endpoint: None, mac: gateway_mac, addresses, any_source: true };
             desired.ports.insert(port.index, Port { ifname: port.name.clone(), entry });

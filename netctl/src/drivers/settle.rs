@@ -1,7 +1,10 @@
 //! Settings of the devices that drivers make in the host's namespace.
 
 use super::{Error, HostContext};
-use crate::kernel;
+use crate::{
+    kernel::{self, Netns},
+    model::Endpoint,
+};
 
 impl HostContext {
     /// The host's side of an endpoint's interface says nothing by itself: what the container sends is the data plane's,
@@ -21,14 +24,30 @@ impl HostContext {
     }
 
     async fn set(&self, name: &str, value: &str) -> Result<(), Error> {
-        match self.netlink.netns().set_sysctl(name, value).await {
-            // A kernel without IPv6 has none of its settings, and nothing to be told.
-            Err(kernel::Error::Sysctl { source, .. })
-                if source.kind() == std::io::ErrorKind::NotFound && name.starts_with("ipv6/") =>
-            {
-                Ok(())
-            }
-            other => Ok(other?),
+        set(self.netlink.netns(), name, value).await
+    }
+}
+
+/// An interface without an IPv6 address has no use for the one that the kernel would make up, and for all that it says
+/// to find others.
+pub(super) async fn settle_interface(
+    netns: &Netns,
+    device: &str,
+    endpoint: &Endpoint,
+) -> Result<(), Error> {
+    let ipv6 = endpoint.addresses.iter().any(|address| address.addr().is_ipv6());
+    let disabled = if ipv6 { "0" } else { "1" };
+    set(netns, &format!("ipv6/conf/{device}/disable_ipv6"), disabled).await
+}
+
+async fn set(netns: &Netns, name: &str, value: &str) -> Result<(), Error> {
+    match netns.set_sysctl(name, value).await {
+        // A kernel without IPv6 has none of its settings, and nothing to be told.
+        Err(kernel::Error::Sysctl { source, .. })
+            if source.kind() == std::io::ErrorKind::NotFound && name.starts_with("ipv6/") =>
+        {
+            Ok(())
         }
+        other => Ok(other?),
     }
 }

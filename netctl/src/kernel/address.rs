@@ -57,13 +57,14 @@ impl Netlink {
 
     /// Gives the link these global addresses and no others; link-local ones are left alone.
     pub async fn set_addresses(&self, link: &Link, nets: &[IpNet]) -> Result<(), Error> {
-        for net in nets {
-            self.add_address(link, *net).await?;
-        }
         for address in self.addresses_of(link).await? {
             if address.global && !nets.contains(&address.net) {
                 self.delete_address(link, address.net).await?;
             }
+        }
+        // Last, since the secondary addresses of a subnet go with the first (`inet_del_ifa`).
+        for net in nets {
+            self.add_address(link, *net).await?;
         }
         Ok(())
     }

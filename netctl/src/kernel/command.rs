@@ -18,7 +18,7 @@ use nix::{
         signal::Signal,
         wait::{Id, WaitPidFlag, waitid},
     },
-    unistd::{Pid, getpid, getppid},
+    unistd::{AccessFlags, Pid, access, getpid, getppid},
 };
 
 use super::{Error, Netns, signals::Forwarding};
@@ -107,8 +107,8 @@ impl NetnsCommand {
         for cover in &self.covers {
             view::cover(&cover.at, &cover.with)?;
         }
-        let forwarding = Forwarding::begin()
-            .map_err(|errno| Error::System { doing: "handle signals", source: errno.into() })?;
+        let forwarding =
+            Forwarding::begin().map_err(|errno| Error::system("handle signals", errno))?;
         let parent = getpid();
         let mut command = Command::new(&self.program);
         command.args(&self.arguments);
@@ -136,6 +136,24 @@ fn die_with(parent: Pid) -> io::Result<()> {
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     // It may have ended before that.
     if getppid() == parent { Ok(()) } else { Err(Errno::ESRCH.into()) }
+}
+
+/// What is known to keep a command from being started before that is tried; it is looked up as [`NetnsCommand::new`]
+/// says. For those who would have something to undo.
+pub fn unstartable(program: &OsStr) -> Option<Ended> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let candidates: Vec<PathBuf> = if program.as_encoded_bytes().contains(&b'/') {
+        vec![program.into()]
+    } else {
+        std::env::split_paths(&path).map(|dir| dir.join(program)).collect()
+    };
+    let runs = |file: &PathBuf| file.is_file() && access(file, AccessFlags::X_OK).is_ok();
+    if candidates.iter().any(runs) {
+        return None;
+    }
+    let there = candidates.iter().any(|file| file.exists());
+    let kind = if there { io::ErrorKind::PermissionDenied } else { io::ErrorKind::NotFound };
+    not_started(program, kind.into()).ok()
 }
 
 /// Waits for the end of a child, and leaves it to be reaped.

@@ -1,6 +1,10 @@
 //! What can go wrong with the kernel, as sentences for users.
 
-use std::{io, net::IpAddr, path::PathBuf};
+use std::{
+    io,
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
 use nix::errno::Errno;
 
@@ -167,6 +171,24 @@ pub enum Error {
     /// The thread that ran in a namespace panicked.
     #[error("a task in a network namespace failed unexpectedly; this is a bug in netctl")]
     Panicked,
+}
+
+impl Error {
+    /// A system call failed; `doing` completes "cannot …".
+    pub(super) fn system(doing: &'static str, errno: Errno) -> Self {
+        match errno {
+            Errno::EPERM => Self::NotPermitted { doing: doing.to_owned() },
+            other => Self::System { doing, source: other.into() },
+        }
+    }
+
+    /// A system call on a path failed; `doing` completes "cannot … PATH".
+    pub(super) fn path(doing: &'static str, path: &Path, errno: Errno) -> Self {
+        match errno {
+            Errno::EPERM => Self::NotPermitted { doing: format!("{doing} {}", path.display()) },
+            other => Self::Path { doing, path: path.into(), source: other.into() },
+        }
+    }
 }
 
 fn list(names: &[String]) -> String {

@@ -13,7 +13,6 @@ use std::{
 };
 
 use nix::{
-    errno::Errno,
     libc,
     mount::{MntFlags, MsFlags, mount, umount2},
     sched::{CloneFlags, setns, unshare},
@@ -89,7 +88,7 @@ impl Netns {
     pub async fn detached() -> Result<Self, Error> {
         let netns = on_thread(|| {
             unshare(CloneFlags::CLONE_NEWNET)
-                .map_err(|errno| privileged("make a network namespace", errno))?;
+                .map_err(|errno| Error::system("make a network namespace", errno))?;
             Self::current()
         })
         .await??;
@@ -104,11 +103,17 @@ impl Netns {
     /// # Errors
     /// [`Error::NotANetns`] if something else than what [`Netns::create`] makes is there; it is left as it is.
     pub fn remove(path: &Path) -> Result<bool, Error> {
-        let Ok(_lock) = lock_parent(path) else { return Ok(false) };
+        let _lock = match lock_parent(path) {
+            Err(Error::Path { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                return Ok(false);
+            }
+            locked => locked?,
+        };
         let mut removed = false;
         // More than one mount lies there if another program mounted over ours.
         while Self::is_mounted(path) {
-            umount2(path, MntFlags::MNT_DETACH).map_err(|errno| failed("unmount", path, errno))?;
+            umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW)
+                .map_err(|errno| Error::path("unmount", path, errno))?;
             removed = true;
         }
         match fs::symlink_metadata(path) {
@@ -162,7 +167,7 @@ impl Netns {
     /// Moves the calling thread into the namespace, for good. Only for threads made for that.
     pub(super) fn enter(&self) -> Result<(), Error> {
         setns(&*self.0, CloneFlags::CLONE_NEWNET)
-            .map_err(|errno| privileged("enter a network namespace", errno))
+            .map_err(|errno| Error::system("enter a network namespace", errno))
     }
 
     fn mount_at(&self, path: &Path) -> Result<(), Error> {
@@ -185,7 +190,7 @@ impl Netns {
             .map_err(|source| Error::Path { doing: "make the file", path: path.into(), source })?;
         let source = PathBuf::from(format!("/proc/self/fd/{}", self.0.as_raw_fd()));
         mount(Some(&source), path, None::<&str>, MsFlags::MS_BIND, None::<&str>)
-            .map_err(|errno| failed("mount a network namespace at", path, errno))
+            .map_err(|errno| Error::path("mount a network namespace at", path, errno))
     }
 }
 
@@ -223,18 +228,4 @@ fn is_netns(file: &File) -> bool {
     let nsfs = fstatfs(file).is_ok_and(|stat| stat.filesystem_type() == NSFS_MAGIC);
     // SAFETY: the request takes no argument and the descriptor is open.
     nsfs && unsafe { libc::ioctl(file.as_raw_fd(), NS_GET_NSTYPE) } == libc::CLONE_NEWNET
-}
-
-fn privileged(doing: &'static str, errno: Errno) -> Error {
-    match errno {
-        Errno::EPERM => Error::NotPermitted { doing: doing.to_owned() },
-        other => Error::System { doing, source: other.into() },
-    }
-}
-
-fn failed(doing: &'static str, path: &Path, errno: Errno) -> Error {
-    match errno {
-        Errno::EPERM => Error::NotPermitted { doing: format!("{doing} {}", path.display()) },
-        other => Error::Path { doing, path: path.into(), source: other.into() },
-    }
 }

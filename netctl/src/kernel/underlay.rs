@@ -18,7 +18,7 @@ pub struct Underlay {
 }
 
 /// Finds the underlay: the interface of the name given, else that of the default route, else the only one that is up
-/// with a global address.
+/// with a global address. Links for which `own` holds are never chosen: those that netctl itself made.
 ///
 /// # Errors
 /// [`Error::UnderlayMissing`], [`Error::UnderlayDown`], [`Error::UnderlayWithoutAddress`], [`Error::NoUnderlay`],
@@ -26,8 +26,10 @@ pub struct Underlay {
 pub async fn find_underlay(
     netlink: &Netlink,
     bind_interface: Option<&str>,
+    own: impl Fn(&Link) -> bool,
 ) -> Result<Underlay, Error> {
-    let links = netlink.links().await?;
+    let mut links = netlink.links().await?;
+    links.retain(|link| !own(link));
     let addresses = netlink.addresses().await?;
     let Some(name) = bind_interface else {
         return choose(&links, &addresses, &netlink.routes().await?);

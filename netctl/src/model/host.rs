@@ -4,14 +4,16 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{HostName, UnixTime};
+use super::{HostId, HostName, UnixTime};
 
 /// What a daemon says of its host, under its lease.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Host {
     /// See [`super::SCHEMA`].
     pub schema: u32,
-    /// Unique in the cluster.
+    /// Which machine it is: made once, and kept with the daemon's state.
+    pub id: HostId,
+    /// Unique in the cluster at any one time.
     pub name: HostName,
     /// Its address on the underlay.
     pub vtep: IpAddr,

@@ -99,6 +99,10 @@ macro_rules! id {
 }
 
 id! {
+    /// A host: one machine with one daemon's state, whatever it is called.
+    HostId
+}
+id! {
     /// A network, in the whole cluster.
     NetworkId
 }

@@ -26,7 +26,9 @@ pub enum NameError {
     },
 }
 
-/// The name of a network, a service, an alias or a sandbox: one DNS label, compared as written.
+/// The name of a network, a service, an alias or a sandbox: one DNS label.
+///
+/// The cluster tells names apart without regard to case, and shows them as they were written.
 ///
 /// It has no dots, so that `service.network` always reads one way.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use nix::sys::signal::{SigSet, Signal, killpg, raise};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, killpg, raise, sigaction};
 use nix::unistd::Pid;
 
 use crate::command::ignore;
@@ -57,32 +59,47 @@ impl Drop for Forward {
     }
 }
 
+/// The signal that has come; 0 while none has.
+static CAME: AtomicI32 = AtomicI32::new(0);
+
+extern "C" fn on_signal(number: i32) {
+    CAME.store(number, Ordering::Relaxed);
+}
+
 /// From now on SIGINT, SIGTERM and SIGHUP first clean up every run of this process, call
 /// `afterwards`, and then end the process by the same signal.
 ///
-/// To be called before any other thread is started: threads inherit the mask that it sets.
-/// Processes started with [`std::process::Command`] do not.
+/// By a handler and a thread that looks, not by blocking the signals and waiting for them: a
+/// blocked signal stays blocked in the programs that are started, a handler does not.
 pub fn clean_on_interrupt(afterwards: fn()) -> Result<()> {
-    let mut signals = SigSet::empty();
+    let handler = SigHandler::Handler(on_signal);
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        signals.add(signal);
+        handle(signal, handler).with_context(|| format!("cannot handle {signal}"))?;
     }
-    signals.thread_block().context("cannot block signals")?;
     thread::Builder::new()
         .name("interrupt".to_owned())
         .spawn(move || {
-            let Ok(signal) = signals.wait() else { return };
+            let signal = loop {
+                match Signal::try_from(CAME.load(Ordering::Relaxed)) {
+                    Ok(signal) => break signal,
+                    Err(_none_yet) => thread::sleep(Duration::from_millis(20)),
+                }
+            };
             let _gate = GATE.write().unwrap_or_else(PoisonError::into_inner);
             clean(signal);
             afterwards();
             // Dying of the signal itself tells the shell what happened.
-            ignore(signals.thread_unblock().and_then(|()| raise(signal)));
-            // A shell may have started us with the signal ignored.
-            #[expect(clippy::exit, clippy::disallowed_methods, reason = "all is cleaned already")]
-            std::process::exit(128 + signal as i32);
+            ignore(handle(signal, SigHandler::SigDfl).and_then(|()| raise(signal)));
         })
         .context("cannot start the thread that waits for signals")?;
     Ok(())
+}
+
+fn handle(signal: Signal, handler: SigHandler) -> nix::Result<()> {
+    // Calls that are interrupted are taken up again, as if nothing had come.
+    let action = SigAction::new(handler, SaFlags::SA_RESTART, SigSet::empty());
+    // SAFETY: the handler stores into an atomic, which signal-safety(7) allows, and does no more.
+    unsafe { sigaction(signal, &action) }.map(drop)
 }
 
 fn clean(signal: Signal) {
@@ -92,7 +109,7 @@ fn clean(signal: Signal) {
     }
     let runs: Vec<PathBuf> = lock(&RUNS).iter().cloned().collect();
     for dir in runs {
-        if let Err(error) = crate::run::clean(&dir) {
+        if let Err(error) = crate::run::end(&dir) {
             #[expect(clippy::print_stderr, reason = "nobody is left to return the error to")]
             {
                 eprintln!("{error:#}");

@@ -1,6 +1,7 @@
 //! A whole lab: underlay, hosts, store, daemons.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,15 @@ pub enum Store {
     File,
     /// A real etcd on the underlay.
     Etcd,
+}
+
+impl fmt::Display for Store {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::File => "file",
+            Self::Etcd => "etcd",
+        })
+    }
 }
 
 /// What is between the hosts.

@@ -141,6 +141,7 @@ impl Netns {
 impl Drop for Netns {
     fn drop(&mut self) {
         if self.owned {
+            let _gate = gate();
             // What cannot be removed here is removed with the run's directory.
             ignore(umount2(&self.path, MntFlags::MNT_DETACH));
             ignore(fs::remove_file(&self.path));

@@ -106,14 +106,12 @@ impl Run {
     }
 
     fn finish(&mut self) -> Result<()> {
+        let _gate = interrupt::gate();
         let Some(lock) = self.lock.take() else { return Ok(()) };
-        let cleaned = clean(&self.dir);
+        let ended = end(&self.dir);
         interrupt::unregister(&self.dir);
-        if cleaned.is_ok() {
-            remove_lock(&self.dir);
-        }
         drop(lock);
-        cleaned
+        ended
     }
 }
 
@@ -171,8 +169,15 @@ pub fn sweep() -> Result<usize> {
     Ok(swept)
 }
 
+/// Cleans, and gives the name of the run back.
+pub(crate) fn end(dir: &Path) -> Result<()> {
+    clean(dir)?;
+    remove_lock(dir);
+    Ok(())
+}
+
 /// Ends the run's processes, unmounts its mounts, and removes its directory.
-pub(crate) fn clean(dir: &Path) -> Result<()> {
+fn clean(dir: &Path) -> Result<()> {
     if !dir.exists() {
         return Ok(());
     }

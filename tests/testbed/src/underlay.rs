@@ -49,8 +49,10 @@ impl Underlay {
         let (port, mtu) = (host.name(), self.mtu);
         let inside = host.path().display();
         self.netns.ip([
-            format!("link add {port} mtu {mtu} type veth peer name eth0 mtu {mtu} netns {inside}"),
-            format!("link set {port} master underlay up"),
+            format!(
+                "link add name {port} mtu {mtu} type veth peer name eth0 mtu {mtu} netns {inside}"
+            ),
+            format!("link set dev {port} master underlay up"),
         ])?;
         configure(host, last)
     }
@@ -64,7 +66,7 @@ impl Underlay {
 pub(crate) fn join_directly(left: &Netns, right: &Netns, mtu: u32) -> Result<()> {
     let inside = right.path().display();
     left.ip([format!(
-        "link add eth0 mtu {mtu} type veth peer name eth0 mtu {mtu} netns {inside}"
+        "link add name eth0 mtu {mtu} type veth peer name eth0 mtu {mtu} netns {inside}"
     )])?;
     configure(left, 1)?;
     configure(right, 2)

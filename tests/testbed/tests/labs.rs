@@ -1,7 +1,8 @@
 //! The lab itself, without daemons: what it makes, and that nothing of it stays.
 
-use std::path::PathBuf;
-use std::process::Command;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -87,31 +88,44 @@ fn a_lab_that_is_kept_is_found_again() -> Result<()> {
     gone(&dir)
 }
 
-/// The child of the test below: makes a lab with processes in it, says where, and waits.
-#[test]
-fn a_run_that_is_killed_is_swept_by_the_next() -> Result<()> {
-    const ROLE: &str = "TESTBED_VICTIM";
-    if let Some(told) = std::env::var_os(ROLE) {
-        let lab = Lab::start(bare(2))?;
-        let _process = lab.host(1).spawn("sleep", ["setsid", "sleep", "1d"])?;
-        // A process that has shed its environment is found by the namespace that it is in.
-        let _bare = lab.host(2).spawn("bare", ["env", "-i", "/bin/sleep", "1d"])?;
-        std::fs::write(told, lab.dir().as_os_str().as_encoded_bytes())?;
-        std::thread::sleep(Duration::from_hours(1));
-    }
+/// Starts this very program again for one test only, which then plays the victim: it makes a lab
+/// and writes where into the file that it is given. Gives the victim and the lab's directory.
+fn victim(test: &str) -> Result<(Child, PathBuf)> {
     let told = tempfile::NamedTempFile::new()?;
-    let mut victim = Command::new(std::env::current_exe()?)
-        .args(["--exact", "a_run_that_is_killed_is_swept_by_the_next"])
-        .env(ROLE, told.path())
+    let child = Command::new(std::env::current_exe()?)
+        .args(["--exact", test])
+        .env(VICTIM, told.path())
+        .stdout(Stdio::null())
         .spawn()?;
-    let dir = eventually("the lab is up", Duration::from_secs(10), || {
+    let dir = eventually("the lab is up", Duration::from_secs(20), || {
         let dir = std::fs::read_to_string(told.path())?;
         ensure!(!dir.is_empty(), "nothing is said yet");
         Ok(PathBuf::from(dir))
     })?;
+    Ok((child, dir))
+}
+
+const VICTIM: &str = "TESTBED_VICTIM";
+
+/// What the victim does: a lab with processes of all kinds, until somebody ends it.
+fn suffer(told: &Path) -> Result<()> {
+    let lab = Lab::start(bare(2))?;
+    let _process = lab.host(1).spawn("sleep", ["setsid", "sleep", "1d"])?;
+    // A process that has shed its environment is found by the namespace that it is in.
+    let _bare = lab.host(2).spawn("bare", ["env", "-i", "/bin/sleep", "1d"])?;
+    std::fs::write(told, lab.dir().as_os_str().as_encoded_bytes())?;
+    lab.host(1).run_within(Duration::from_hours(1), ["sleep", "1d"])?;
+    Ok(())
+}
+
+#[test]
+fn a_run_that_is_killed_is_swept_by_the_next() -> Result<()> {
+    if let Some(told) = std::env::var_os(VICTIM) {
+        return suffer(Path::new(&told));
+    }
+    let (mut victim, dir) = victim("a_run_that_is_killed_is_swept_by_the_next")?;
     kill(Pid::from_raw(victim.id().cast_signed()), Signal::SIGKILL)?;
     victim.wait()?;
-    assert!(dir.exists());
     // Another test's lab may be the one that sweeps it.
     sweep()?;
     eventually("it is gone", Duration::from_secs(5), || {
@@ -119,4 +133,18 @@ fn a_run_that_is_killed_is_swept_by_the_next() -> Result<()> {
         Ok(())
     })?;
     gone(&dir)
+}
+
+#[test]
+fn a_run_that_is_interrupted_cleans_up_and_dies_of_the_signal() -> Result<()> {
+    if let Some(told) = std::env::var_os(VICTIM) {
+        testbed::clean_on_interrupt(|| ())?;
+        return suffer(Path::new(&told));
+    }
+    let (mut victim, dir) = victim("a_run_that_is_interrupted_cleans_up_and_dies_of_the_signal")?;
+    kill(Pid::from_raw(victim.id().cast_signed()), Signal::SIGINT)?;
+    assert_eq!(victim.wait()?.signal(), Some(Signal::SIGINT as i32));
+    gone(&dir)?;
+    assert!(!dir.with_extension("lock").exists());
+    Ok(())
 }

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use netctl_common::{Direction, DropReason, Outcome};
 use testbed::{
     Netns, Wire, eventually,
-    frames::{ethernet, ipv4, udp, vxlan},
+    frames::{UDP, ethernet, ipv4, udp, vxlan},
 };
 
 use crate::{
@@ -98,5 +98,5 @@ fn packet(to: [u8; 6], rig: &Rig) -> Vec<u8> {
     let echo = [8, 0, 0xf7, 0xfd, 0, 1, 0, 1];
     let inner = ethernet(near.mac, far.mac, 0x0800, &ipv4(far.address, near.address, 0, 1, &echo));
     let datagram = udp(50_000, PORT, &vxlan(VNI, &inner));
-    ethernet(to, [2; 6], 0x0800, &ipv4(rig.b.address, rig.a.address, 0, 17, &datagram))
+    ethernet(to, [2; 6], 0x0800, &ipv4(rig.b.address, rig.a.address, 0, UDP, &datagram))
 }

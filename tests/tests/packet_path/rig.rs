@@ -78,8 +78,12 @@ impl Rig {
     pub(crate) fn new() -> Result<Self> {
         let run = Run::new()?;
         let underlay = Underlay::new(run.dir(), UNDERLAY_MTU)?;
-        let mut a = Host::new(&run, &underlay, "a", 1)?;
-        let mut b = Host::new(&run, &underlay, "b", 2)?;
+        let join = |name, last| {
+            let netns = Netns::new(run.dir(), name)?;
+            underlay.join(&netns, last)?;
+            Host::new(netns, last)
+        };
+        let (mut a, mut b) = (join("h1", 1)?, join("h2", 2)?);
         let near = a.container(&run, "near", Station::number(11))?;
         let beside = a.container(&run, "beside", Station::number(12))?;
         let far = b.container(&run, "far", Station::number(21))?;
@@ -94,9 +98,8 @@ impl Rig {
 }
 
 impl Host {
-    fn new(run: &Run, underlay: &Underlay, name: &str, last: u8) -> Result<Self> {
-        let netns = Netns::new(run.dir(), name)?;
-        underlay.join(&netns, last)?;
+    /// Makes a host of a namespace whose `eth0` is on the underlay with the address that ends with `last`.
+    fn new(netns: Netns, last: u8) -> Result<Self> {
         netns.ip([
             format!("link add {VXLAN} type vxlan external dstport {}", object::PORT),
             format!("link set {VXLAN} mtu 65485 up"),

@@ -53,7 +53,7 @@ pub(crate) fn segments(from: &Container, to: &Container, merge: bool) -> Result<
     }
     receiver.set_read_timeout(Some(Duration::from_secs(2)))?;
     let sender = socket(&from.netns, &from.station.ip(), 6001)?;
-    setsockopt(&sender, sockopt::UdpGsoSegment, &(DATAGRAM as i32))?;
+    setsockopt(&sender, sockopt::UdpGsoSegment, &i32::try_from(DATAGRAM)?)?;
     let mut noise = Noise(2);
     let sent: Vec<u8> = (0..100 * DATAGRAM).map(|_| noise.next()).collect();
 

@@ -4,8 +4,8 @@ use netctl_common::{Direction, DropReason, Outcome, Verdict, maps::Port};
 use testbed::frames::{TCP, UDP, arp, ethernet, ipv4, udp};
 
 use crate::rig::{
-    BESIDE, DROP, FAR, GATEWAY, HOST_A, HOST_B, LOST, MTU, NEAR, REDIRECT, Rig, Seen, VNI, dropped,
-    forwarded,
+    BESIDE, Case, DROP, FAR, GATEWAY, HOST_A, HOST_B, LOST, MTU, NEAR, REDIRECT, Rig, Seen, VNI,
+    dropped, forwarded,
 };
 
 const ANYBODY: [u8; 6] = [0; 6];
@@ -43,7 +43,7 @@ fn verdicts() -> Result<()> {
     let mut rig = Rig::new()?;
     let segmented = ethernet(FAR.0, NEAR.0, 0x0800, &ipv4(NEAR.1, FAR.1, 0, TCP, &[0; 1000]));
     #[rustfmt::skip]
-    let cases: &[(&str, Vec<u8>, u32, i32, Option<Outcome>)] = &[
+    let cases: &[Case<'_>] = &[
         ("to a container here", datagram(BESIDE.0, BESIDE.1, 4), 0, REDIRECT, forwarded(Verdict::ToContainer)),
         ("to the host", datagram(GATEWAY.0, GATEWAY.1, 4), 0, REDIRECT, forwarded(Verdict::ToHost)),
         ("to another host", datagram(FAR.0, FAR.1, 4), 0, REDIRECT, forwarded(Verdict::ToUnderlay)),
@@ -129,7 +129,7 @@ fn a_packet_is_wrapped_byte_for_byte() -> Result<()> {
         assert!(source_port >= 49_152, "{source_port}");
         let mut expected =
             vec![0x45, tos, 0, 0, identification[0], identification[1], 0x40, 0, 64, UDP, 0, 0];
-        expected.splice(2..4, (36 + inner.len() as u16).to_be_bytes());
+        expected.splice(2..4, u16::try_from(36 + inner.len())?.to_be_bytes());
         expected.extend(HOST_A);
         expected.extend(HOST_B);
         let checksum = testbed::frames::checksum(&expected);

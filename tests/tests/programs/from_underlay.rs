@@ -1,13 +1,13 @@
 use anyhow::Result;
-use netctl_common::{Direction, DropReason, Outcome, Verdict};
+use netctl_common::{Direction, DropReason, Verdict};
 
 use testbed::frames::{TCP, UDP, arp, ethernet, ipv4, udp, vxlan};
 
 use crate::{
     object::PORT,
     rig::{
-        BESIDE, DROP, FAR, GATEWAY, HOST_A, HOST_B, HOST_C, LOST, NEAR, NEXT, REDIRECT, Rig, Seen,
-        VNI, dropped, forwarded,
+        BESIDE, Case, DROP, FAR, GATEWAY, HOST_A, HOST_B, HOST_C, LOST, NEAR, NEXT, REDIRECT, Rig,
+        Seen, VNI, dropped, forwarded,
     },
 };
 
@@ -82,9 +82,9 @@ fn verdicts() -> Result<()> {
     let mut rig = Rig::new()?;
     let o = ORDINARY;
     let total = o.bytes().len() - 14;
-    let [high, low] = (total as u16).to_be_bytes();
+    let [high, low] = u16::try_from(total)?.to_be_bytes();
     #[rustfmt::skip]
-    let cases: &[(&str, Vec<u8>, u32, i32, Option<Outcome>)] = &[
+    let cases: &[Case<'_>] = &[
         ("to a container", o.bytes(), 0, REDIRECT, forwarded(Verdict::ToContainer)),
         ("to another container", Packet { to: BESIDE.0, ..o }.bytes(), 0, REDIRECT, forwarded(Verdict::ToContainer)),
         ("to the host", Packet { to: GATEWAY.0, ..o }.bytes(), 0, REDIRECT, forwarded(Verdict::ToHost)),
@@ -153,7 +153,7 @@ fn the_inner_frame_comes_out_byte_for_byte() -> Result<()> {
         (0b11, 0b10, 0b11),
         (46 << 2 | 0b10, 0b11, 46 << 2 | 0b11),
     ] {
-        let packet = Packet { inner_tos, outer_tos, ..ORDINARY };
+        let packet = Packet { outer_tos, inner_tos, ..ORDINARY };
         let seen = run(&mut rig, &packet.bytes(), 0);
         assert_eq!((seen.action, seen.outcome), (REDIRECT, forwarded(Verdict::ToContainer)));
         assert_eq!(seen.packet, packet.inner(expected), "{inner_tos:#04x} in {outer_tos:#04x}");

@@ -7,7 +7,7 @@
 //!   host C 192.0.2.3: no station
 //! ```
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use aya::{
     Ebpf,
     maps::{Array, HashMap, MapData},
@@ -56,10 +56,16 @@ pub(crate) struct Seen {
     pub(crate) packet: Vec<u8>,
 }
 
+/// A row of a table: what it is, the packet and how long the parts are that the kernel would cut it into; the action
+/// and the counter that are expected.
+pub(crate) type Case<'a> = (&'a str, Vec<u8>, u32, i32, Option<Outcome>);
+
+#[expect(clippy::unnecessary_wraps, reason = "a packet that is not ours moves no counter")]
 pub(crate) const fn forwarded(verdict: Verdict) -> Option<Outcome> {
     Some(Outcome::Forwarded(verdict))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "a packet that is not ours moves no counter")]
 pub(crate) const fn dropped(reason: DropReason) -> Option<Outcome> {
     Some(Outcome::Dropped(reason))
 }
@@ -113,6 +119,12 @@ impl Rig {
     pub(crate) fn remove_port(&mut self) -> Result<()> {
         let mut ports: HashMap<_, u32, Port> = self.map(PORTS)?;
         Ok(ports.remove(&LO)?)
+    }
+
+    /// How many instructions the verifier followed before it accepted the program.
+    pub(crate) fn verified(&mut self, name: &str) -> Result<u32> {
+        let info = object::program(&mut self.ebpf, name)?.info()?;
+        info.verified_instruction_count().context("the kernel does not say")
     }
 
     fn map<K: aya::Pod, V: aya::Pod>(&mut self, name: &str) -> Result<HashMap<&mut MapData, K, V>> {

@@ -62,6 +62,8 @@ async fn a_watch_goes_on_after_etcd_was_killed_and_started_again() {
             put(&other, &format!("{round}/{i}"), "").await;
         }
         etcd.kill();
+        // The first call may still be sent on the connection that breaks, and fails for that.
+        assert!(matches!(store.get("a").await, Err(Error::Unavailable { .. })));
         all_fail_at_once(&store, "Connection refused").await;
         etcd.run();
         back(&store).await;
@@ -174,4 +176,22 @@ async fn an_etcd_that_comes_later_is_found_and_a_dead_member_passed_over() {
             Arc::new(EtcdStore::open(&members, &EtcdOptions::default()).await.unwrap());
         put(&store, "b", "1").await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_member_costs_one_call_some_time_and_the_others_none() {
+    let (frozen, live) = (Etcd::start(), Etcd::start());
+    frozen.signal(Signal::SIGSTOP);
+    let members = [frozen.url(), live.url()];
+    let store: SharedStore =
+        Arc::new(EtcdStore::open(&members, &EtcdOptions::default()).await.unwrap());
+    let began = Instant::now();
+    store.get("a").await.unwrap();
+    assert!(began.elapsed() < AT_ONCE, "{:?}", began.elapsed());
+    let began = Instant::now();
+    for i in 0..20 {
+        put(&store, "a", &i.to_string()).await;
+        store.get("a").await.unwrap();
+    }
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
 }

@@ -2,17 +2,17 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Lines},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use netctl::store::{Error, FileStore, Revision, SharedStore, Txn};
 use nix::{
-    mount::{MsFlags, mount},
+    mount::{MntFlags, MsFlags, mount, umount2},
     sched::{CloneFlags, unshare},
 };
 use tempfile::TempDir;
@@ -47,34 +47,32 @@ impl Bench for FileBench {
 conformance!(async { FileBench::new() });
 
 /// Another process that writes; killed when dropped.
-struct Writer(Child);
+struct Writer {
+    process: Child,
+    answers: Lines<BufReader<ChildStdout>>,
+}
 
 impl Writer {
     fn start(path: &Path, name: &str, count: u64) -> Self {
-        let child = Command::new(env!("CARGO_BIN_EXE_store-writer"))
+        let mut process = Command::new(env!("CARGO_BIN_EXE_store-writer"))
             .args([&format!("file:{}", path.display()), name, &count.to_string()])
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        Self(child)
+        let answers = BufReader::new(process.stdout.take().unwrap()).lines();
+        Self { process, answers }
     }
 
-    /// The last number that it said was answered; when it has ended.
-    fn last(&mut self) -> u64 {
-        let output = BufReader::new(self.0.stdout.take().unwrap());
-        output
-            .lines()
-            .map_while(Result::ok)
-            .filter_map(|line| line.parse().ok())
-            .last()
-            .unwrap_or(0)
+    /// The numbers that the store has answered, as the process says them.
+    fn answers(&mut self) -> impl Iterator<Item = u64> {
+        self.answers.by_ref().map_while(Result::ok).map_while(|line| line.parse().ok())
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
+        drop(self.process.kill());
+        drop(self.process.wait());
     }
 }
 
@@ -94,7 +92,7 @@ async fn processes_write_at_once_and_a_watch_sees_all() {
         put(&store, "own", &i.to_string()).await;
     }
     for writer in &mut writers {
-        assert!(writer.0.wait().unwrap().success());
+        assert_eq!(writer.answers().last(), Some(COUNT));
     }
     put(&store, "end", "").await;
     replay.until(&mut watch, "end").await;
@@ -109,11 +107,12 @@ async fn a_killed_writer_loses_nothing_and_leaves_nothing_half_done() {
     let bench = FileBench::new();
     for round in 0..8 {
         let mut writer = Writer::start(&bench.path(), "w", u64::MAX);
-        tokio::time::sleep(Duration::from_millis(150 + 17 * round)).await;
-        writer.0.kill().unwrap();
-        writer.0.wait().unwrap();
-        let last = writer.last();
-        assert!(last > 0, "it wrote nothing in round {round}");
+        let before = writer.answers().nth(10 + 7 * round).unwrap();
+        // Somewhere in the middle of a transaction.
+        std::thread::sleep(Duration::from_micros(700 * round as u64));
+        writer.process.kill().unwrap();
+        writer.process.wait().unwrap();
+        let last = writer.answers().last().unwrap_or(before);
         let store = bench.open().await;
         let left = number(&store, "w/left").await;
         assert_eq!(left, number(&store, "w/right").await, "a transaction was half done");
@@ -243,19 +242,33 @@ async fn closed(path: &Path) {
     }
 }
 
-/// Mounts a disk of one MiB, in a mount namespace of this thread and of those it starts: it goes with them.
-fn mount_small_disk(on: &Path) {
-    unshare(CloneFlags::CLONE_NEWNS).unwrap();
-    let nothing = None::<&str>;
-    mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing).unwrap();
-    mount(Some("tmpfs"), on, Some("tmpfs"), MsFlags::empty(), Some("size=1m")).unwrap();
+/// A disk of one MiB, in a mount namespace of this thread and of those it starts.
+struct SmallDisk(TempDir);
+
+impl SmallDisk {
+    fn mount() -> Self {
+        let dir = TempDir::new().unwrap();
+        unshare(CloneFlags::CLONE_NEWNS).unwrap();
+        let nothing = None::<&str>;
+        mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing).unwrap();
+        let size = Some("size=1m");
+        mount(Some("tmpfs"), dir.path(), Some("tmpfs"), MsFlags::empty(), size).unwrap();
+        Self(dir)
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // A directory that is mounted on cannot be removed.
+        umount2(self.0.path(), MntFlags::MNT_DETACH).unwrap();
+    }
 }
 
 #[tokio::test]
 async fn a_full_disk_is_refused_and_nothing_is_half_done() {
-    let dir = TempDir::new().unwrap();
-    mount_small_disk(dir.path());
-    let store: SharedStore = Arc::new(FileStore::open(&dir.path().join("store.db")).await.unwrap());
+    let disk = SmallDisk::mount();
+    let path = disk.0.path().join("store.db");
+    let store: SharedStore = Arc::new(FileStore::open(&path).await.unwrap());
     put(&store, "a", "1").await;
     let too_much = Txn::new().put("a", "2").put("big", vec![7; 1_000_000]);
     match store.commit(too_much).await {

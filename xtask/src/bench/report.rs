@@ -82,14 +82,14 @@ impl Report {
     pub(super) fn show(&self) {
         if self.disturbed > 0 {
             let rounds = self.rounds * self.figures.len();
-            println!(
+            out!(
                 "\n{} other work kept the machine busy in {} of {rounds} rounds: do not trust these",
                 say::bad("warning:"),
                 self.disturbed
             );
         }
         for figure in &self.figures {
-            println!("\n{}", say::strong(&figure.title));
+            out!("\n{}", say::strong(&figure.title));
             let own = figure.series.first().map_or(f64::NAN, Series::median);
             for (index, series) in figure.series.iter().enumerate() {
                 let middle = series.median();
@@ -100,9 +100,10 @@ impl Report {
                 } else {
                     format!("overlay / {} = {:.2}", series.path, own / middle)
                 };
-                println!(
+                out!(
                     "  {:<8} median {middle:>6.1} {}  ({low:.1} to {high:.1})  {ratio}",
-                    series.path, figure.unit
+                    series.path,
+                    figure.unit
                 );
             }
         }

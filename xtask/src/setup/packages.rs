@@ -32,6 +32,7 @@ const NEEDED: &[(Probe, &str)] = &[
     (Probe::Program("ping"), "iputils-ping"),
     (Probe::Program("tcpdump"), "tcpdump"),
     (Probe::Program("iperf3"), "iperf3"),
+    (Probe::Program("ethtool"), "ethtool"),
     (Probe::Program("etcd"), "etcd-server"),
     (Probe::Program("etcdctl"), "etcd-client"),
 ];

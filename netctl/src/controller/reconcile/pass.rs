@@ -3,17 +3,21 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 use super::{Followed, Progress, Reconciler};
 use crate::{
-    controller::{follow::Follower, keys},
+    controller::{follow::Follower, keys, records::Attachment},
     dataplane::Sweep,
     drivers::{self, Device, Place, Presence, Present},
     kernel::Netns,
     model::{Endpoint, EndpointId, Network, NetworkId, SandboxId},
     store::Revision,
 };
+
+/// How long what an earlier daemon left is kept though something of it cannot be found to stand.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the store says of an endpoint of this host.
 #[derive(Debug)]
@@ -47,16 +51,16 @@ impl Reconciler {
         let complete = self.complete(wanted);
         let own = self.own();
         self.enter(full, &mut failures).await;
-        self.forget(&own, &mut failures);
         self.join(&own, full, &mut failures).await;
-        let sweep = if complete { Sweep::Remove } else { Sweep::Keep };
-        match self.dataplane.apply(self.desired(), sweep).await {
-            Ok(applied) => tracing::debug!(?applied, complete, "data plane applied"),
-            Err(error) => failures.all(format!("the data plane: {error}")),
+        // What an earlier daemon left is kept until all of it was found to stand, or known not to.
+        self.settled |= complete && (failures.none() || self.started.elapsed() > PATIENCE);
+        let sweep = if complete && self.settled { Sweep::Remove } else { Sweep::Keep };
+        if self.apply(sweep, &own, &mut failures).await {
+            self.raise(&own, full, &mut failures).await;
         }
-        self.raise(&own, &mut failures).await;
-        if complete {
-            self.sweep(full, &mut failures).await;
+        if sweep == Sweep::Remove {
+            self.forget(&own, &mut failures);
+            self.sweep(&own, full, &mut failures).await;
         }
         self.serve_names(&mut failures).await;
         self.report(revision, complete, &own, &failures);
@@ -124,6 +128,8 @@ impl Reconciler {
             if followed.presence.is_some() && !full {
                 continue;
             }
+            // What is made now may be unwanted before the next sweep, which is to look for it.
+            self.swept = None;
             let entered = match self.drivers.get(&followed.network.driver) {
                 Ok(driver) => driver.enter(&self.context, &followed.network).await,
                 Err(error) => Err(error),
@@ -135,17 +141,19 @@ impl Reconciler {
         }
     }
 
-    /// Gives up what stood for endpoints that another took, or took away.
+    /// Has the sandboxes of this host forget endpoints that others took, or took away.
     fn forget(&mut self, own: &BTreeMap<EndpointId, Own>, failures: &mut Failures) {
-        let keep = |id: &EndpointId, built: &Built| {
-            own.get(id).is_some_and(|own| own.sandbox == built.sandbox)
-        };
-        let gone: Vec<(EndpointId, Built)> =
-            self.built.extract_if(.., |id, built| !keep(id, built)).collect();
-        for (id, built) in gone {
-            let forgotten = self.records.update(&built.sandbox, |record| {
-                record.attachments.retain(|attachment| attachment.interface.endpoint != id);
-            });
+        for record in self.records.all() {
+            let id = &record.sandbox.id;
+            let stays = |attachment: &Attachment| {
+                let owned =
+                    own.get(&attachment.interface.endpoint).is_some_and(|own| own.sandbox == *id);
+                owned || attachment.unsettled
+            };
+            if record.attachments.iter().all(stays) {
+                continue;
+            }
+            let forgotten = self.records.update(id, |record| record.attachments.retain(stays));
             if let Err(error) = forgotten {
                 failures.other(error.to_string());
             }
@@ -153,20 +161,49 @@ impl Reconciler {
     }
 
     async fn join(&mut self, own: &BTreeMap<EndpointId, Own>, full: bool, failures: &mut Failures) {
+        let is_own = |id: &EndpointId, built: &Built| {
+            own.get(id).is_some_and(|own| own.sandbox == built.sandbox)
+        };
+        self.built.retain(|id, built| is_own(id, built));
         for (id, own) in own {
             if self.built.contains_key(id) && !full {
                 continue;
             }
+            self.swept = None;
             match self.join_one(own).await {
-                Ok(device) => drop(
-                    self.built.insert(id.clone(), Built { sandbox: own.sandbox.clone(), device }),
-                ),
-                Err(reason) => {
-                    self.built.remove(id);
-                    failures.endpoint(id, reason);
+                Ok(device) => {
+                    self.built.insert(id.clone(), Built { sandbox: own.sandbox.clone(), device });
                 }
+                // What stood before is left to stand: the failure may be the host's, and pass.
+                Err(reason) => failures.endpoint(id, reason),
             }
         }
+    }
+
+    /// Has the data plane hold what it should; `false` if it could not.
+    async fn apply(
+        &self,
+        sweep: Sweep,
+        own: &BTreeMap<EndpointId, Own>,
+        failures: &mut Failures,
+    ) -> bool {
+        let applied = match self.dataplane.apply(self.desired(), sweep).await {
+            Ok(applied) => applied,
+            Err(error) => {
+                failures.all(format!("the data plane: {error}"));
+                return false;
+            }
+        };
+        tracing::debug!(?applied, ?sweep, "data plane applied");
+        for (index, reason) in applied.failed {
+            let port =
+                |built: &Built| built.device.as_ref().is_some_and(|port| port.index == index);
+            match own.keys().find(|id| self.built.get(id).is_some_and(port)) {
+                Some(id) => failures.endpoint(id, reason),
+                None => failures.other(reason),
+            }
+        }
+        true
     }
 
     async fn join_one(&self, own: &Own) -> Result<Option<Device>, String> {
@@ -188,8 +225,16 @@ impl Reconciler {
     }
 
     /// Opens the host's side of interfaces, now that the data plane serves them.
-    async fn raise(&mut self, own: &BTreeMap<EndpointId, Own>, failures: &mut Failures) {
-        for id in own.keys() {
+    async fn raise(
+        &mut self,
+        own: &BTreeMap<EndpointId, Own>,
+        full: bool,
+        failures: &mut Failures,
+    ) {
+        if full {
+            self.raised.clear();
+        }
+        for id in own.keys().filter(|id| !failures.endpoints.contains_key(id)).collect::<Vec<_>>() {
             let Some(Built { device: Some(device), .. }) = self.built.get(id) else { continue };
             if self.raised.contains(&device.index) {
                 continue;
@@ -209,20 +254,29 @@ impl Reconciler {
         self.raised.retain(|index| built.contains(index));
     }
 
-    async fn sweep(&mut self, full: bool, failures: &mut Failures) {
+    /// Removes the links of endpoints and networks that the store does not have here.
+    async fn sweep(
+        &mut self,
+        own: &BTreeMap<EndpointId, Own>,
+        full: bool,
+        failures: &mut Failures,
+    ) {
         let present = Present {
             segments: self.followed.values().filter_map(|followed| followed.network.vni).collect(),
-            endpoints: self.built.keys().cloned().collect(),
+            endpoints: own.keys().cloned().collect(),
         };
         if self.swept.as_ref() == Some(&present) && !full {
             return;
         }
+        self.swept = None;
         for driver in self.drivers.all() {
             if let Err(error) = driver.sweep(&self.context, &present).await {
-                failures.other(format!("driver {}: {error}", driver.name()));
+                failures.left(format!("driver {}: {error}", driver.name()));
             }
         }
-        self.swept = failures.none().then_some(present);
+        if !failures.left {
+            self.swept = Some(present);
+        }
     }
 
     fn report(
@@ -237,9 +291,15 @@ impl Reconciler {
             .iter()
             .map(|(id, own)| (id.clone(), (own.revision, failures.of(id, &own.endpoint.network))))
             .collect();
+        let networks = self.followed.iter();
+        let networks = networks
+            .map(|(id, followed)| (id.clone(), followed.endpoints.borrow().revision))
+            .collect();
         self.progress.send_modify(|progress| {
-            let revision = if complete { revision } else { progress.revision };
-            *progress = Progress { revision, endpoints };
+            // Where something is left that should be gone, nobody is told that it is gone.
+            let followed = complete && failures.all.is_none() && !failures.left;
+            let revision = if followed { revision } else { progress.revision };
+            *progress = Progress { revision, networks, endpoints };
         });
     }
 
@@ -255,6 +315,8 @@ pub(super) struct Failures {
     networks: BTreeMap<NetworkId, String>,
     endpoints: BTreeMap<EndpointId, String>,
     others: Vec<String>,
+    /// Whether something is left that should be gone.
+    left: bool,
 }
 
 impl Failures {
@@ -274,8 +336,13 @@ impl Failures {
         self.others.push(reason);
     }
 
+    fn left(&mut self, reason: String) {
+        self.left = true;
+        self.others.push(reason);
+    }
+
     fn none(&self) -> bool {
-        let Self { all, networks, endpoints, others } = self;
+        let Self { all, networks, endpoints, others, left: _ } = self;
         all.is_none() && networks.is_empty() && endpoints.is_empty() && others.is_empty()
     }
 
@@ -287,7 +354,7 @@ impl Failures {
     }
 
     fn log(&self) {
-        let Self { all, networks, endpoints, others } = self;
+        let Self { all, networks, endpoints, others, left: _ } = self;
         for reason in all.iter().chain(others) {
             tracing::warn!(reason, "not done");
         }

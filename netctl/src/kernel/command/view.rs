@@ -22,9 +22,10 @@ const NO_PATH: Option<&Path> = None;
 /// unmounts later is followed, so that a long-lived command does not hold on to it.
 pub(super) fn separate() -> Result<(), Error> {
     // Implies CLONE_FS: root and directory are the thread's own from here on (`ksys_unshare`).
-    unshare(CloneFlags::CLONE_NEWNS).map_err(|errno| failed("make a mount namespace", errno))?;
+    unshare(CloneFlags::CLONE_NEWNS)
+        .map_err(|errno| Error::system("make a mount namespace", errno))?;
     mount(NO_PATH, "/", NO_PATH, MsFlags::MS_SLAVE | MsFlags::MS_REC, NO_DATA)
-        .map_err(|errno| failed("separate a mount namespace from the host's", errno))
+        .map_err(|errno| Error::system("separate a mount namespace from the host's", errno))
 }
 
 /// Mounts a sysfs over `/sys`, which shows the links of the namespace it is mounted in, and puts back what was mounted
@@ -51,14 +52,8 @@ pub(super) fn renew_sys() {
 pub(super) fn cover(at: &Path, with: &Path) -> Result<(), Error> {
     let target =
         fs::canonicalize(at).map_err(|_missing| Error::NothingToCover { path: at.into() })?;
-    mount(Some(with), &target, NO_PATH, MsFlags::MS_BIND, NO_DATA).map_err(|errno| match errno {
-        Errno::EPERM => failed("cover a file of the host", errno),
-        other => Error::Path {
-            doing: "give the command its own version of the file",
-            path: with.into(),
-            source: other.into(),
-        },
-    })
+    mount(Some(with), &target, NO_PATH, MsFlags::MS_BIND, NO_DATA)
+        .map_err(|errno| Error::path("give the command its own version of", &target, errno))
 }
 
 /// A descriptor that stands for the mount at a path, also when another covers it.
@@ -86,11 +81,4 @@ fn mounts_below(directory: &str) -> Vec<PathBuf> {
         }
     }
     points
-}
-
-fn failed(doing: &'static str, errno: Errno) -> Error {
-    match errno {
-        Errno::EPERM => Error::NotPermitted { doing: doing.to_owned() },
-        other => Error::System { doing, source: other.into() },
-    }
 }

@@ -52,6 +52,11 @@ impl fmt::Debug for EtcdOptions {
     }
 }
 
+/// How often a connection with a stream is probed (HTTP/2 PING). etcd closes those that are probed more often than every
+/// 5 s, by default (`--grpc-keepalive-min-time`); the watches find a dead one sooner, by asking for progress.
+const KEEP_ALIVE: Duration = Duration::from_secs(6);
+/// How long the answer may take.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long to wait for a connection to one member.
 const CONNECT: Duration = Duration::from_secs(1);
 
@@ -61,10 +66,12 @@ impl EtcdOptions {
         &self,
         endpoints: &[String],
     ) -> Result<ConnectOptions, String> {
-        // No HTTP/2 keep-alive: etcd closes connections that ping more often than every 5 s
-        // (`--grpc-keepalive-min-time`). The watches ask for progress instead, and calls have their time-out.
-        let mut options =
-            ConnectOptions::new().with_connect_timeout(CONNECT).with_require_leader(true);
+        let mut options = ConnectOptions::new()
+            .with_connect_timeout(CONNECT)
+            .with_keep_alive(KEEP_ALIVE, KEEP_ALIVE_TIMEOUT)
+            // etcd also closes those that are probed while no call is on (grpc-go, `PermitWithoutStream`).
+            .with_keep_alive_while_idle(false)
+            .with_require_leader(true);
         options = match (&self.user, &self.password) {
             (Some(user), Some(password)) => {
                 options.with_user(user, password).with_auto_token_refresh(true)

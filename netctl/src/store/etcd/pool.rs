@@ -15,13 +15,13 @@ use tokio::{
 use super::fault::Fault;
 
 /// How long a call may take with all that is tried for it.
-const CALL: Duration = Duration::from_millis(2800);
+const CALL: Duration = Duration::from_millis(2500);
 
 /// How long one try of a read may take, so that a second fits.
-const READ: Duration = Duration::from_millis(1400);
+const READ: Duration = Duration::from_millis(1200);
 
 /// How long a change may take: it is not tried again.
-const CHANGE: Duration = Duration::from_millis(2500);
+const CHANGE: Duration = Duration::from_millis(2200);
 
 /// Before a further try.
 const PAUSE: Duration = Duration::from_millis(50);

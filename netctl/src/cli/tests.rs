@@ -1,0 +1,163 @@
+//! What is understood on the command line, and what is refused.
+
+use clap::{CommandFactory as _, error::ErrorKind};
+
+use super::*;
+use crate::model::{NetworkSpec, ServiceSpec};
+
+fn parse(line: &str) -> Result<Command, clap::Error> {
+    Cli::try_parse_from(["netctl"].into_iter().chain(line.split_whitespace()))
+        .map(|cli| cli.command)
+}
+
+fn network(line: &str) -> NetworkSpec {
+    let Command::Network(network::Command::Create(create)) = parse(line).expect(line) else {
+        panic!("{line} creates no network");
+    };
+    (*create).into()
+}
+
+fn service(line: &str) -> ServiceSpec {
+    let Command::Service(service::Command::Publish(publish)) = parse(line).expect(line) else {
+        panic!("{line} publishes no service");
+    };
+    publish.into()
+}
+
+fn json<T: serde::Serialize>(value: &T) -> serde_json::Value {
+    serde_json::to_value(value).expect("JSON")
+}
+
+#[test]
+fn the_command_line_fits_together() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn every_verb_is_understood() {
+    for line in [
+        "daemon",
+        "daemon --store etcd:http://10.0.0.1:2379 --vxlan-port 4790 --run-dir /run/h1",
+        "network create dev",
+        "network ls -q",
+        "network ls --no-trunc --format json",
+        "--format json network ls",
+        "network inspect dev 0123456789ab",
+        "network rm dev test",
+        "service publish svc1.dev",
+        "service unpublish -f svc1.dev",
+        "service attach -f box svc1.dev",
+        "service attach box svc1",
+        "service detach box svc1.dev",
+        "service ls --network dev -q --no-trunc",
+        "service inspect svc1.dev svc2.dev",
+        "sandbox create",
+        "sandbox create --netns /run/netns/x --dns 10.0.0.1 --dns 10.0.0.2 box",
+        "sandbox ls",
+        "sandbox inspect box",
+        "sandbox rm box",
+        "run -- sleep 1d",
+        "run --name box --publish-service svc1.dev.overlay --dns 10.0.0.1 --rm -- sh -c true",
+        "exec box -- ip -br addr",
+        "exec box ip -br addr",
+        "fdb",
+        "neigh",
+        "counters --all",
+        "host ls -q",
+        "status",
+        "version",
+        "--socket /run/h1/netctl.sock status",
+        "status --socket /run/h1/netctl.sock",
+    ] {
+        parse(line).expect(line);
+    }
+}
+
+#[test]
+fn what_is_given_is_what_is_asked_for() {
+    let spec = network(
+        "network create -d overlay --subnet 10.1.0.0/24 --subnet 10.2.0.0/24 --ip-range 10.1.0.128/25 \
+         --gateway 10.1.0.1 --internal -o a=b --opt c=d=e --label x= dev",
+    );
+    assert_eq!(
+        json(&spec),
+        serde_json::json!({
+            "name": "dev", "driver": "overlay", "subnets": ["10.1.0.0/24", "10.2.0.0/24"],
+            "ip_ranges": ["10.1.0.128/25"], "gateways": ["10.1.0.1"], "internal": true,
+            "options": {"a": "b", "c": "d=e"}, "labels": {"x": ""},
+        })
+    );
+    assert_eq!(json(&network("network create dev"))["driver"], serde_json::Value::Null);
+    let spec =
+        service("service publish --alias a --alias b --ip 10.1.0.9 --mac 02:00:00:00:00:01 s.dev");
+    assert_eq!(
+        json(&spec),
+        serde_json::json!({
+            "service": "s.dev", "aliases": ["a", "b"], "address": "10.1.0.9",
+            "mac": "02:00:00:00:00:01",
+        })
+    );
+}
+
+#[test]
+fn unusable_arguments_are_named_with_their_value() {
+    for (line, expected) in [
+        ("network create", "not provided:\n  <NAME>"),
+        ("network create a.b", "invalid value 'a.b' for '<NAME>': name \"a.b\" must consist of"),
+        ("network create -d a/b dev", "invalid value 'a/b' for '--driver <DRIVER>': name \"a/b\""),
+        ("network create --subnet 10.1.0.0 dev", "invalid value '10.1.0.0' for '--subnet <CIDR>'"),
+        ("network create --ip-range x dev", "invalid value 'x' for '--ip-range <CIDR>'"),
+        ("network create --gateway 10.1 dev", "invalid value '10.1' for '--gateway <IP>'"),
+        (
+            "network create -o mtu dev",
+            "invalid value 'mtu' for '--opt <KEY=VALUE>': expected KEY=VALUE",
+        ),
+        ("network create --label =x dev", "invalid value '=x' for '--label <KEY=VALUE>'"),
+        ("network rm", "not provided:\n  <NETWORK>..."),
+        (
+            "service publish a..b",
+            "invalid value 'a..b' for '<SERVICE.NETWORK>': service \"a..b\": a name",
+        ),
+        ("service publish --ip x s.dev", "invalid value 'x' for '--ip <IP>'"),
+        ("service publish --mac 02:00 s.dev", "invalid value '02:00' for '--mac <MAC>'"),
+        ("service attach box", "not provided:\n  <SERVICE[.NETWORK]>"),
+        ("sandbox create --dns x", "invalid value 'x' for '--dns <IP>'"),
+        ("run", "not provided:\n  <COMMAND>..."),
+        ("run --publish-service a.b.c.d -- true", "has more parts than SERVICE.NETWORK.DRIVER"),
+        ("exec box", "not provided:\n  <COMMAND>..."),
+        ("--format xml status", "invalid value 'xml' for '--format <table|json>'"),
+        ("daemon --vxlan-port many", "invalid value 'many' for '--vxlan-port <PORT>'"),
+        ("frobnicate", "unrecognized subcommand 'frobnicate'"),
+    ] {
+        let error = parse(line).expect_err(line);
+        assert_eq!(error.exit_code(), 2, "{line}");
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn an_empty_name_is_refused_before_it_is_asked_for() {
+    for words in [
+        ["netctl", "network", "rm", ""].as_slice(),
+        &["netctl", "sandbox", "inspect", ""],
+        &["netctl", "exec", "", "true"],
+        &["netctl", "service", "ls", "--network", ""],
+    ] {
+        let error = Cli::try_parse_from(words).expect_err("empty");
+        assert_eq!(error.kind(), ErrorKind::InvalidValue, "{error}");
+    }
+}
+
+#[test]
+fn every_command_says_what_it_does_in_a_line() {
+    fn check(command: &clap::Command) {
+        let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+        assert!(!about.is_empty() && !about.contains('\n'), "{}", command.get_name());
+        assert!(about.chars().count() <= 90, "{about}");
+        for argument in command.get_arguments() {
+            assert!(argument.get_help().is_some(), "{} {}", command.get_name(), argument.get_id());
+        }
+        command.get_subcommands().for_each(check);
+    }
+    check(&Cli::command());
+}

@@ -1,0 +1,178 @@
+//! Many at once: of those who want the same, exactly one gets it, and nothing leaks.
+
+use std::{thread, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use testbed::{Host, Lab, Options, Output, Store, eventually};
+
+use crate::state;
+
+/// How often several publish the same name at once; `NETCTL_TEST_ROUNDS` for more.
+fn rounds() -> Result<usize> {
+    std::env::var("NETCTL_TEST_ROUNDS").map_or(Ok(200), |text| Ok(text.parse()?))
+}
+
+/// Does the same on several hosts at once, each with its number.
+fn all_at_once(
+    hosts: &[Host],
+    work: impl Fn(usize, &Host) -> Result<Output> + Sync,
+) -> Result<Vec<Output>> {
+    let work = &work;
+    thread::scope(|scope| {
+        let threads: Vec<_> = hosts
+            .iter()
+            .enumerate()
+            .map(|(number, host)| scope.spawn(move || work(number, host)))
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().expect("the thread ended by itself"))
+            .collect()
+    })
+}
+
+/// Of `outputs`, the number of the only one that succeeded; the others said a sentence with `refusal` in it.
+fn winner(outputs: &[Output], refusal: &str) -> Result<usize> {
+    let won: Vec<usize> =
+        outputs.iter().enumerate().filter(|(_, o)| o.success()).map(|(number, _)| number).collect();
+    let [winner] = won.as_slice() else { anyhow::bail!("{won:?} won: {outputs:#?}") };
+    let refused = |o: &&Output| o.code() == 1 && o.stderr.contains(refusal);
+    ensure!(outputs.iter().filter(refused).count() == outputs.len() - 1, "{outputs:#?}");
+    Ok(*winner)
+}
+
+fn one_name_is_one_hosts(store: Store) -> Result<()> {
+    let lab = Lab::start(Options { hosts: 4, store, ..Options::default() })?;
+    lab.host(1).ok(["network", "create", "--subnet", "10.80.0.0/24", "dev"])?;
+    let empty = state::dump(&lab)?;
+    let mut wins = [0; 4];
+    // Each host publishes all names, one after another: they meet at each.
+    let rounds = rounds()?;
+    for round in 0..rounds {
+        let name = format!("n{round}.dev");
+        let outputs =
+            all_at_once(lab.hosts(), |_, host| host.netctl(["service", "publish", &name]))?;
+        let won = winner(&outputs, "is published on network dev already")
+            .with_context(|| format!("round {round}"))?;
+        wins[won] += 1;
+        // The address of the one that won is given back and taken again.
+        let freed = lab.hosts()[(won + 1) % 4].netctl(["service", "unpublish", &name])?;
+        ensure!(freed.success(), "{freed:?}");
+        if round % 50 == 0 || round + 1 == rounds {
+            ensure!(state::dump(&lab)? == empty, "something is left: {:#?}", state::dump(&lab)?);
+        }
+    }
+    ensure!(wins.iter().filter(|wins| **wins > 0).count() > 1, "no race: {wins:?}");
+    state::check(&lab)?;
+    lab.end()
+}
+
+#[test]
+fn one_name_is_one_hosts_in_a_file() -> Result<()> {
+    one_name_is_one_hosts(Store::File)
+}
+
+#[test]
+fn one_name_is_one_hosts_in_etcd() -> Result<()> {
+    one_name_is_one_hosts(Store::Etcd)
+}
+
+/// Different names at once: each gets an address of its own, until none is left.
+fn addresses_are_given_once(store: Store) -> Result<()> {
+    let lab = Lab::start(Options { hosts: 4, store, ..Options::default() })?;
+    // Room for 13 endpoints and the gateway.
+    lab.host(1).ok(["network", "create", "--subnet", "10.80.0.0/28", "dev"])?;
+    let outputs: Vec<Output> = (0..4)
+        .map(|round| {
+            all_at_once(lab.hosts(), |number, host| {
+                host.netctl(["service", "publish", &format!("n{round}-{number}.dev")])
+            })
+        })
+        .collect::<Result<Vec<_>>>()?
+        .concat();
+    let full = "network dev has no free address left in 10.80.0.0/28";
+    ensure!(outputs.iter().filter(|output| output.success()).count() == 13, "{outputs:#?}");
+    ensure!(outputs.iter().filter(|output| output.stderr.contains(full)).count() == 3);
+    state::check(&lab)?;
+    lab.end()
+}
+
+#[test]
+fn addresses_are_given_once_in_a_file() -> Result<()> {
+    addresses_are_given_once(Store::File)
+}
+
+#[test]
+fn addresses_are_given_once_in_etcd() -> Result<()> {
+    addresses_are_given_once(Store::Etcd)
+}
+
+fn one_service_is_one_sandboxes(store: Store) -> Result<()> {
+    let lab = Lab::start(Options { store, ..Options::default() })?;
+    let (h1, h2) = (lab.host(1), lab.host(2));
+    h1.ok(["network", "create", "dev"])?;
+    h1.ok(["service", "publish", "web.dev"])?;
+    for host in [h1, h2] {
+        host.ok(["sandbox", "create", "box"])?;
+    }
+    for round in 0..25 {
+        let outputs = all_at_once(lab.hosts(), |_, host| {
+            host.netctl(["service", "attach", "box", "web.dev"])
+        })?;
+        let won = winner(&outputs, "service web.dev is attached to sandbox ")
+            .with_context(|| format!("round {round}"))?;
+        if round % 5 == 0 {
+            // The other host may still be taking notice.
+            eventually("all agrees", Duration::from_secs(5), || state::check(&lab))?;
+        }
+        lab.hosts()[won].ok(["service", "detach", "box", "web.dev"])?;
+    }
+    // By force both may have it, one after the other; at the end one has.
+    for _ in 0..10 {
+        let outputs = all_at_once(lab.hosts(), |_, host| {
+            host.netctl(["service", "attach", "--force", "box", "web.dev"])
+        })?;
+        ensure!(outputs.iter().any(Output::success), "{outputs:#?}");
+        eventually("all agrees", Duration::from_secs(5), || state::check(&lab))?;
+    }
+    lab.end()
+}
+
+#[test]
+fn one_service_is_one_sandboxes_in_a_file() -> Result<()> {
+    one_service_is_one_sandboxes(Store::File)
+}
+
+#[test]
+fn one_service_is_one_sandboxes_in_etcd() -> Result<()> {
+    one_service_is_one_sandboxes(Store::Etcd)
+}
+
+#[test]
+fn networks_are_made_once_and_their_subnets_never_overlap() -> Result<()> {
+    let lab = Lab::start(Options { hosts: 4, ..Options::default() })?;
+    for round in 0..10 {
+        let same = format!("same{round}");
+        let outputs =
+            all_at_once(lab.hosts(), |_, host| host.netctl(["network", "create", &same]))?;
+        winner(&outputs, "is there already")?;
+        let subnet = format!("10.{}.0.0/16", 90 + round);
+        let inner = format!("10.{}.{round}.0/24", 90 + round);
+        let outputs = all_at_once(lab.hosts(), |number, host| {
+            let wanted = if number % 2 == 0 { &subnet } else { &inner };
+            host.netctl(["network", "create", "--subnet", wanted, &format!("o{round}-{number}")])
+        })?;
+        winner(&outputs, "overlaps with")?;
+    }
+    // The first service of a network, while somebody removes it: the one or the other.
+    for round in 0..10 {
+        let same = format!("same{round}");
+        let outputs = all_at_once(&lab.hosts()[..2], |number, host| match number {
+            0 => host.netctl(["network", "rm", &same]),
+            _ => host.netctl(["service", "publish", &format!("a.{same}")]),
+        })?;
+        ensure!(outputs.iter().filter(|output| output.success()).count() == 1, "{outputs:#?}");
+        state::check(&lab)?;
+    }
+    lab.end()
+}

@@ -1,0 +1,315 @@
+//! What there is: in the store, in the kernel, on disk; and whether the three agree.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+use testbed::{Host, Lab};
+
+/// Keys and values of the store, without those that come and go by themselves.
+pub(crate) type Dump = BTreeMap<String, String>;
+
+/// All that netctl keeps in the store, but for the hosts' signs of life and the serial of the pools.
+pub(crate) fn dump(lab: &Lab) -> Result<Dump> {
+    let mut all = match lab.etcd() {
+        Some(etcd) => {
+            let text = etcd.ctl(["get", "--prefix", "/netctl/v1/"])?;
+            let lines: Vec<&str> = text.lines().collect();
+            let pairs = lines.chunks_exact(2);
+            ensure!(pairs.remainder().is_empty(), "a value has several lines: {text}");
+            pairs
+                .map(|pair| (pair[0].replacen("/netctl/v1/", "", 1), pair[1].to_owned()))
+                .collect::<Dump>()
+        }
+        None => rows(&lab.dir().join("store.db"))?,
+    };
+    all.retain(|key, _| !key.starts_with("hosts/") && key != "ipam/pools-serial");
+    Ok(all)
+}
+
+fn rows(file: &Path) -> Result<Dump> {
+    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+    let store = rusqlite::Connection::open_with_flags(file, flags)?;
+    let mut query = store.prepare("SELECT key, value FROM entries")?;
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    let rows = query.query_map([], |row| Ok((text(row.get(0)?), text(row.get(1)?))))?;
+    rows.collect::<Result<_, _>>().context("cannot read the store's file")
+}
+
+/// What is on a host: links, addresses, files of the daemon, pins, and entries of its maps.
+pub(crate) fn machine(host: &Host) -> Result<BTreeSet<String>> {
+    let mut found = BTreeSet::new();
+    for line in host.run(["ip", "-o", "-4", "addr"])?.ok()?.lines() {
+        found.insert(format!("address {}", line.split_whitespace().collect::<Vec<_>>().join(" ")));
+    }
+    found.extend(links(host)?.into_iter().map(|name| format!("link {name}")));
+    for name in ["run", "state", "bpf", "netns"] {
+        files(&host.dir(name), &mut found)?;
+    }
+    for noun in ["fdb", "neigh", "sandbox"] {
+        for row in rows_of(host, noun)? {
+            found.insert(format!("{noun} {row}"));
+        }
+    }
+    Ok(found)
+}
+
+/// The rows that `netctl NOUN [ls]` shows.
+pub(crate) fn rows_of(host: &Host, noun: &str) -> Result<Vec<Value>> {
+    let words: &[&str] = match noun {
+        "fdb" | "neigh" => &[noun, "--format", "json"],
+        _ => &[noun, "ls", "--format", "json"],
+    };
+    let text = host.ok(words)?;
+    serde_json::from_str(&text).with_context(|| format!("{noun}: {text}"))
+}
+
+/// The names of the links in the host's namespace.
+pub(crate) fn links(host: &Host) -> Result<BTreeSet<String>> {
+    names(&host.run(["ip", "-o", "link"])?.ok()?)
+}
+
+fn names(text: &str) -> Result<BTreeSet<String>> {
+    let name = |line: &str| {
+        let name = line.split(": ").nth(1)?;
+        Some(name.split('@').next()?.to_owned())
+    };
+    text.lines().map(|line| name(line).context("a line of `ip -o link`")).collect()
+}
+
+fn files(dir: &Path, found: &mut BTreeSet<String>) -> Result<()> {
+    for entry in fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))? {
+        let path = entry?.path();
+        // Another may go while this looks: its absence is what is found then.
+        if path.is_dir() && !path.is_symlink() {
+            found.insert(format!("directory {}", path.display()));
+            files(&path, found)?;
+        } else {
+            found.insert(format!("file {}", path.display()));
+        }
+    }
+    Ok(())
+}
+
+/// Whether everything agrees: the store with itself, and each host's views, namespaces, links, files and maps with it.
+pub(crate) fn check(lab: &Lab) -> Result<()> {
+    let dump = dump(lab)?;
+    let store = Objects::read(&dump)?;
+    ensure!(
+        store.keys == dump.keys().cloned().collect(),
+        "keys without an object: {:?}; objects without a key: {:?}",
+        dump.keys().filter(|key| !store.keys.contains(*key)).collect::<Vec<_>>(),
+        store.keys.iter().filter(|key| !dump.contains_key(*key)).collect::<Vec<_>>()
+    );
+    lab.hosts().iter().try_for_each(|host| {
+        store.check(host).with_context(|| format!("on {}: {dump:#?}", host.name()))
+    })
+}
+
+/// What is in the store, and the keys that this needs, no more and no fewer.
+#[derive(Default)]
+struct Objects {
+    networks: BTreeMap<String, Value>,
+    endpoints: BTreeMap<String, Value>,
+    keys: BTreeSet<String>,
+}
+
+fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+    value[field].as_str().unwrap_or_default()
+}
+
+fn list<'a>(value: &'a Value, field: &str) -> impl Iterator<Item = &'a Value> {
+    value[field].as_array().into_iter().flatten()
+}
+
+fn bare(address: &Value) -> &str {
+    address.as_str().and_then(|net| net.split('/').next()).unwrap_or_default()
+}
+
+impl Objects {
+    fn read(dump: &Dump) -> Result<Self> {
+        let mut objects = Self::default();
+        for (key, value) in dump {
+            if let Some(id) = key.strip_prefix("networks/") {
+                objects.network(id, serde_json::from_str(value)?);
+            } else if key.starts_with("endpoints/") {
+                objects.endpoint(serde_json::from_str(value)?);
+            }
+        }
+        Ok(objects)
+    }
+
+    fn network(&mut self, id: &str, network: Value) {
+        self.keys.insert(format!("networks/{id}"));
+        self.keys.insert(format!("names/networks/{}", text(&network, "name")));
+        if let Some(vni) = network["vni"].as_u64() {
+            self.keys.insert(format!("vnis/{vni}"));
+        }
+        if let Some(mac) = network["gateway_mac"].as_str() {
+            self.keys.insert(format!("ipam/macs/{id}/{mac}"));
+        }
+        for subnet in list(&network, "subnets") {
+            self.keys.insert(format!("ipam/pools/{}/{id}", text(subnet, "cidr")));
+            self.keys.insert(format!("ipam/addresses/{id}/{}", text(subnet, "gateway")));
+        }
+        self.networks.insert(id.to_owned(), network);
+    }
+
+    fn endpoint(&mut self, endpoint: Value) {
+        let (id, network) = (text(&endpoint, "id"), text(&endpoint, "network"));
+        self.keys.insert(format!("endpoints/{network}/{id}"));
+        self.keys.insert(format!("names/endpoints/{network}/{}", text(&endpoint, "name")));
+        if let Some(mac) = endpoint["mac"].as_str() {
+            self.keys.insert(format!("ipam/macs/{network}/{mac}"));
+        }
+        for address in list(&endpoint, "addresses") {
+            self.keys.insert(format!("ipam/addresses/{network}/{}", bare(address)));
+        }
+        if endpoint["owner"].is_object() {
+            let host = text(&endpoint["owner"], "host");
+            self.keys.insert(format!("attachments/{host}/{id}"));
+        }
+        self.endpoints.insert(id.to_owned(), endpoint);
+    }
+
+    fn check(&self, host: &Host) -> Result<()> {
+        let own: BTreeMap<&String, &Value> = self
+            .endpoints
+            .iter()
+            .filter(|(_, endpoint)| text(&endpoint["owner"], "host") == host.name())
+            .collect();
+        self.check_sandboxes(host, &own)?;
+        self.check_links(host, &own)?;
+        self.check_maps(host, &own)
+    }
+
+    /// Sandboxes with their files, namespaces and interfaces.
+    fn check_sandboxes(&self, host: &Host, own: &BTreeMap<&String, &Value>) -> Result<()> {
+        let sandboxes = rows_of(host, "sandbox")?;
+        let ids: BTreeSet<&str> = sandboxes.iter().map(|sandbox| text(sandbox, "id")).collect();
+        let mut served = BTreeSet::new();
+        for sandbox in &sandboxes {
+            let id = text(sandbox, "id");
+            for interface in list(sandbox, "interfaces") {
+                let endpoint = text(interface, "endpoint");
+                let owner = own.get(&endpoint.to_owned()).map(|own| text(&own["owner"], "sandbox"));
+                ensure!(owner == Some(id), "sandbox {sandbox} is shown with {endpoint}: {owner:?}");
+                served.insert(endpoint);
+            }
+            let netns = text(sandbox, "netns");
+            let inside = ["nsenter", &format!("--net={netns}"), "ip", "-o", "addr"];
+            let addresses = host.run(inside)?.ok()?;
+            let devices: Vec<&Value> =
+                list(sandbox, "interfaces").filter(|i| i["device"].is_string()).collect();
+            for interface in &devices {
+                let device = text(interface, "device");
+                for address in list(interface, "addresses") {
+                    let address = address.as_str().unwrap_or_default();
+                    let line = addresses.lines().find(|line| line.contains(address));
+                    ensure!(
+                        line.is_some_and(|line| line.contains(&format!(": {device} "))),
+                        "{device} lacks {address}: {addresses}"
+                    );
+                }
+            }
+            let links =
+                host.run(["nsenter", &format!("--net={netns}"), "ip", "-o", "link"])?.ok()?;
+            let present = names(&links)?.into_iter().filter(|name| name.starts_with("eth")).count();
+            ensure!(present == devices.len(), "{id} has other devices than it is shown: {links}");
+        }
+        ensure!(
+            own.keys().map(|id| id.as_str()).collect::<BTreeSet<_>>() == served,
+            "sandboxes have {served:?}, the store says {:?}",
+            own.keys()
+        );
+        for (dir, what) in [
+            (host.dir("netns"), "namespaces"),
+            (host.dir("run").join("sandboxes"), "directories"),
+            (host.dir("state").join("sandboxes"), "records"),
+        ] {
+            let found = stems(&dir)?;
+            ensure!(
+                found.iter().map(String::as_str).collect::<BTreeSet<_>>() == ids,
+                "{what}: {found:?}; sandboxes: {ids:?}"
+            );
+        }
+        Ok(())
+    }
+
+    fn check_links(&self, host: &Host, own: &BTreeMap<&String, &Value>) -> Result<()> {
+        let mut expected: BTreeSet<String> = ["lo", "eth0", "netctl-vx"].map(str::to_owned).into();
+        for (id, endpoint) in own {
+            let network = &self.networks[text(endpoint, "network")];
+            if let Some(vni) = network["vni"].as_u64() {
+                expected.insert(format!("nc{}", &id[..12]));
+                expected.insert(format!("nh-{vni:06x}"));
+                expected.insert(format!("np-{vni:06x}"));
+            }
+        }
+        let found = links(host)?;
+        ensure!(found == expected, "links {found:?}, expected {expected:?}");
+        let pins = stems(&host.dir("bpf").join("v1/links")).unwrap_or_default();
+        ensure!(
+            pins.len() <= expected.len(),
+            "more links are pinned than there are devices: {pins:?}"
+        );
+        Ok(())
+    }
+
+    fn check_maps(&self, host: &Host, own: &BTreeMap<&String, &Value>) -> Result<()> {
+        let here: BTreeSet<&str> = own.values().map(|endpoint| text(endpoint, "network")).collect();
+        let (mut fdb, mut neigh) = (BTreeSet::new(), BTreeSet::new());
+        for id in here {
+            let network = &self.networks[id];
+            let Some(vni) = network["vni"].as_u64() else { continue };
+            fdb.insert(format!("{vni} {} local", text(network, "gateway_mac")));
+            for subnet in list(network, "subnets") {
+                let gateway = (text(subnet, "gateway"), text(network, "gateway_mac"));
+                neigh.insert(format!("{vni} {} {}", gateway.0, gateway.1));
+            }
+            for endpoint in self.endpoints.values() {
+                let owner = &endpoint["owner"];
+                if text(endpoint, "network") != id || !owner.is_object() {
+                    continue;
+                }
+                let mac = text(endpoint, "mac");
+                let local = text(owner, "host") == host.name();
+                let place = if local { "local" } else { text(owner, "vtep") };
+                fdb.insert(format!("{vni} {mac} {place}"));
+                for address in list(endpoint, "addresses") {
+                    neigh.insert(format!("{vni} {} {mac}", bare(address)));
+                }
+            }
+        }
+        let shown = |noun: &str| -> Result<BTreeSet<String>> {
+            let row = |row: &Value| match noun {
+                "fdb" => {
+                    let place = row["vtep"].as_str().unwrap_or("local");
+                    format!("{} {} {place}", row["vni"], text(row, "mac"))
+                }
+                _ => format!("{} {} {}", row["vni"], text(row, "address"), text(row, "mac")),
+            };
+            Ok(rows_of(host, noun)?.iter().map(row).collect())
+        };
+        let found = shown("fdb")?;
+        ensure!(found == fdb, "fdb is {found:#?}, expected {fdb:#?}");
+        let found = shown("neigh")?;
+        ensure!(found == neigh, "neigh is {found:#?}, expected {neigh:#?}");
+        Ok(())
+    }
+}
+
+/// The names of the files in a directory, without their endings; none where it is not there.
+fn stems(dir: &Path) -> Result<BTreeSet<String>> {
+    if !dir.exists() {
+        return Ok(BTreeSet::new());
+    }
+    let stem = |path: std::path::PathBuf| {
+        path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    };
+    fs::read_dir(dir)?.map(|entry| Ok(stem(entry?.path()))).collect()
+}
