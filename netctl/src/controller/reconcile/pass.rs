@@ -49,6 +49,8 @@ impl Reconciler {
         let mut failures = Failures::default();
         self.follow(wanted, &mut failures).await;
         let complete = self.complete(wanted);
+        // Before the endpoints are read: they must not be older than what is said to have been seen.
+        let networks = self.revisions();
         let own = self.own();
         self.enter(full, &mut failures).await;
         self.join(&own, full, &mut failures).await;
@@ -63,7 +65,7 @@ impl Reconciler {
             self.sweep(&own, full, &mut failures).await;
         }
         self.serve_names(&mut failures).await;
-        self.report(revision, complete, &own, &failures);
+        self.report(revision, complete, networks, &own, &failures);
         failures.none()
     }
 
@@ -105,6 +107,12 @@ impl Reconciler {
         let listed =
             |id| self.followed.get(id).is_some_and(|followed| followed.endpoints.borrow().complete);
         wanted.values().all(listed)
+    }
+
+    /// Up to where each network's endpoints are known.
+    fn revisions(&self) -> BTreeMap<NetworkId, Revision> {
+        let followed = self.followed.iter();
+        followed.map(|(id, followed)| (id.clone(), followed.endpoints.borrow().revision)).collect()
     }
 
     /// The endpoints that the store says are attached on this host.
@@ -283,6 +291,7 @@ impl Reconciler {
         &self,
         revision: Revision,
         complete: bool,
+        networks: BTreeMap<NetworkId, Revision>,
         own: &BTreeMap<EndpointId, Own>,
         failures: &Failures,
     ) {
@@ -290,10 +299,6 @@ impl Reconciler {
         let endpoints: BTreeMap<_, _> = own
             .iter()
             .map(|(id, own)| (id.clone(), (own.revision, failures.of(id, &own.endpoint.network))))
-            .collect();
-        let networks = self.followed.iter();
-        let networks = networks
-            .map(|(id, followed)| (id.clone(), followed.endpoints.borrow().revision))
             .collect();
         self.progress.send_modify(|progress| {
             // Where something is left that should be gone, nobody is told that it is gone.
