@@ -202,6 +202,9 @@ fn read_all(dir: &Path) -> io::Result<BTreeMap<SandboxId, Record>> {
                 io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display()))
             })?;
             all.insert(record.sandbox.id.clone(), record);
+        } else {
+            // A daemon was killed before this could take the place of the record that it is of.
+            fs::remove_file(&path)?;
         }
     }
     Ok(all)

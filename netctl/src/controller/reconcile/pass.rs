@@ -27,6 +27,19 @@ pub(super) struct Own {
     revision: Revision,
 }
 
+/// What the store says of this host.
+#[derive(Debug, Default)]
+struct Seen {
+    /// Every change of this host's attachments up to this revision is seen.
+    revision: Revision,
+    /// The networks of interest that were listed whole, each with every change of its endpoints up to a revision.
+    networks: BTreeMap<NetworkId, Revision>,
+    /// Whether that is all of them.
+    complete: bool,
+    /// The endpoints that are attached on this host.
+    own: BTreeMap<EndpointId, Own>,
+}
+
 /// An endpoint's interface that stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Built {
@@ -48,24 +61,22 @@ impl Reconciler {
     ) -> bool {
         let mut failures = Failures::default();
         self.follow(wanted, &mut failures).await;
-        let complete = self.complete(wanted);
-        // Before the endpoints are read: they must not be older than what is said to have been seen.
-        let networks = self.revisions();
-        let own = self.own();
+        let seen = self.look(revision, wanted);
+        let Seen { complete, own, .. } = &seen;
         self.enter(full, &mut failures).await;
-        self.join(&own, full, &mut failures).await;
+        self.join(own, full, &mut failures).await;
         // What an earlier daemon left is kept until all of it was found to stand, or known not to.
-        self.settled |= complete && (failures.none() || self.started.elapsed() > PATIENCE);
-        let sweep = if complete && self.settled { Sweep::Remove } else { Sweep::Keep };
-        if self.apply(sweep, &own, &mut failures).await {
-            self.raise(&own, full, &mut failures).await;
+        self.settled |= *complete && (failures.none() || self.started.elapsed() > PATIENCE);
+        let sweep = if *complete && self.settled { Sweep::Remove } else { Sweep::Keep };
+        if self.apply(sweep, own, &mut failures).await {
+            self.raise(own, full, &mut failures).await;
         }
         if sweep == Sweep::Remove {
-            self.forget(&own, &mut failures);
-            self.sweep(&own, full, &mut failures).await;
+            self.forget(own, &mut failures);
+            self.sweep(own, full, &mut failures).await;
         }
         self.serve_names(&mut failures).await;
-        self.report(revision, complete, networks, &own, &failures);
+        self.report(&seen, &failures);
         failures.none()
     }
 
@@ -102,33 +113,25 @@ impl Reconciler {
         }
     }
 
-    /// Whether every network of interest was listed whole.
-    fn complete(&self, wanted: &BTreeMap<EndpointId, NetworkId>) -> bool {
-        let listed =
-            |id| self.followed.get(id).is_some_and(|followed| followed.endpoints.borrow().complete);
-        wanted.values().all(listed)
-    }
-
-    /// Up to where each network's endpoints are known.
-    fn revisions(&self) -> BTreeMap<NetworkId, Revision> {
-        let followed = self.followed.iter();
-        followed.map(|(id, followed)| (id.clone(), followed.endpoints.borrow().revision)).collect()
-    }
-
-    /// The endpoints that the store says are attached on this host.
-    fn own(&self) -> BTreeMap<EndpointId, Own> {
-        let mut own = BTreeMap::new();
-        for followed in self.followed.values() {
-            for (endpoint, revision) in followed.endpoints.borrow().entries.values() {
+    /// What the store says now; all that a pass does follows from one look.
+    fn look(&self, revision: Revision, wanted: &BTreeMap<EndpointId, NetworkId>) -> Seen {
+        let mut seen = Seen { revision, ..Seen::default() };
+        for (id, followed) in &self.followed {
+            let mirror = followed.endpoints.borrow();
+            if mirror.complete {
+                seen.networks.insert(id.clone(), mirror.revision);
+            }
+            for (endpoint, revision) in mirror.entries.values() {
                 if let Some(owner) = endpoint.owner.as_ref().filter(|owner| owner.host == self.host)
                 {
                     let sandbox = owner.sandbox.clone();
                     let entry = Own { endpoint: endpoint.clone(), sandbox, revision: *revision };
-                    own.insert(endpoint.id.clone(), entry);
+                    seen.own.insert(endpoint.id.clone(), entry);
                 }
             }
         }
-        own
+        seen.complete = wanted.values().all(|id| seen.networks.contains_key(id));
+        seen
     }
 
     async fn enter(&mut self, full: bool, failures: &mut Failures) {
@@ -287,23 +290,17 @@ impl Reconciler {
         }
     }
 
-    fn report(
-        &self,
-        revision: Revision,
-        complete: bool,
-        networks: BTreeMap<NetworkId, Revision>,
-        own: &BTreeMap<EndpointId, Own>,
-        failures: &Failures,
-    ) {
+    fn report(&self, seen: &Seen, failures: &Failures) {
         failures.log();
-        let endpoints: BTreeMap<_, _> = own
-            .iter()
-            .map(|(id, own)| (id.clone(), (own.revision, failures.of(id, &own.endpoint.network))))
-            .collect();
+        let outcome = |id: &EndpointId, own: &Own| {
+            (id.clone(), (own.revision, failures.of(id, &own.endpoint.network)))
+        };
+        let endpoints = seen.own.iter().map(|(id, own)| outcome(id, own)).collect();
+        let networks = seen.networks.clone();
         self.progress.send_modify(|progress| {
             // Where something is left that should be gone, nobody is told that it is gone.
-            let followed = complete && failures.all.is_none() && !failures.left;
-            let revision = if followed { revision } else { progress.revision };
+            let followed = seen.complete && failures.all.is_none() && !failures.left;
+            let revision = if followed { seen.revision } else { progress.revision };
             *progress = Progress { revision, networks, endpoints };
         });
     }
