@@ -47,11 +47,12 @@ impl Controller {
     ) -> Result<ServiceView> {
         let mut attempts = Attempts::new("attach", service);
         loop {
+            let (network, stored) = find::service(&*self.store, service).await?;
+            self.settle_loss(&stored.value).await?;
             let record = self
                 .records
                 .get(sandbox)
                 .ok_or_else(|| Error::not_found(format!("sandbox {} is gone", sandbox.short())))?;
-            let (network, stored) = find::service(&*self.store, service).await?;
             check_owner(&record, &network.value, &stored.value, force)?;
             let attachment = self.attachment(&record, &network.value, &stored.value).await?;
             self.records.update(sandbox, |record| record.attachments.push(attachment))?;
@@ -142,6 +143,15 @@ impl Controller {
             sandbox: sandbox.clone(),
             vtep: self.underlay.address.into(),
         }
+    }
+
+    /// Waits until this host has taken notice that an endpoint is no longer its own, so that what is left of the
+    /// attachment that was lost is not taken for a part of the next.
+    async fn settle_loss(&self, endpoint: &Endpoint) -> Result<()> {
+        if endpoint.owner.as_ref().is_none_or(|owner| owner.host != self.config.host) {
+            self.progress(|progress| !progress.endpoints.contains_key(&endpoint.id)).await?;
+        }
+        Ok(())
     }
 
     /// Waits until an endpoint of this host is as it was put in `revision`, or later; or until another took it.

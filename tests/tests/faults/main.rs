@@ -1,9 +1,13 @@
 //! What goes wrong: bad input, daemons that cannot start or are killed, a store that is away, others who meddle. Over
 //! real daemons; each test has a lab of its own.
 
+mod away;
+mod clients;
 mod http;
 mod inputs;
+mod interference;
 mod kills;
+mod leftovers;
 mod races;
 mod start;
 mod state;

@@ -120,7 +120,7 @@ fn the_underlay_must_be_usable() -> Result<()> {
     assert_refused(
         &start(host, &words(&lab, "home", "file", ""))?,
         1,
-        "there is no default route, and several interfaces could reach other hosts (bare0, eth0): \
+        "there is no default route, and several interfaces could reach other hosts (eth0, bare0): \
          choose one with --bind-interface",
     );
     host.netns().ip(["addr del 203.0.113.1/24 dev bare0", "addr del 192.0.2.1/24 dev eth0"])?;
@@ -207,7 +207,10 @@ fn the_stores_file_must_be_usable() -> Result<()> {
             "file:directory",
             "the store at file DIR/directory refuses: it cannot be opened for writing, or its directory is not writable (unable to open database file: DIR/directory)",
         ),
-        ("file:text/below", "?"),
+        (
+            "file:text/below",
+            "the store at file DIR/text/below refuses: its directory cannot be made: File exists (os error 17)",
+        ),
     ] {
         let store = store.replace("file:", &format!("file:{dir}/"));
         assert_refused(
@@ -216,7 +219,11 @@ fn the_stores_file_must_be_usable() -> Result<()> {
             &sentence.replace("DIR", &dir),
         );
     }
-    assert_refused(&start(host, &words(&lab, "home", "redis:http://a:1", further))?, 2, "?");
+    assert_refused(
+        &start(host, &words(&lab, "home", "redis:http://a:1", further))?,
+        2,
+        "--store \"redis:http://a:1\" is not usable: write file, file:PATH, etcd:http://HOST:2379[,http://HOST:2379...] or memory",
+    );
     assert_eq!(before, links(host)?);
     assert_untouched(&lab.dir().join("home"))?;
     // A store that was good, and of which a part was overwritten.
@@ -227,6 +234,9 @@ fn the_stores_file_must_be_usable() -> Result<()> {
         Ok(())
     })?;
     daemon.stop(testbed::Signal::SIGTERM, Duration::from_secs(10))?;
+    for log in ["good.db-wal", "good.db-shm"] {
+        drop(fs::remove_file(lab.dir().join(log)));
+    }
     let mut bytes = fs::read(lab.dir().join("good.db"))?;
     bytes.iter_mut().skip(100).for_each(|byte| *byte = 0xa5);
     fs::write(lab.dir().join("good.db"), bytes)?;

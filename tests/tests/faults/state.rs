@@ -42,6 +42,17 @@ fn rows(file: &Path) -> Result<Dump> {
 
 /// What is on a host: links, addresses, files of the daemon, pins, and entries of its maps.
 pub(crate) fn machine(host: &Host) -> Result<BTreeSet<String>> {
+    let mut found = files_and_links(host)?;
+    for noun in ["fdb", "neigh", "sandbox"] {
+        for row in rows_of(host, noun)? {
+            found.insert(format!("{noun} {row}"));
+        }
+    }
+    Ok(found)
+}
+
+/// The same without what the daemon is asked for, whose names come from the store.
+pub(crate) fn files_and_links(host: &Host) -> Result<BTreeSet<String>> {
     let mut found = BTreeSet::new();
     for line in host.run(["ip", "-o", "-4", "addr"])?.ok()?.lines() {
         found.insert(format!("address {}", line.split_whitespace().collect::<Vec<_>>().join(" ")));
@@ -49,11 +60,6 @@ pub(crate) fn machine(host: &Host) -> Result<BTreeSet<String>> {
     found.extend(links(host)?.into_iter().map(|name| format!("link {name}")));
     for name in ["run", "state", "bpf", "netns"] {
         files(&host.dir(name), &mut found)?;
-    }
-    for noun in ["fdb", "neigh", "sandbox"] {
-        for row in rows_of(host, noun)? {
-            found.insert(format!("{noun} {row}"));
-        }
     }
     Ok(found)
 }

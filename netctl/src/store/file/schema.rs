@@ -115,7 +115,10 @@ fn connect(path: &Path) -> Result<Connection, Fault> {
         thread::sleep(PAUSE);
         since.elapsed() < PATIENCE
     }))?;
-    let version = check(&conn, path)?;
+    // One look: another process may be making the tables at this moment.
+    let look = conn.unchecked_transaction()?;
+    let version = check(&look, path)?;
+    look.finish()?;
     conn.pragma_update(None, "journal_mode", "WAL")?;
     conn.pragma_update(None, "synchronous", "FULL")?;
     // The log is cut back to this many bytes after it was carried over into the file.

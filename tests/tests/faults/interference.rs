@@ -1,0 +1,108 @@
+//! Others who meddle with what netctl made: it is mended, and nobody else is harmed.
+//!
+//! ```text
+//!   h1: box1 (a.dev 10.83.0.2), box2 (b.dev 10.83.0.3)      h2: box3 (c.dev 10.83.0.4)
+//! ```
+
+use std::{fs, time::Duration};
+
+use anyhow::{Result, ensure};
+use nix::mount::{MntFlags, umount2};
+use testbed::{Host, Lab, Options, Signal, eventually};
+
+use crate::state;
+
+/// Within which the reconcile loop looks at everything by itself, and a little more.
+const MENDED: Duration = Duration::from_secs(40);
+
+fn lab() -> Result<Lab> {
+    let lab = Lab::start(Options::default())?;
+    lab.host(1).ok(["network", "create", "--subnet", "10.83.0.0/24", "dev"])?;
+    for (host, name, service) in [(1, "box1", "a.dev"), (1, "box2", "b.dev"), (2, "box3", "c.dev")]
+    {
+        lab.host(host).ok(["run", "--name", name, "--publish-service", service, "true"])?;
+    }
+    eventually("all agrees", Duration::from_secs(5), || state::check(&lab))?;
+    Ok(lab)
+}
+
+fn reaches(host: &Host, sandbox: &str, name: &str) -> Result<()> {
+    host.run(["netctl", "exec", sandbox, "ping", "-c", "1", "-W", "1", name])?.ok().map(drop)
+}
+
+/// The name of the host's side of a service's interface.
+fn port(host: &Host, service: &str) -> Result<String> {
+    let text = host.ok(["service", "inspect", service])?;
+    let view: serde_json::Value = serde_json::from_str(&text)?;
+    Ok(format!("nc{}", &view[0]["id"].as_str().unwrap_or_default()[..12]))
+}
+
+#[test]
+fn what_others_break_is_mended() -> Result<()> {
+    let lab = lab()?;
+    let (h1, h2) = (lab.host(1), lab.host(2));
+    // A ping between those who are left alone, all the while.
+    let mut bystander = h2.spawn(
+        "bystander",
+        ["netctl", "exec", "box3", "ping", "-i", "0.1", "-W", "1", "-c", "600", "10.83.0.3"],
+    )?;
+    let (veth, gone) = (port(h1, "a.dev")?, port(h2, "c.dev")?);
+    ensure!(veth != gone, "two services have one port");
+    h1.netns().ip([format!("link del {veth}")])?;
+    eventually("a deleted interface is back", MENDED, || {
+        reaches(h2, "box3", "a")?;
+        state::check(&lab)
+    })?;
+    bystander.signal(Signal::SIGINT)?;
+    bystander.wait(Duration::from_secs(5))?;
+    let said = bystander.log();
+    ensure!(said.contains(" 0% packet loss"), "the bystander lost packets: {said}");
+
+    // All at once: an address inside, an interface set down, the host endpoint.
+    let netns = h1.ok(["sandbox", "inspect", "box1"])?;
+    let netns: serde_json::Value = serde_json::from_str(&netns)?;
+    let netns = format!("--net={}", netns[0]["netns"].as_str().unwrap_or_default());
+    h1.run(["nsenter", &netns, "ip", "addr", "del", "10.83.0.2/24", "dev", "eth0"])?.ok()?;
+    h1.netns().ip([format!("link set {} down", port(h1, "b.dev")?)])?;
+    let gateway = state::links(h1)?.into_iter().find(|name| name.starts_with("nh-"));
+    h1.netns().ip([format!("link del {}", gateway.unwrap_or_default())])?;
+    eventually("all of it is mended", MENDED, || {
+        reaches(h2, "box3", "a")?;
+        reaches(h2, "box3", "b")?;
+        // Names are served on the host endpoint.
+        reaches(h1, "box1", "c")?;
+        state::check(&lab)
+    })?;
+    lab.end()
+}
+
+#[test]
+fn a_sandbox_without_its_namespace_can_be_removed() -> Result<()> {
+    let lab = lab()?;
+    let (h1, h2) = (lab.host(1), lab.host(2));
+    let view: serde_json::Value = serde_json::from_str(&h1.ok(["sandbox", "inspect", "box1"])?)?;
+    let netns = view[0]["netns"].as_str().unwrap_or_default().to_owned();
+    umount2(netns.as_str(), MntFlags::MNT_DETACH)?;
+    fs::remove_file(&netns)?;
+    let output = h1.netctl(["exec", "box1", "true"])?;
+    assert_eq!(
+        (output.code(), output.stderr),
+        (1, format!("error: there is no network namespace at {netns}: nothing is there\n"))
+    );
+    // The others go on, and so do operations.
+    reaches(h2, "box3", "b")?;
+    h1.ok(["run", "--name", "box4", "--publish-service", "d.dev", "true"])?;
+    reaches(h2, "box3", "d")?;
+    h1.ok(["sandbox", "rm", "box1"])?;
+    eventually("all agrees", Duration::from_secs(5), || state::check(&lab))?;
+    // The same, found by a daemon at its start: it takes the sandbox down.
+    let view: serde_json::Value = serde_json::from_str(&h1.ok(["sandbox", "inspect", "box2"])?)?;
+    umount2(view[0]["netns"].as_str().unwrap_or_default(), MntFlags::MNT_DETACH)?;
+    lab.restart_daemon(h1, Signal::SIGTERM)?;
+    eventually("all agrees", Duration::from_secs(10), || {
+        ensure!(!h1.ok(["sandbox", "ls"])?.contains("box2"), "box2 is still there");
+        state::check(&lab)
+    })?;
+    reaches(h2, "box3", "d")?;
+    lab.end()
+}
