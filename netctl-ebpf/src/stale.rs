@@ -23,8 +23,7 @@ pub(crate) fn readdress(
     if ethernet.destination().is_group() {
         return Err(DropReason::GroupDestination);
     }
-    let owner =
-        lookup::neighbour4(vni, ip.destination()).ok_or(DropReason::UnknownDestination)?;
+    let owner = lookup::neighbour4(vni, ip.destination()).ok_or(DropReason::UnknownDestination)?;
     let target = lookup::station(vni, owner).ok_or(DropReason::UnknownDestination)?;
     *ethernet = Ethernet::new(owner, ethernet.source(), ether_type::IPV4);
     *packet.at::<Ethernet>(0).ok_or(DropReason::NotWritable)? = *ethernet;

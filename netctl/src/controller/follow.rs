@@ -1,6 +1,6 @@
 //! Keeping a copy of a part of the store: list at a revision, watch from the next, list again where that is lost.
 
-use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde::de::DeserializeOwned;
 use tokio::{
@@ -78,7 +78,7 @@ struct Feed<T> {
 }
 
 impl<T: DeserializeOwned> Feed<T> {
-    async fn run(self) -> Infallible {
+    async fn run(self) -> ! {
         let mut pause = BACKOFF.0;
         loop {
             let listed = self.mirror.borrow().revision;

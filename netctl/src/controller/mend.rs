@@ -9,7 +9,7 @@ const PERIOD: Duration = Duration::from_secs(2);
 
 impl Controller {
     /// Keeps looking for what was left unfinished, and undoes it as soon as the store can be reached.
-    pub(super) async fn mend(&self) {
+    pub(super) async fn mend(&self) -> ! {
         loop {
             tokio::time::sleep(PERIOD).await;
             if self.records.all().iter().any(super::records::Record::is_unfinished)

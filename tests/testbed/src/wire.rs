@@ -10,6 +10,18 @@ use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, socket
 
 use crate::netns::Netns;
 
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "constants of the kernel's interface, all small"
+)]
+mod abi {
+    use nix::libc;
+
+    pub(super) const FAMILY: u16 = libc::AF_PACKET as u16;
+    pub(super) const ALL: u16 = libc::ETH_P_ALL as u16;
+    pub(super) const ADDRESS: libc::socklen_t = size_of::<libc::sockaddr_ll>() as u32;
+}
+
 /// A device that frames are written to and read from as they are (packet(7)).
 #[derive(Debug)]
 pub struct Wire {
@@ -25,7 +37,7 @@ impl Wire {
 
     /// Also keeps what arrives from now on, and what the stack behind the device sends.
     pub fn tap(netns: &Netns, device: &str) -> Result<Self> {
-        Self::open(netns, device, libc::ETH_P_ALL as u16)
+        Self::open(netns, device, abi::ALL)
     }
 
     fn open(netns: &Netns, device: &str, protocol: u16) -> Result<Self> {
@@ -35,16 +47,12 @@ impl Wire {
                 let socket = socket(AddressFamily::Packet, SockType::Raw, flags, None)?;
                 // SAFETY: it is made of integers alone, for which zero is valid.
                 let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
-                address.sll_family = libc::AF_PACKET as u16;
+                address.sll_family = abi::FAMILY;
                 address.sll_protocol = protocol.to_be();
                 address.sll_ifindex = nix::net::if_::if_nametoindex(device)?.cast_signed();
                 // SAFETY: the address is alive and of the size given.
                 let bound = unsafe {
-                    libc::bind(
-                        socket.as_raw_fd(),
-                        (&raw const address).cast(),
-                        size_of::<libc::sockaddr_ll>() as u32,
-                    )
+                    libc::bind(socket.as_raw_fd(), (&raw const address).cast(), abi::ADDRESS)
                 };
                 Errno::result(bound)?;
                 Ok(Self { socket, address })
@@ -62,7 +70,7 @@ impl Wire {
                 frame.len(),
                 0,
                 (&raw const self.address).cast(),
-                size_of::<libc::sockaddr_ll>() as u32,
+                abi::ADDRESS,
             )
         };
         ensure!(sent == frame.len() as isize, "sent {sent} of {}: {}", frame.len(), Errno::last());

@@ -12,6 +12,7 @@ use crate::{
 
 on_both_stores! {
     a_service_of_a_dead_host on 3;
+    a_service_taken_by_force on 3;
     an_address_that_moves on 3;
 }
 
@@ -35,16 +36,50 @@ fn a_service_of_a_dead_host(lab: &Lab) -> Result<()> {
     all_pairs(&[&heir, &witness])?;
 
     lab.start_daemon(h1)?;
-    eventually("the host that comes back lets go", SOON, || {
-        let inside = json(h1, &["sandbox", "inspect", &dead.name])?;
-        let interfaces = inside.pointer("/0/interfaces").and_then(serde_json::Value::as_array);
-        ensure!(interfaces.is_some_and(Vec::is_empty), "{inside}");
-        let links = dead.ok(&["ip", "-brief", "link"])?;
-        ensure!(!links.contains("eth0"), "{links}");
-        Ok(())
-    })?;
+    lets_go(&dead)?;
     let third = Container::new(h1, "svc2", "dev", &[])?;
     all_pairs(&[&heir, &witness, &third])
+}
+
+/// Its sandbox soon has no interface any more, in the kernel and in what the daemon says of it.
+fn lets_go(loser: &Container<'_>) -> Result<()> {
+    eventually("the former owner lets go", SOON, || {
+        let inside = json(loser.host, &["sandbox", "inspect", &loser.name])?;
+        let interfaces = inside.pointer("/0/interfaces").and_then(serde_json::Value::as_array);
+        ensure!(interfaces.is_some_and(Vec::is_empty), "{inside}");
+        let links = loser.ok(&["ip", "-brief", "link"])?;
+        ensure!(!links.contains("eth0"), "{links}");
+        Ok(())
+    })
+}
+
+/// ```text
+///   h1: svc1 ──► h2: takes svc1 with its addresses     h3: box-svc3 looks on
+/// ```
+fn a_service_taken_by_force(lab: &Lab) -> Result<()> {
+    lab.host(1).ok(["network", "create", "dev"])?;
+    let loser = Container::new(lab.host(1), "svc1", "dev", &[])?;
+    let witness = Container::new(lab.host(3), "svc3", "dev", &[])?;
+    all_pairs(&[&loser, &witness])?;
+    let (address, mac) = (loser.address()?, loser.mac()?);
+
+    let taker = lab.host(2);
+    taker.ok(["sandbox", "create", "taker"])?;
+    taker.ok(["service", "attach", "--force", "taker", "svc1.dev"])?;
+    let taker = Container {
+        host: taker,
+        name: "taker".to_owned(),
+        service: "svc1".to_owned(),
+        network: "dev".to_owned(),
+    };
+    ensure!(taker.address()? == address && taker.mac()? == mac, "it has other addresses now");
+    lets_go(&loser)?;
+    all_pairs(&[&taker, &witness])?;
+
+    // Unpublished by force, it goes where it is.
+    lab.host(3).ok(["service", "unpublish", "--force", "svc1.dev"])?;
+    lets_go(&taker)?;
+    witness.does_not_reach(&address)
 }
 
 /// ```text

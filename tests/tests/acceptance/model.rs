@@ -84,7 +84,8 @@ fn ambiguous_short_ids_are_refused(lab: &Lab) -> Result<()> {
     let short = &one[..3];
     refused(host, &["network", "inspect", short], &[short, "ambiguous"])?;
     refused(host, &["network", "rm", short], &[short, "ambiguous"])?;
-    let longer = (4..).find(|&length| one[..length] != two[..length]).context("they differ")?;
+    let longer =
+        (4..one.len()).find(|&length| one[..length] != two[..length]).context("they differ")?;
     ensure!(field(host, &["network", "inspect", &one[..longer]], "/0/id")? == one);
 
     host.ok(["network", "create", "-d", "null", "services"])?;

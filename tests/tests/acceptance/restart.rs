@@ -37,7 +37,14 @@ fn no_packet_is_lost(lab: &Lab) -> Result<()> {
     }
     ping.end()?;
 
-    ensure!([standing(&one)?, standing(&two)?] == before, "something was made anew");
+    for (container, before) in [&one, &two].into_iter().zip(before) {
+        let after = standing(container)?;
+        ensure!(
+            after == before,
+            "on {} something was made anew: {before:#?} {after:#?}",
+            container.host.name()
+        );
+    }
     all_pairs(&[&one, &two, &old])?;
     let new = Container::new(lab.host(1), "new", "dev", &[])?;
     old.detach()?;
@@ -58,7 +65,9 @@ fn standing(container: &Container<'_>) -> Result<Standing> {
     let host = container.host;
     Ok(Standing {
         devices: host.run(["ip", "-oneline", "link"])?.ok()?,
-        inside: container.ok(&["ip", "-oneline", "address", "show", "dev", "eth0"])?,
+        inside: container.ok(&["ip", "-oneline", "link"])?
+            + &container.ok(&["ip", "-4", "-oneline", "address"])?
+            + &container.ok(&["ip", "-4", "route"])?,
         maps: map_ids(host)?,
         links: links(host)?,
     })
