@@ -188,13 +188,13 @@ impl Objects {
             .iter()
             .filter(|(_, endpoint)| text(&endpoint["owner"], "host") == host.name())
             .collect();
-        self.check_sandboxes(host, &own)?;
+        Self::check_sandboxes(host, &own)?;
         self.check_links(host, &own)?;
         self.check_maps(host, &own)
     }
 
     /// Sandboxes with their files, namespaces and interfaces.
-    fn check_sandboxes(&self, host: &Host, own: &BTreeMap<&String, &Value>) -> Result<()> {
+    fn check_sandboxes(host: &Host, own: &BTreeMap<&String, &Value>) -> Result<()> {
         let sandboxes = rows_of(host, "sandbox")?;
         let ids: BTreeSet<&str> = sandboxes.iter().map(|sandbox| text(sandbox, "id")).collect();
         let mut served = BTreeSet::new();
