@@ -155,6 +155,13 @@ impl Controller {
         Ok(controller)
     }
 
+    /// Returns when the host no longer follows the store, which happens by [`Self::shutdown`] alone unless there is a
+    /// mistake in the reconcile loop.
+    pub async fn ended(&self) {
+        let mut progress = self.progress.clone();
+        while progress.changed().await.is_ok() {}
+    }
+
     /// Stops working; the data plane goes on forwarding.
     pub async fn shutdown(&self) {
         self.cancel.cancel();

@@ -60,6 +60,8 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let ended = tokio::select! {
         ended = &mut server => Some(ended),
         _ = end.came() => None,
+        // What starts the daemon starts it again then, and it adopts what is there.
+        () = controller.ended() => anyhow::bail!("the host no longer follows the store: this is a mistake in netctl"),
     };
     tracing::info!("stopping; the data plane goes on forwarding");
     notify(STOPPING);

@@ -20,6 +20,9 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 pub(super) struct Mirror<T> {
     /// Whether it was ever listed whole. Nothing may be concluded from what is missing before.
     pub(super) complete: bool,
+    /// Whether something could not be read, as from a later version. It is there, so that nothing may be concluded from
+    /// what is missing either.
+    pub(super) damaged: bool,
     /// What it shows is not older than this.
     pub(super) revision: Revision,
     /// By key without the prefix, each with the revision that last put it.
@@ -37,7 +40,12 @@ pub(super) struct Follower<T> {
 impl<T: DeserializeOwned + Send + Sync + 'static> Follower<T> {
     /// Begins to follow; `wake` is notified of each change.
     pub(super) fn start(store: SharedStore, prefix: String, wake: Arc<Notify>) -> Self {
-        let empty = Mirror { complete: false, revision: Revision(0), entries: BTreeMap::new() };
+        let empty = Mirror {
+            complete: false,
+            damaged: false,
+            revision: Revision(0),
+            entries: BTreeMap::new(),
+        };
         let (sender, mirror) = watch::channel(empty);
         let cancel = CancellationToken::new();
         let feed = Feed { store, prefix, wake, mirror: sender };
@@ -117,8 +125,11 @@ impl<T: DeserializeOwned> Feed<T> {
     }
 
     fn replace(&self, entries: Vec<Entry>, revision: Revision) {
-        let entries = entries.into_iter().filter_map(|entry| self.read(entry)).collect();
-        drop(self.mirror.send_replace(Mirror { complete: true, revision, entries }));
+        let all = entries.len();
+        let entries: BTreeMap<_, _> =
+            entries.into_iter().filter_map(|entry| self.read(entry)).collect();
+        let damaged = entries.len() < all;
+        drop(self.mirror.send_replace(Mirror { complete: true, damaged, revision, entries }));
         self.wake.notify_one();
     }
 
@@ -130,7 +141,10 @@ impl<T: DeserializeOwned> Feed<T> {
                         let (key, revision) = (self.short(&entry.key), entry.modified);
                         match self.read(entry) {
                             Some((key, value)) => drop(mirror.entries.insert(key, value)),
-                            None => drop(mirror.entries.remove(&key)),
+                            None => {
+                                mirror.damaged = true;
+                                mirror.entries.remove(&key);
+                            }
                         }
                         revision
                     }
@@ -154,7 +168,7 @@ impl<T: DeserializeOwned> Feed<T> {
         match Stored::read(entry) {
             Ok(Stored { value, modified, .. }) => Some((key, (value, modified))),
             Err(error) => {
-                tracing::warn!(%error, "ignored");
+                tracing::warn!(%error, "ignored; nothing is taken down meanwhile");
                 None
             }
         }

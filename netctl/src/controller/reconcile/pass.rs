@@ -36,6 +36,8 @@ struct Seen {
     networks: BTreeMap<NetworkId, Revision>,
     /// Whether that is all of them.
     complete: bool,
+    /// Whether something of them could not be read.
+    damaged: bool,
     /// The endpoints that are attached on this host.
     own: BTreeMap<EndpointId, Own>,
 }
@@ -62,12 +64,12 @@ impl Reconciler {
         let mut failures = Failures::default();
         self.follow(wanted, &mut failures).await;
         let seen = self.look(revision, wanted);
-        let Seen { complete, own, .. } = &seen;
+        let Seen { complete, damaged, own, .. } = &seen;
         self.enter(full, &mut failures).await;
         self.join(own, full, &mut failures).await;
         // What an earlier daemon left is kept until all of it was found to stand, or known not to.
         self.settled |= *complete && (failures.none() || self.started.elapsed() > PATIENCE);
-        let sweep = if *complete && self.settled { Sweep::Remove } else { Sweep::Keep };
+        let sweep = if *complete && !damaged && self.settled { Sweep::Remove } else { Sweep::Keep };
         if self.apply(sweep, own, &mut failures).await {
             self.raise(own, full, &mut failures).await;
         }
@@ -121,6 +123,7 @@ impl Reconciler {
             if mirror.complete {
                 seen.networks.insert(id.clone(), mirror.revision);
             }
+            seen.damaged |= mirror.damaged;
             for (endpoint, revision) in mirror.entries.values() {
                 if let Some(owner) = endpoint.owner.as_ref().filter(|owner| owner.host == self.host)
                 {
