@@ -1,7 +1,7 @@
 use super::{FdbEntry, FdbTarget, map_type};
 use crate::Vni;
 
-/// Hash: [`FloodKey`] → [`FloodMember`].
+/// Hash: [`FloodKey`] → [`FloodMember`]. No program has it yet: nothing is flooded.
 pub const FLOOD: &str = "FLOOD";
 /// How many members all networks of one host can have together.
 pub const FLOOD_ENTRIES: u32 = 131_072;

@@ -3,7 +3,7 @@ use crate::{MacAddr, Vni};
 
 /// Hash: [`NeighbourKey4`] → [`Neighbour`].
 pub const NEIGH4: &str = "NEIGH4";
-/// Hash: [`NeighbourKey6`] → [`Neighbour`].
+/// Hash: [`NeighbourKey6`] → [`Neighbour`]. No program has it yet: networks are IPv4.
 pub const NEIGH6: &str = "NEIGH6";
 /// How many neighbours of each family one host can know.
 pub const NEIGH_ENTRIES: u32 = 131_072;

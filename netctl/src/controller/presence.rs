@@ -10,7 +10,7 @@ use crate::{
     store::{Guard, LeaseId, Outcome, SharedStore, Txn},
 };
 
-/// A host that was not heard of for this long is taken for dead.
+/// A host that was not heard of for this long is no longer listed. Its endpoints stay its own.
 const TTL: Duration = Duration::from_secs(15);
 /// How often it says that it is alive: a third, so that one lost call does no harm.
 const PERIOD: Duration = Duration::from_secs(5);

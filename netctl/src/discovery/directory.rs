@@ -37,7 +37,7 @@ pub(super) struct Zone {
 impl Directory {
     /// Makes the snapshot in one pass over `networks` and `endpoints`.
     ///
-    /// Endpoints that are not attached have no names; the caller leaves out those of hosts it takes for dead.
+    /// Endpoints that are not attached have no names; those of a host that died keep theirs until they are taken.
     /// `joined` names the sandboxes of this host, each with its networks in the order joined. A network in which a
     /// sandbox has an endpoint but that is not in its list comes after those that are.
     pub fn build<'a>(
