@@ -25,7 +25,7 @@ use crate::{
     store::{Revision, SharedStore},
 };
 
-/// How long after a pass that did not do all the next one comes: twice this at first, doubling up to [`PERIOD`].
+/// How long after a pass that did not do all the next one comes, at first; it doubles up to [`PERIOD`].
 const RETRY: Duration = Duration::from_millis(500);
 /// How often a pass looks also at what is known to stand: what others did to the kernel's state is mended.
 const PERIOD: Duration = Duration::from_secs(30);
@@ -122,8 +122,8 @@ impl Reconciler {
                 looked = Some(Instant::now());
             }
             let done = !complete || self.pass(revision, &wanted, full).await;
-            pause = if done { RETRY } else { (pause * 2).min(PERIOD) };
             let next = if done { PERIOD } else { pause };
+            pause = if done { RETRY } else { (pause * 2).min(PERIOD) };
             let woken = tokio::time::timeout(next, wake.notified());
             if cancel.run_until_cancelled(woken).await.is_none() {
                 break;

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// How long what an earlier daemon left is kept though something of it cannot be found to stand.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the store says of an endpoint of this host.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ impl Reconciler {
             self.sweep(own, full, &mut failures).await;
         }
         self.serve_names(&mut failures).await;
-        self.report(&seen, &failures);
+        self.report(&seen, sweep, &failures);
         failures.none()
     }
 
@@ -293,7 +293,7 @@ impl Reconciler {
         }
     }
 
-    fn report(&self, seen: &Seen, failures: &Failures) {
+    fn report(&self, seen: &Seen, sweep: Sweep, failures: &Failures) {
         failures.log();
         let outcome = |id: &EndpointId, own: &Own| {
             (id.clone(), (own.revision, failures.of(id, &own.endpoint.network)))
@@ -302,7 +302,7 @@ impl Reconciler {
         let networks = seen.networks.clone();
         self.progress.send_modify(|progress| {
             // Where something is left that should be gone, nobody is told that it is gone.
-            let followed = seen.complete && failures.all.is_none() && !failures.left;
+            let followed = sweep == Sweep::Remove && failures.all.is_none() && !failures.left;
             let revision = if followed { seen.revision } else { progress.revision };
             *progress = Progress { revision, networks, endpoints };
         });
