@@ -30,7 +30,7 @@ pub(crate) fn decide(packet: &Packet) -> Result<Decision, DropReason> {
         FdbTarget::Host(device) => Ok(Decision::ToHost(device)),
         FdbTarget::Remote(index) => {
             let vtep = lookup::vtep(index).ok_or(DropReason::UnknownVtep)?;
-            encap::check_size(packet, vtep)?;
+            encap::check_size(packet, vtep, &ip)?;
             if frame.payload.survives_tunnel(packet) {
                 encap::wrap(packet, port.vni(), vtep, &frame.ethernet, &ip)
             } else {

@@ -14,14 +14,18 @@ use netctl_common::{
     DropReason,
     maps::Vtep,
     outer::{self, Inner, OUTER4, OVERHEAD4, Outer4},
-    wire::{Ethernet, Ipv4},
+    wire::{Ethernet, Ipv4, protocol},
 };
 
 use crate::{Decision, config, packet::Packet};
 
 const ETHERNET: usize = size_of::<Ethernet>();
-/// The shortest headers in front of what a merged packet is cut into: IPv4 and UDP.
-const SEGMENT_HEADERS: u32 = 28;
+/// The shortest IPv4 header (RFC 791), in bytes.
+const IP_HEADER: u32 = 20;
+/// The shortest TCP header (RFC 9293), in bytes.
+const TCP_HEADER: u32 = 20;
+/// The UDP header (RFC 768), in bytes.
+const UDP_HEADER: u32 = 8;
 /// Keep checksums and segment sizes as they are: without `FIXED_GSO` each encapsulation shortens the segments by 50.
 const KEEP: u64 = (BPF_F_ADJ_ROOM_NO_CSUM_RESET | BPF_F_ADJ_ROOM_FIXED_GSO) as u64;
 /// Mark the packet as a UDP tunnel around an Ethernet frame, so that it can be segmented below.
@@ -33,12 +37,13 @@ const TUNNEL: u64 = (BPF_F_ADJ_ROOM_ENCAP_L3_IPV4
     | BPF_F_ADJ_ROOM_ENCAP_L2_ETH) as u64
     | (ETHERNET as u64) << 56;
 
-/// Whether the packet, or each part that it is cut into, fits the path to the host.
+/// Whether the packet, or each part that it is cut into with at least the shortest headers, fits the path to the host.
 #[inline(always)]
-pub(crate) fn check_size(packet: &Packet, vtep: &Vtep) -> Result<(), DropReason> {
+pub(crate) fn check_size(packet: &Packet, vtep: &Vtep, ip: &Ipv4) -> Result<(), DropReason> {
     let longest = match packet.segment() {
         0 => packet.len() - ETHERNET as u32,
-        segment => segment + SEGMENT_HEADERS,
+        segment if ip.protocol() == protocol::TCP => segment + IP_HEADER + TCP_HEADER,
+        segment => segment + IP_HEADER + UDP_HEADER,
     };
     if longest > vtep.mtu() { Err(DropReason::TooBig) } else { Ok(()) }
 }

@@ -51,6 +51,7 @@ fn verdicts() -> Result<()> {
         ("a byte too large", datagram(FAR.0, FAR.1, MTU as usize - 27), 0, DROP, dropped(DropReason::TooBig)),
         ("UDP segments", datagram(FAR.0, FAR.1, 3000), 1000, REDIRECT, forwarded(Verdict::HandedOver)),
         ("UDP segments to a container here", datagram(BESIDE.0, BESIDE.1, 3000), 1000, REDIRECT, forwarded(Verdict::ToContainer)),
+        ("TCP segments too large", segmented.clone(), MTU - 39, DROP, dropped(DropReason::TooBig)),
         ("UDP segments too large", datagram(FAR.0, FAR.1, 3000), MTU, DROP, dropped(DropReason::TooBig)),
         // The kernel refuses to grow what is merged of neither TCP nor UDP, and a test cannot say which it is.
         ("segments the kernel refuses", segmented, 500, DROP, dropped(DropReason::EncapFailed)),
