@@ -37,9 +37,9 @@ pub(super) struct Zone {
 impl Directory {
     /// Makes the snapshot in one pass over `networks` and `endpoints`.
     ///
-    /// Endpoints that are not attached have no names; the caller leaves out those of hosts it takes for dead.
-    /// `joined` names the sandboxes of this host, each with its networks in the order joined. A network in which a
-    /// sandbox has an endpoint but that is not in its list comes after those that are.
+    /// Endpoints that are not attached have no names. `joined` names the sandboxes of this host, each with its networks
+    /// in the order joined. A network in which a sandbox has an endpoint but that is not in its list comes after those
+    /// that are.
     pub fn build<'a>(
         networks: impl IntoIterator<Item = &'a Network>,
         endpoints: impl IntoIterator<Item = &'a Endpoint>,
