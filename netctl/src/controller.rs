@@ -92,7 +92,6 @@ impl Controller {
     ///
     /// The store need not be reachable; nothing of what is there changes before it is.
     pub async fn start(config: Config) -> Result<Arc<Self>> {
-        kernel::check_privileges()?;
         let records = Arc::new(Records::open(&config.state_dir, &config.run_dir)?);
         let netlink = Netlink::open(&Netns::current()?).await?;
         let ours = |link: &Link| link.name == VXLAN_DEVICE || drivers::is_ours(&link.name);

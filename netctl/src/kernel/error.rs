@@ -13,14 +13,14 @@ use nix::errno::Errno;
 pub enum Error {
     /// The process may not change networking.
     #[error(
-        "not permitted to {doing}: run netctl as root, or with CAP_NET_ADMIN and CAP_SYS_ADMIN"
+        "not permitted to {doing}: run netctl as root, or with CAP_NET_ADMIN, CAP_SYS_ADMIN and CAP_BPF"
     )]
     NotPermitted {
         /// What was tried.
         doing: String,
     },
     /// Capabilities are missing, found before anything was tried.
-    #[error("netctl needs root, or the capabilities that this process lacks: {}", missing.join(" and "))]
+    #[error("netctl needs root, or the capabilities that this process lacks: {}", missing.join(", "))]
     Unprivileged {
         /// Their names.
         missing: Vec<&'static str>,

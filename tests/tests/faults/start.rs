@@ -66,7 +66,7 @@ fn without_root() -> Result<()> {
     assert_refused(
         &output,
         1,
-        "netctl needs root, or the capabilities that this process lacks: CAP_NET_ADMIN and CAP_SYS_ADMIN",
+        "netctl needs root, or the capabilities that this process lacks: CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_BPF",
     );
     ensure!(fs::read_dir(&home)?.next().is_none(), "files are left in {}", home.display());
     assert_eq!(before, links(host)?);
