@@ -2,7 +2,6 @@
 
 use std::{
     io,
-    net::IpAddr,
     path::{Path, PathBuf},
 };
 
@@ -153,14 +152,6 @@ pub enum Error {
         name: String,
         /// Why.
         source: io::Error,
-    },
-    /// A route cannot be what was asked for.
-    #[error("the route to {destination} cannot go by {gateway}: both must be IPv4, or both IPv6")]
-    MixedFamilies {
-        /// Where to.
-        destination: ipnet::IpNet,
-        /// By way of.
-        gateway: IpAddr,
     },
     /// A file that the sandbox gets its own version of is not on this host.
     #[error("cannot give the command its own {}: it does not exist on this host; `touch {}` makes an empty one", path.display(), path.display())]
