@@ -18,6 +18,7 @@ mod recover;
 mod retry;
 mod sandboxes;
 mod services;
+mod underlay;
 mod views;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::SystemTime};
@@ -115,7 +116,9 @@ impl Controller {
             checked => checked?,
         }
         let dataplane = Arc::new(start_dataplane(&config, &netlink, &underlay).await?);
-        let context = Arc::new(HostContext { netlink, underlay_mtu: underlay.mtu });
+        let (mtu, underlay_mtu) = watch::channel(underlay.mtu);
+        let following = underlay::follow(netlink.clone(), underlay.name.clone(), mtu);
+        let context = Arc::new(HostContext { netlink, underlay_mtu: underlay_mtu.clone() });
         let cancel = CancellationToken::new();
         let drivers = Drivers::new();
         let (reconciler, progress) = Reconciler::new(
@@ -140,12 +143,18 @@ impl Controller {
             cancel: cancel.clone(),
             tasks: Mutex::new(Vec::new()),
         });
-        let heartbeat = presence::keep(Arc::clone(&controller.store), host.clone(), cancel.clone());
+        let heartbeat = presence::keep(
+            Arc::clone(&controller.store),
+            host.clone(),
+            underlay_mtu,
+            cancel.clone(),
+        );
         let recovering = Arc::clone(&controller);
         let work = async move {
             if cancel.run_until_cancelled(recovering.recover(&host)).await.is_some() {
                 tokio::join!(
                     cancel.run_until_cancelled(recovering.mend()),
+                    cancel.run_until_cancelled(following),
                     reconciler.run(&cancel)
                 );
             }

@@ -18,6 +18,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use tokio::sync::watch;
 
 pub use self::{links::is_ours, null::Null, overlay::Overlay};
 use crate::{
@@ -44,8 +45,8 @@ pub struct Plan {
 pub struct HostContext {
     /// The links, addresses and settings of the host's network namespace.
     pub netlink: Netlink,
-    /// The MTU of the underlay device, in bytes.
-    pub underlay_mtu: u32,
+    /// The MTU of the underlay device, in bytes. Whenever it changes, all is entered and joined again.
+    pub underlay_mtu: watch::Receiver<u32>,
 }
 
 /// A device of the host.

@@ -96,7 +96,7 @@ impl Controller {
             host: self.config.host.clone(),
             underlay: self.underlay.name.clone(),
             vtep: self.underlay.address.into(),
-            underlay_mtu: self.underlay.mtu,
+            underlay_mtu: *self.context.underlay_mtu.borrow(),
             vxlan_port: self.config.vxlan_port,
             store: self.store.place(),
             store_error: reachable.err().map(|error| error.to_string()),

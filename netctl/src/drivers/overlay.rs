@@ -209,7 +209,7 @@ fn lacks(network: &Network, reason: &str) -> Error {
 
 /// What fits into the underlay's packets, in bytes.
 fn fitting(host: &HostContext) -> u32 {
-    host.underlay_mtu.saturating_sub(OVERHEAD).max(MIN_MTU)
+    host.underlay_mtu.borrow().saturating_sub(OVERHEAD).max(MIN_MTU)
 }
 
 /// What fits into the underlay's packets, or less where the network asks for it, in bytes.
