@@ -18,6 +18,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use ipnet::IpNet;
 use tokio::sync::watch;
 
 pub use self::{links::is_ours, null::Null, overlay::Overlay};
@@ -125,6 +126,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// The driver does not carry addresses of the family of a subnet.
+    #[error("subnet {subnet} is IPv6, which driver {driver} does not carry yet")]
+    Family {
+        /// The driver.
+        driver: &'static str,
+        /// The subnet.
+        subnet: IpNet,
+    },
     /// The network lacks what the driver gave it, or the host what the network needs.
     #[error("network {network}: {reason}")]
     Network {
@@ -144,7 +153,7 @@ pub trait Driver: Send + Sync + fmt::Debug {
     /// The name that people give with `-d`.
     fn name(&self) -> &'static str;
 
-    /// Checks the options of a network to be created, and says what it needs.
+    /// Checks the options and subnets of a network to be created, and says what it needs.
     fn plan(&self, spec: &NetworkSpec) -> Result<Plan, Error>;
 
     /// Makes the network present on this host, before the first endpoint joins. Idempotent.
