@@ -225,7 +225,7 @@ impl Controller {
                 Some(owner) if owner != sandbox => return Ok(None),
                 None if !unpublish => return Ok(None),
                 _ if unpublish => services::removal(&stored),
-                _ => Self::ownership(&stored, &Endpoint { owner: None, ..stored.value.clone() }),
+                _ => Self::disowned(&stored),
             };
             // Only what was attached is followed by this host, and can be waited for.
             let followed = owner.is_some();
