@@ -48,8 +48,6 @@ use crate::{
 pub struct Config {
     /// The host's name, unique in the cluster.
     pub host: HostName,
-    /// The shared state.
-    pub store: SharedStore,
     /// Files that live as long as the machine is up.
     pub run_dir: PathBuf,
     /// Files that outlive it.
@@ -92,7 +90,7 @@ impl Controller {
     /// Brings the host up: adopts what is there, and keeps it as the store says from then on.
     ///
     /// The store need not be reachable; nothing of what is there changes before it is.
-    pub async fn start(config: Config) -> Result<Arc<Self>> {
+    pub async fn start(config: Config, store: SharedStore) -> Result<Arc<Self>> {
         let records = Arc::new(Records::open(&config.state_dir, &config.run_dir)?);
         let netlink = Netlink::open(&Netns::current()?).await?;
         let ours = |link: &Link| link.name == VXLAN_DEVICE || drivers::is_ours(&link.name);
@@ -109,7 +107,7 @@ impl Controller {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started,
         };
-        match presence::check_name(&config.store, &host).await {
+        match presence::check_name(&store, &host).await {
             Err(error) if error.kind == Kind::Unavailable => {
                 tracing::warn!(%error, "starting without the store");
             }
@@ -123,15 +121,15 @@ impl Controller {
         let drivers = Drivers::new();
         let (reconciler, progress) = Reconciler::new(
             config.host.clone(),
-            Arc::clone(&config.store),
+            Arc::clone(&store),
             drivers.clone(),
             Arc::clone(&context),
             Arc::clone(&dataplane),
             Arc::clone(&records),
         );
         let controller = Arc::new(Self {
-            store: Arc::clone(&config.store),
             config,
+            store,
             drivers,
             context,
             underlay,
