@@ -34,7 +34,7 @@ impl Controller {
             if record.pending.is_some() {
                 tracing::info!(sandbox = %record.sandbox.name, "taking down a sandbox that was left unfinished");
                 self.let_go(&record).await?;
-                self.bury(&record).await?;
+                self.delete_remains(&record).await?;
                 continue;
             }
             for attachment in record.attachments.iter().filter(|attachment| attachment.unsettled) {

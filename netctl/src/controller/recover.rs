@@ -35,7 +35,7 @@ impl Controller {
                 tracing::info!(sandbox = %record.sandbox.name, "its namespace is gone: taking it down");
                 // The kernel's side is swept by the reconcile loop's first pass.
                 self.let_go(&record).await?;
-                self.bury(&record).await?;
+                self.delete_remains(&record).await?;
             }
         }
         let mut attached = BTreeMap::new();
