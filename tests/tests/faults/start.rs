@@ -222,7 +222,7 @@ fn the_stores_file_must_be_usable() -> Result<()> {
     assert_refused(
         &start(host, &words(&lab, "home", "redis:http://a:1", further))?,
         2,
-        "--store \"redis:http://a:1\" is not usable: write file, file:PATH, etcd:http://HOST:2379[,http://HOST:2379...] or memory",
+        "--store \"redis:http://a:1\" is not usable: write file, file:PATH or etcd:http://HOST:2379[,http://HOST:2379...]",
     );
     assert_eq!(before, links(host)?);
     assert_untouched(&lab.dir().join("home"))?;
