@@ -12,8 +12,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Result, find};
-use crate::kernel::Link;
-use crate::model::{EndpointId, InterfaceView, NetworkId, Sandbox, SandboxId};
+use crate::{
+    kernel::Link,
+    model::{EndpointId, InterfaceView, NetworkId, Sandbox, SandboxId},
+};
 
 /// A sandbox, and what is attached to it, in the order of attaching.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
