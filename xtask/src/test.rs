@@ -50,10 +50,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     ensure!(failed.is_empty(), "{} tests failed, {passed} passed, in {took} s", failed.len());
     ensure!(success, "cargo test failed: it says why above");
-    ensure!(
-        left == 0,
-        "all {passed} tests passed, but {left} runs left hosts or processes behind"
-    );
+    ensure!(left == 0, "all {passed} tests passed, but {left} runs left hosts or processes behind");
     say::done(&format!("all {passed} tests passed, nothing is left, in {took} s"));
     Ok(())
 }

@@ -115,9 +115,8 @@ impl Records {
         if let Some(found) = made().find(|record| record.sandbox.name.as_str() == text) {
             return Ok(found.clone());
         }
-        let matching = made().filter(|record| {
-            find::is_prefix(text) && record.sandbox.id.as_str().starts_with(text)
-        });
+        let matching = made()
+            .filter(|record| find::is_prefix(text) && record.sandbox.id.as_str().starts_with(text));
         find::only(matching, text, "sandbox")?.cloned().ok_or_else(|| {
             Error::not_found(format!(
                 "there is no sandbox {text} on this host: see `netctl sandbox ls`"

@@ -208,7 +208,8 @@ async fn addresses_and_routes() {
     sh(&netns, "ip route add default via 10.9.0.1 dev v0; ip route add 10.8.0.0/16 dev v0");
     sh(&netns, "ip route add default via fd00:9::1 dev v0");
     let routes = netlink.routes().await.unwrap();
-    let found = |destination: &str| *routes.iter().find(|r| r.destination == net(destination)).unwrap();
+    let found =
+        |destination: &str| *routes.iter().find(|r| r.destination == net(destination)).unwrap();
     for (destination, gateway) in
         [("0.0.0.0/0", Some("10.9.0.1")), ("10.8.0.0/16", None), ("::/0", Some("fd00:9::1"))]
     {
