@@ -70,8 +70,8 @@ fn name_taken(other: &Host) -> Error {
     ))
 }
 
-/// Keeps the host's key in the store until cancelled, with the MTU that its underlay has. The key is left to its lease then, so that a daemon that is
-/// restarted is not missed in between.
+/// Keeps the host's key in the store until cancelled, with the MTU that its underlay has. The key is left to its lease
+/// then, so that a daemon that is restarted is not missed in between.
 pub(super) async fn keep(
     store: SharedStore,
     mut host: Host,

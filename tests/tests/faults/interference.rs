@@ -120,13 +120,13 @@ fn the_underlays_mtu_is_followed() -> Result<()> {
                 let link = lab.host(host).run(words)?.ok()?;
                 ensure!(link.contains(&format!(" mtu {inner} ")), "{link}");
             }
+            // IPv4 and ICMP headers are 28 bytes; it is not to be sent in fragments.
+            let size = (inner - 28).to_string();
+            let ping = ["ping", "-M", "do", "-s", &size, "-c", "1", "-W", "1", "a"];
+            let words = ["netctl", "exec", "box3"].into_iter().chain(ping);
+            lab.host(2).run(words)?.ok()?;
             state::check(&lab)
         })?;
-        // IPv4 and ICMP headers are 28 bytes; it is not to be sent in fragments.
-        let size = (inner - 28).to_string();
-        let ping = ["ping", "-M", "do", "-s", &size, "-c", "1", "-W", "1", "a"];
-        let words = ["netctl", "exec", "box3"].into_iter().chain(ping);
-        lab.host(2).run(words)?.ok()?;
         let status = lab.host(1).ok(["status"])?;
         ensure!(status.contains(&format!("mtu {underlay}")), "{status}");
     }
