@@ -100,7 +100,7 @@ enum Command {
     Version,
 }
 
-/// What every command but `daemon` works with.
+/// What commands that talk to the daemon work with.
 struct Context {
     client: Client,
     output: Output,
@@ -110,9 +110,10 @@ impl Cli {
     /// Does what was asked for.
     pub fn run(self) -> Result {
         // All but the daemon do one thing after another.
-        let mut runtime = match self.command {
-            Command::Daemon(_) => runtime::Builder::new_multi_thread(),
-            _ => runtime::Builder::new_current_thread(),
+        let mut runtime = if matches!(self.command, Command::Daemon(_)) {
+            runtime::Builder::new_multi_thread()
+        } else {
+            runtime::Builder::new_current_thread()
         };
         let context =
             Context { client: Client::new(self.socket), output: Output::new(self.format) };
