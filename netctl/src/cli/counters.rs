@@ -58,7 +58,7 @@ mod tests {
         assert_eq!(
             table(&wanted(counters.clone(), false)).to_string(),
             "PROGRAM          COUNTER        DROP   PACKETS   BYTES   MEANING\n\
-             from-container   to-container          7     700   packets to-container\n"
+             from-container   to-container                7     700   packets to-container\n"
         );
         assert_eq!(wanted(counters.clone(), true), counters);
     }
