@@ -100,7 +100,7 @@ enum Command {
     Version,
 }
 
-/// What every command but `daemon` works with.
+/// What commands that talk to the daemon work with.
 struct Context {
     client: Client,
     output: Output,
@@ -109,14 +109,16 @@ struct Context {
 impl Cli {
     /// Does what was asked for.
     pub fn run(self) -> Result {
-        if let Command::Daemon(args) = self.command {
-            let runtime = runtime::Builder::new_multi_thread().enable_all().build();
-            return runtime.map_err(Error::Start)?.block_on(daemon::run(*args));
-        }
+        // All but the daemon do one thing after another.
+        let mut runtime = if matches!(self.command, Command::Daemon(_)) {
+            runtime::Builder::new_multi_thread()
+        } else {
+            runtime::Builder::new_current_thread()
+        };
         let context =
             Context { client: Client::new(self.socket), output: Output::new(self.format) };
-        let runtime = runtime::Builder::new_current_thread().enable_all().build();
-        runtime.map_err(Error::Start)?.block_on(self.command.run(&context))
+        let runtime = runtime.enable_all().build().map_err(Error::Start)?;
+        runtime.block_on(self.command.run(&context))
     }
 }
 

@@ -18,6 +18,7 @@ mod recover;
 mod retry;
 mod sandboxes;
 mod services;
+mod underlay;
 mod views;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::SystemTime};
@@ -47,8 +48,6 @@ use crate::{
 pub struct Config {
     /// The host's name, unique in the cluster.
     pub host: HostName,
-    /// The shared state.
-    pub store: SharedStore,
     /// Files that live as long as the machine is up.
     pub run_dir: PathBuf,
     /// Files that outlive it.
@@ -91,8 +90,7 @@ impl Controller {
     /// Brings the host up: adopts what is there, and keeps it as the store says from then on.
     ///
     /// The store need not be reachable; nothing of what is there changes before it is.
-    pub async fn start(config: Config) -> Result<Arc<Self>> {
-        kernel::check_privileges()?;
+    pub async fn start(config: Config, store: SharedStore) -> Result<Arc<Self>> {
         let records = Arc::new(Records::open(&config.state_dir, &config.run_dir)?);
         let netlink = Netlink::open(&Netns::current()?).await?;
         let ours = |link: &Link| link.name == VXLAN_DEVICE || drivers::is_ours(&link.name);
@@ -109,27 +107,29 @@ impl Controller {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started,
         };
-        match presence::check_name(&config.store, &host).await {
+        match presence::check_name(&store, &host).await {
             Err(error) if error.kind == Kind::Unavailable => {
                 tracing::warn!(%error, "starting without the store");
             }
             checked => checked?,
         }
         let dataplane = Arc::new(start_dataplane(&config, &netlink, &underlay).await?);
-        let context = Arc::new(HostContext { netlink, underlay_mtu: underlay.mtu });
+        let (mtu, underlay_mtu) = watch::channel(underlay.mtu);
+        let following = underlay::follow(netlink.clone(), underlay.name.clone(), mtu);
+        let context = Arc::new(HostContext { netlink, underlay_mtu: underlay_mtu.clone() });
         let cancel = CancellationToken::new();
         let drivers = Drivers::new();
         let (reconciler, progress) = Reconciler::new(
             config.host.clone(),
-            Arc::clone(&config.store),
+            Arc::clone(&store),
             drivers.clone(),
             Arc::clone(&context),
             Arc::clone(&dataplane),
             Arc::clone(&records),
         );
         let controller = Arc::new(Self {
-            store: Arc::clone(&config.store),
             config,
+            store,
             drivers,
             context,
             underlay,
@@ -141,12 +141,18 @@ impl Controller {
             cancel: cancel.clone(),
             tasks: Mutex::new(Vec::new()),
         });
-        let heartbeat = presence::keep(Arc::clone(&controller.store), host.clone(), cancel.clone());
+        let heartbeat = presence::keep(
+            Arc::clone(&controller.store),
+            host.clone(),
+            underlay_mtu,
+            cancel.clone(),
+        );
         let recovering = Arc::clone(&controller);
         let work = async move {
             if cancel.run_until_cancelled(recovering.recover(&host)).await.is_some() {
                 tokio::join!(
                     cancel.run_until_cancelled(recovering.mend()),
+                    cancel.run_until_cancelled(following),
                     reconciler.run(&cancel)
                 );
             }

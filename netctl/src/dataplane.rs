@@ -13,7 +13,6 @@ mod load;
 mod maps;
 mod owner;
 mod plan;
-mod privileges;
 mod rows;
 mod values;
 

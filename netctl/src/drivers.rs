@@ -18,6 +18,8 @@ use std::{
 };
 
 use async_trait::async_trait;
+use ipnet::IpNet;
+use tokio::sync::watch;
 
 pub use self::{links::is_ours, null::Null, overlay::Overlay};
 use crate::{
@@ -44,8 +46,8 @@ pub struct Plan {
 pub struct HostContext {
     /// The links, addresses and settings of the host's network namespace.
     pub netlink: Netlink,
-    /// The MTU of the underlay device, in bytes.
-    pub underlay_mtu: u32,
+    /// The MTU of the underlay device, in bytes. Whenever it changes, all is entered and joined again.
+    pub underlay_mtu: watch::Receiver<u32>,
 }
 
 /// A device of the host.
@@ -124,6 +126,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// The driver does not carry addresses of the family of a subnet.
+    #[error("subnet {subnet} is IPv6, which driver {driver} does not carry yet")]
+    Family {
+        /// The driver.
+        driver: &'static str,
+        /// The subnet.
+        subnet: IpNet,
+    },
     /// The network lacks what the driver gave it, or the host what the network needs.
     #[error("network {network}: {reason}")]
     Network {
@@ -143,7 +153,7 @@ pub trait Driver: Send + Sync + fmt::Debug {
     /// The name that people give with `-d`.
     fn name(&self) -> &'static str;
 
-    /// Checks the options of a network to be created, and says what it needs.
+    /// Checks the options and subnets of a network to be created, and says what it needs.
     fn plan(&self, spec: &NetworkSpec) -> Result<Plan, Error>;
 
     /// Makes the network present on this host, before the first endpoint joins. Idempotent.

@@ -29,7 +29,7 @@ mod watch;
 pub use address::Address;
 pub use command::{Ended, NetnsCommand, unstartable};
 pub use error::Error;
-pub use link::{Link, OffloadSizes, Peer};
+pub use link::{Link, Peer};
 pub use netlink::Netlink;
 pub use netns::{Netns, NetnsId};
 pub use privilege::check_privileges;

@@ -7,7 +7,7 @@
 //!
 //! One file that implements [`Store`], one variant of [`StoreSpec`] with its word, and one arm in [`open`]. The
 //! conformance suite in `tests/tests/store/suite.rs` is what a backend must pass: give it a factory, as `memory.rs`
-//! beside it does. [`MemoryStore`] is the reference where a sentence here leaves room.
+//! beside it does. [`MemoryStore`], which no daemon uses, is the reference where a sentence here leaves room.
 //!
 //! What the suite cannot show, and a backend must hold all the same:
 //! - a change that was answered survives the end of every process that uses the store;
@@ -331,7 +331,6 @@ pub struct OpenOptions {
 /// A file must be usable now; an etcd that is away is no error here, its calls fail until it is there.
 pub async fn open(spec: &StoreSpec, options: &OpenOptions) -> Result<SharedStore, Error> {
     Ok(match spec {
-        StoreSpec::Memory => Arc::new(MemoryStore::new()),
         StoreSpec::File(path) => {
             Arc::new(FileStore::open(path.as_ref().unwrap_or(&options.file)).await?)
         }

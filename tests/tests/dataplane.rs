@@ -124,8 +124,8 @@ fn a_killed_process_leaves_what_the_next_adopts() {
 fn without_root_one_sentence_says_so() {
     let host = Host::new();
     let refused = host.process("start", &["setpriv", "--reuid=65534", "--clear-groups"]);
-    let expected = "the data plane needs root: this process lacks CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_BPF; \
-                    start the daemon as root";
+    let expected = "netctl needs root, or the capabilities that this process lacks: \
+                    CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_BPF";
     assert!(refused.stdout.contains(expected), "{refused:?}");
     assert!(!host.bpf.exists());
 }

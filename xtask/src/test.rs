@@ -48,9 +48,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     for name in &failed {
         out!("{} {name}", say::bad("✗"));
     }
-    ensure!(left == 0, "the tests passed but {left} of them left hosts or processes behind");
     ensure!(failed.is_empty(), "{} tests failed, {passed} passed, in {took} s", failed.len());
     ensure!(success, "cargo test failed: it says why above");
+    ensure!(left == 0, "all {passed} tests passed, but {left} runs left hosts or processes behind");
     say::done(&format!("all {passed} tests passed, nothing is left, in {took} s"));
     Ok(())
 }

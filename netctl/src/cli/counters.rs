@@ -43,7 +43,7 @@ mod tests {
 
     fn counter(name: &str, drop: bool, packets: u64) -> CounterView {
         CounterView {
-            program: "from_container".to_owned(),
+            program: "from-container".to_owned(),
             counter: name.to_owned(),
             description: format!("packets {name}"),
             drop,
@@ -54,11 +54,11 @@ mod tests {
 
     #[test]
     fn zeros_are_hidden_unless_asked_for() {
-        let counters = vec![counter("local", false, 7), counter("no_station", true, 0)];
+        let counters = vec![counter("to-container", false, 7), counter("no-tunnel-key", true, 0)];
         assert_eq!(
             table(&wanted(counters.clone(), false)).to_string(),
-            "PROGRAM          COUNTER   DROP   PACKETS   BYTES   MEANING\n\
-             from_container   local                  7     700   packets local\n"
+            "PROGRAM          COUNTER        DROP   PACKETS   BYTES   MEANING\n\
+             from-container   to-container                7     700   packets to-container\n"
         );
         assert_eq!(wanted(counters.clone(), true), counters);
     }

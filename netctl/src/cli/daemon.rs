@@ -43,9 +43,10 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     End::expect([SignalKind::hangup()])?;
     let mut end = End::expect([SignalKind::terminate(), SignalKind::interrupt()])?;
     let claim = Claim::take(&settings.run_dir)?;
+    let host = settings.host.clone();
     let starting = async {
         let store = store::open(&settings.store, &settings.store_options).await?;
-        anyhow::Ok(Controller::start(settings.controller(store)).await?)
+        anyhow::Ok(Controller::start(settings.controller(), store).await?)
     };
     let controller = tokio::select! {
         controller = starting => controller?,
@@ -54,7 +55,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let listener = claim.listen()?;
     let stop = CancellationToken::new();
     let mut server = tokio::spawn(api::serve(listener, Arc::clone(&controller), stop.clone()));
-    tracing::info!(host = %settings.host, socket = %claim.socket().display(), "ready");
+    tracing::info!(%host, socket = %claim.socket().display(), "ready");
     notify(READY);
 
     let ended = tokio::select! {

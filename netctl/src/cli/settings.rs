@@ -12,7 +12,7 @@ use super::log;
 use crate::{
     controller::Config,
     model::HostName,
-    store::{EtcdOptions, InvalidSpec, OpenOptions, SharedStore, StoreSpec},
+    store::{EtcdOptions, InvalidSpec, OpenOptions, StoreSpec},
 };
 
 const DEFAULT_FILE: &str = "/etc/netctl/netctl.toml";
@@ -72,7 +72,7 @@ pub(super) struct Options {
     #[arg(long, env = "NETCTL_STORE_PASSWORD_FILE", value_name = "PATH", hide_env_values = true)]
     store_password_file: Option<PathBuf>,
     /// Device of the underlay
-    /// [default: that of the default route, or else the only one with a global address]
+    /// [default: the one that the default route is on, or else the only one with a global IPv4 address]
     #[arg(long, env = "NETCTL_BIND_INTERFACE", value_name = "DEVICE", hide_env_values = true)]
     bind_interface: Option<String>,
     /// UDP port of VXLAN, the same on all hosts
@@ -189,17 +189,20 @@ impl Settings {
     }
 
     /// What the controller is to know.
-    pub(super) fn controller(&self, store: SharedStore) -> Config {
-        Config {
-            host: self.host.clone(),
-            store,
-            run_dir: self.run_dir.clone(),
-            state_dir: self.state_dir.clone(),
-            bpf_dir: self.bpf_dir.clone(),
-            netns_dir: self.netns_dir.clone(),
-            bind_interface: self.bind_interface.clone(),
-            vxlan_port: self.vxlan_port,
-        }
+    pub(super) fn controller(self) -> Config {
+        let Self {
+            run_dir,
+            state_dir,
+            bpf_dir,
+            netns_dir,
+            store: _,
+            store_options: _,
+            bind_interface,
+            vxlan_port,
+            host,
+            log: _,
+        } = self;
+        Config { host, run_dir, state_dir, bpf_dir, netns_dir, bind_interface, vxlan_port }
     }
 }
 

@@ -110,12 +110,10 @@ impl Controller {
     /// Clears the owner of an endpoint of this host and waits until its interface is gone; nothing if another changed
     /// the endpoint in the meantime.
     pub(super) async fn release(&self, stored: &Stored<Endpoint>) -> Result<Option<Endpoint>> {
-        let mut endpoint = stored.value.clone();
-        endpoint.owner = None;
-        match self.store.commit(Self::ownership(stored, &endpoint)).await? {
+        match self.store.commit(Self::disowned(stored)).await? {
             Outcome::Committed(revision) => {
                 self.settle_removal(&stored.value, revision).await?;
-                Ok(Some(endpoint))
+                Ok(Some(Endpoint { owner: None, ..stored.value.clone() }))
             }
             Outcome::Conflict => Ok(None),
         }
@@ -135,6 +133,11 @@ impl Controller {
             txn = txn.put(keys::attachment(host, &changed.id), keys::write(&changed.network));
         }
         txn
+    }
+
+    /// What clears an endpoint's owner.
+    pub(super) fn disowned(stored: &Stored<Endpoint>) -> Txn {
+        Self::ownership(stored, &Endpoint { owner: None, ..stored.value.clone() })
     }
 
     fn owner(&self, sandbox: &SandboxId) -> Owner {
@@ -236,7 +239,7 @@ impl Controller {
         while let Some(stored) = keys::get::<Endpoint>(&*self.store, &key).await? {
             let ours = stored.value.owner.as_ref().is_some_and(|owner| owner.sandbox == *sandbox);
             let txn = if ours {
-                Self::ownership(&stored, &Endpoint { owner: None, ..stored.value.clone() })
+                Self::disowned(&stored)
             } else {
                 // It is put as it is, for its new revision: a transaction of ours that has not been answered may still
                 // be under way, and must lose.

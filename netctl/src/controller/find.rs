@@ -12,6 +12,11 @@ use crate::{
 /// The shortest beginning of an identifier that is looked up as such.
 const MIN_PREFIX: usize = 3;
 
+/// Whether a text may be the beginning of an identifier, and is long enough to be looked up as such.
+pub(super) fn is_prefix(text: &str) -> bool {
+    text.len() >= MIN_PREFIX && text.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 pub(super) async fn network(store: &dyn Store, text: &str) -> Result<Stored<Network>> {
     if let Ok(name) = text.parse::<Name>()
         && let Some(entry) = store.get(&keys::network_name(&name)).await?
@@ -20,12 +25,27 @@ pub(super) async fn network(store: &dyn Store, text: &str) -> Result<Stored<Netw
     {
         return Ok(found);
     }
-    let all = keys::list_networks(store).await?;
-    by_id(all, text, "network", |network| network.id.as_str())?.ok_or_else(|| no_network(text))
+    let mut matching = Vec::new();
+    if is_prefix(text) {
+        matching = keys::list_networks(store).await?;
+        matching.retain(|network| network.value.id.as_str().starts_with(text));
+    }
+    only(matching, text, "network")?.ok_or_else(|| no_network(text))
 }
 
 pub(super) fn no_network(text: &str) -> Error {
     Error::not_found(format!("there is no network {text}: see `netctl network ls`"))
+}
+
+/// A driver is for a network that may have to be made, which nothing else does.
+pub(super) fn without_driver(service: &ServiceRef) -> Result<()> {
+    match &service.driver {
+        None => Ok(()),
+        Some(driver) => Err(Error::unusable(format!(
+            "service {service} names driver {driver}, which only `netctl run --publish-service` takes: \
+             write SERVICE.NETWORK"
+        ))),
+    }
 }
 
 /// The endpoint that `service` names, with its network. Where it names no network, it must be the only one.
@@ -33,12 +53,7 @@ pub(super) async fn service(
     store: &dyn Store,
     service: &ServiceRef,
 ) -> Result<(Stored<Network>, Stored<Endpoint>)> {
-    if let Some(driver) = &service.driver {
-        return Err(Error::unusable(format!(
-            "service {service} names driver {driver}, which only `netctl run --publish-service` takes: \
-             write SERVICE.NETWORK"
-        )));
-    }
+    without_driver(service)?;
     let networks = match &service.network {
         Some(name) => vec![network(store, name.as_str()).await?],
         None => keys::list_networks(store).await?,
@@ -78,21 +93,21 @@ async fn endpoint(
     {
         return Ok(Some(found));
     }
-    let all = keys::list_endpoints(store, &network.id).await?;
-    by_id(all, text.as_str(), "service", |endpoint| endpoint.id.as_str())
+    let mut matching = Vec::new();
+    if is_prefix(text.as_str()) {
+        matching = keys::list_endpoints(store, &network.id).await?;
+        matching.retain(|endpoint| endpoint.value.id.as_str().starts_with(text.as_str()));
+    }
+    only(matching, text.as_str(), "service")
 }
 
-/// The one object whose identifier begins with `text`.
-fn by_id<T>(
-    objects: Vec<Stored<T>>,
+/// The one object, if there is one, whose identifier begins with `text`.
+pub(super) fn only<T>(
+    matching: impl IntoIterator<Item = T>,
     text: &str,
     kind: &str,
-    id: impl Fn(&T) -> &str,
-) -> Result<Option<Stored<T>>> {
-    if text.len() < MIN_PREFIX || !text.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f')) {
-        return Ok(None);
-    }
-    let mut matching = objects.into_iter().filter(|stored| id(&stored.value).starts_with(text));
+) -> Result<Option<T>> {
+    let mut matching = matching.into_iter();
     match (matching.next(), matching.next()) {
         (found, None) => Ok(found),
         (_, Some(_)) => {

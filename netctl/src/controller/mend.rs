@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Controller, Result, keys};
+use super::{Controller, Result, keys, records::Record};
 
 /// How often it is looked whether something was left unfinished.
 const PERIOD: Duration = Duration::from_secs(2);
@@ -12,7 +12,7 @@ impl Controller {
     pub(super) async fn mend(&self) -> ! {
         loop {
             tokio::time::sleep(PERIOD).await;
-            if self.records.all().iter().any(super::records::Record::is_unfinished)
+            if self.records.all().iter().any(Record::is_unfinished)
                 && let Err(error) = self.undo_unfinished().await
             {
                 tracing::warn!(%error, "cannot undo what was left unfinished; trying again");
@@ -34,7 +34,7 @@ impl Controller {
             if record.pending.is_some() {
                 tracing::info!(sandbox = %record.sandbox.name, "taking down a sandbox that was left unfinished");
                 self.let_go(&record).await?;
-                self.bury(&record).await?;
+                self.delete_remains(&record).await?;
                 continue;
             }
             for attachment in record.attachments.iter().filter(|attachment| attachment.unsettled) {

@@ -202,11 +202,6 @@ fn subnets_of(spec: &NetworkSpec, plan: &Plan) -> Result<Vec<Subnet>> {
         .subnets
         .iter()
         .map(|&cidr| {
-            if cidr.addr().is_ipv6() {
-                return Err(Error::unusable(format!(
-                    "subnet {cidr} is IPv6, which driver overlay does not carry yet"
-                )));
-            }
             let range = ranges
                 .iter_mut()
                 .find(|r| r.is_some_and(|r| cidr.contains(&r)))

@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path, time::Duration};
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{Controller, Error, Result, keys};
@@ -69,11 +70,22 @@ fn name_taken(other: &Host) -> Error {
     ))
 }
 
-/// Keeps the host's key in the store until cancelled. The key is left to its lease then, so that a daemon that is
-/// restarted is not missed in between.
-pub(super) async fn keep(store: SharedStore, host: Host, cancel: CancellationToken) {
+/// Keeps the host's key in the store until cancelled, with the MTU that its underlay has. The key is left to its lease
+/// then, so that a daemon that is restarted is not missed in between.
+pub(super) async fn keep(
+    store: SharedStore,
+    mut host: Host,
+    underlay_mtu: watch::Receiver<u32>,
+    cancel: CancellationToken,
+) {
     let mut lease = None;
     loop {
+        let mtu = *underlay_mtu.borrow();
+        if mtu != host.mtu {
+            host.mtu = mtu;
+            // The key is put again with another lease.
+            lease = None;
+        }
         match beat(&store, &host, lease).await {
             Ok(held) => lease = Some(held),
             Err(error) => {

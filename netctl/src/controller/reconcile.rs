@@ -110,6 +110,7 @@ impl Reconciler {
             Arc::clone(&self.wake),
         );
         let wake = Arc::clone(&self.wake);
+        let mut underlay_mtu = self.context.underlay_mtu.clone();
         let mut pause = RETRY;
         let mut looked: Option<Instant> = None;
         loop {
@@ -124,7 +125,14 @@ impl Reconciler {
             let done = !complete || self.pass(revision, &wanted, full).await;
             let next = if done { PERIOD } else { pause };
             pause = if done { RETRY } else { (pause * 2).min(PERIOD) };
-            let woken = tokio::time::timeout(next, wake.notified());
+            let woken = async {
+                tokio::select! {
+                    () = tokio::time::sleep(next) => {}
+                    () = wake.notified() => {}
+                    // What stands was made for the old one.
+                    Ok(()) = underlay_mtu.changed() => looked = None,
+                }
+            };
             if cancel.run_until_cancelled(woken).await.is_none() {
                 break;
             }

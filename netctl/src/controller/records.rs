@@ -11,9 +11,11 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Result};
-use crate::kernel::Link;
-use crate::model::{EndpointId, InterfaceView, NetworkId, Sandbox, SandboxId};
+use super::{Error, Result, find};
+use crate::{
+    kernel::Link,
+    model::{EndpointId, InterfaceView, NetworkId, Sandbox, SandboxId},
+};
 
 /// A sandbox, and what is attached to it, in the order of attaching.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,17 +115,13 @@ impl Records {
         if let Some(found) = made().find(|record| record.sandbox.name.as_str() == text) {
             return Ok(found.clone());
         }
-        let mut matching =
-            made().filter(|record| text.len() >= 3 && record.sandbox.id.as_str().starts_with(text));
-        match (matching.next(), matching.next()) {
-            (Some(found), None) => Ok(found.clone()),
-            (None, _) => Err(Error::not_found(format!(
+        let matching = made()
+            .filter(|record| find::is_prefix(text) && record.sandbox.id.as_str().starts_with(text));
+        find::only(matching, text, "sandbox")?.cloned().ok_or_else(|| {
+            Error::not_found(format!(
                 "there is no sandbox {text} on this host: see `netctl sandbox ls`"
-            ))),
-            (Some(_), Some(_)) => Err(Error::unusable(format!(
-                "sandbox {text} is ambiguous: give more of the identifier"
-            ))),
-        }
+            ))
+        })
     }
 
     /// Adds one whose name nobody has.

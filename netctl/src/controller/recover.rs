@@ -35,7 +35,7 @@ impl Controller {
                 tracing::info!(sandbox = %record.sandbox.name, "its namespace is gone: taking it down");
                 // The kernel's side is swept by the reconcile loop's first pass.
                 self.let_go(&record).await?;
-                self.bury(&record).await?;
+                self.delete_remains(&record).await?;
             }
         }
         let mut attached = BTreeMap::new();
@@ -73,7 +73,7 @@ impl Controller {
             if keep && self.refresh(&stored).await? {
                 return Ok(Some(owner.sandbox.clone()));
             }
-            if !keep && self.give_up(&stored).await? {
+            if !keep && self.store.commit(Self::disowned(&stored)).await? != Outcome::Conflict {
                 return Ok(None);
             }
         }
@@ -89,13 +89,6 @@ impl Controller {
         }
         Ok(endpoint == stored.value
             || self.store.commit(Self::ownership(stored, &endpoint)).await? != Outcome::Conflict)
-    }
-
-    /// Clears the owner of an endpoint; `false` if another changed it in the meantime.
-    async fn give_up(&self, stored: &keys::Stored<Endpoint>) -> Result<bool> {
-        let mut endpoint = stored.value.clone();
-        endpoint.owner = None;
-        Ok(self.store.commit(Self::ownership(stored, &endpoint)).await? != Outcome::Conflict)
     }
 }
 

@@ -190,7 +190,7 @@ impl Controller {
             })
             .await?;
         }
-        self.bury(record).await
+        self.delete_remains(record).await
     }
 
     /// Releases in the store what is attached to a sandbox, and unpublishes what was published for it. Returns the
@@ -225,7 +225,7 @@ impl Controller {
                 Some(owner) if owner != sandbox => return Ok(None),
                 None if !unpublish => return Ok(None),
                 _ if unpublish => services::removal(&stored),
-                _ => Self::ownership(&stored, &Endpoint { owner: None, ..stored.value.clone() }),
+                _ => Self::disowned(&stored),
             };
             // Only what was attached is followed by this host, and can be waited for.
             let followed = owner.is_some();
@@ -237,7 +237,7 @@ impl Controller {
     }
 
     /// Removes what is left of a sandbox once nothing is attached to it.
-    pub(super) async fn bury(&self, record: &Record) -> Result<()> {
+    pub(super) async fn delete_remains(&self, record: &Record) -> Result<()> {
         if record.sandbox.owned {
             Netns::remove(&record.sandbox.netns)?;
         }

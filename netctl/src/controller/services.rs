@@ -25,13 +25,7 @@ impl Controller {
     }
 
     async fn network_to_publish_on(&self, spec: &ServiceSpec) -> Result<Network> {
-        if let Some(driver) = &spec.service.driver {
-            return Err(Error::unusable(format!(
-                "service {} names driver {driver}, which only `netctl run --publish-service` takes: \
-                 write SERVICE.NETWORK",
-                spec.service
-            )));
-        }
+        find::without_driver(&spec.service)?;
         let Some(network) = spec.service.network.clone() else {
             return Err(Error::unusable(format!(
                 "service {} names no network: write {}.NETWORK",

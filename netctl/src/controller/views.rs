@@ -1,22 +1,22 @@
 //! What the data plane holds and how the host is doing, in people's words.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Controller, Result, keys};
 use netctl_common::counter::Outcome;
 
+use super::{
+    Controller, Result,
+    keys::{self, Stored},
+};
 use crate::{
     dataplane::FdbTarget,
-    model::{
-        CounterView, Endpoint, FdbView, MacAddr, Name, NeighView, Network, NetworkId, StatusView,
-        Vni,
-    },
+    model::{CounterView, Endpoint, FdbView, MacAddr, Name, NeighView, StatusView, Vni},
 };
 
 /// Names for what the maps hold; as far as the store can be reached.
 #[derive(Debug, Default)]
 struct Labels {
-    networks: BTreeMap<Vni, (NetworkId, Name)>,
+    networks: BTreeMap<Vni, Name>,
     stations: BTreeMap<(Vni, MacAddr), String>,
 }
 
@@ -87,7 +87,7 @@ impl Controller {
     pub async fn status(&self) -> StatusView {
         let reachable = self.store.get(&keys::host(&self.config.host)).await;
         let records = self.records.made();
-        let networks: std::collections::BTreeSet<_> = records
+        let networks: BTreeSet<_> = records
             .iter()
             .flat_map(|record| record.attachments.iter().map(|a| &a.network))
             .collect();
@@ -96,7 +96,7 @@ impl Controller {
             host: self.config.host.clone(),
             underlay: self.underlay.name.clone(),
             vtep: self.underlay.address.into(),
-            underlay_mtu: self.underlay.mtu,
+            underlay_mtu: *self.context.underlay_mtu.borrow(),
             vxlan_port: self.config.vxlan_port,
             store: self.store.place(),
             store_error: reachable.err().map(|error| error.to_string()),
@@ -120,20 +120,21 @@ impl Controller {
 
     async fn read_labels(&self) -> Result<Labels> {
         let mut labels = Labels::default();
-        for stored in keys::list::<Network>(&*self.store, keys::NETWORKS).await? {
-            let network = stored.value;
+        let mut segments = BTreeMap::new();
+        for Stored { value: network, .. } in keys::list_networks(&*self.store).await? {
             let Some(vni) = network.vni else { continue };
             if let Some(mac) = network.gateway_mac {
                 labels.stations.insert((vni, mac), "gateway".to_owned());
             }
-            for stored in
-                keys::list::<Endpoint>(&*self.store, &keys::endpoints(&network.id)).await?
-            {
-                if let Some(mac) = stored.value.mac {
-                    labels.stations.insert((vni, mac), stored.value.name.to_string());
-                }
+            segments.insert(network.id, vni);
+            labels.networks.insert(vni, network.name);
+        }
+        for Stored { value: endpoint, .. } in
+            keys::list::<Endpoint>(&*self.store, keys::ENDPOINTS).await?
+        {
+            if let (Some(&vni), Some(mac)) = (segments.get(&endpoint.network), endpoint.mac) {
+                labels.stations.insert((vni, mac), endpoint.name.to_string());
             }
-            labels.networks.insert(vni, (network.id, network.name));
         }
         Ok(labels)
     }
@@ -141,6 +142,6 @@ impl Controller {
 
 impl Labels {
     fn network(&self, vni: Vni) -> Option<Name> {
-        self.networks.get(&vni).map(|(_, name)| name.clone())
+        self.networks.get(&vni).cloned()
     }
 }

@@ -4,15 +4,14 @@ use std::{io, path::PathBuf};
 
 use nix::errno::Errno;
 
+use crate::kernel;
+
 /// Why the data plane could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The process lacks capabilities.
-    #[error("the data plane needs root: this process lacks {missing}; start the daemon as root")]
-    Privileges {
-        /// The names of the capabilities, as capabilities(7) has them.
-        missing: String,
-    },
+    /// The process lacks capabilities, or they cannot be told.
+    #[error(transparent)]
+    Kernel(#[from] kernel::Error),
     /// A device is not there.
     #[error("network interface {name} does not exist: {hint}")]
     NoInterface {

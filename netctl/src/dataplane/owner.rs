@@ -15,8 +15,9 @@ use super::{
     load::{self, Settings},
     maps::{Maps, Tunnel},
     plan::{Effect, plan},
-    privileges, rows, values,
+    rows, values,
 };
+use crate::kernel;
 
 const UNDERLAY_HINT: &str = "choose one of those that `ip link` lists with --bind-interface";
 const VXLAN_HINT: &str = "the daemon makes it when it starts, so restart the daemon";
@@ -62,7 +63,7 @@ struct Owner {
 impl Owner {
     /// Checks all that can be checked before it changes anything.
     fn open(config: &Config) -> Result<Self, Error> {
-        privileges::check()?;
+        kernel::check_privileges()?;
         let settings = Settings {
             underlay: index(&config.underlay, UNDERLAY_HINT)?,
             vxlan: index(&config.vxlan_device, VXLAN_HINT)?,

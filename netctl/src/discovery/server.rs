@@ -125,11 +125,6 @@ impl Servers {
         Ok(Running { index, guard: cancel.drop_guard(), tasks })
     }
 
-    /// Where names are served now.
-    pub fn running(&self) -> impl Iterator<Item = &Listener> {
-        self.running.keys()
-    }
-
     /// What was done since the start.
     pub fn counts(&self) -> Counts {
         self.shared.counters.read()

@@ -44,6 +44,9 @@ impl Driver for Overlay {
         options.take::<u32>(MTU)?.map_or(Ok(()), check_mtu)?;
         let allow_overlap = options.take::<bool>(ALLOW_OVERLAP)?.unwrap_or(false);
         options.finish()?;
+        if let Some(&subnet) = spec.subnets.iter().find(|subnet| subnet.addr().is_ipv6()) {
+            return Err(Error::Family { driver: self.name(), subnet });
+        }
         Ok(Plan { addresses: true, segment: true, vni, allow_overlap })
     }
 
@@ -209,7 +212,7 @@ fn lacks(network: &Network, reason: &str) -> Error {
 
 /// What fits into the underlay's packets, in bytes.
 fn fitting(host: &HostContext) -> u32 {
-    host.underlay_mtu.saturating_sub(OVERHEAD).max(MIN_MTU)
+    host.underlay_mtu.borrow().saturating_sub(OVERHEAD).max(MIN_MTU)
 }
 
 /// What fits into the underlay's packets, or less where the network asks for it, in bytes.

@@ -2,7 +2,6 @@
 
 use std::{
     io,
-    net::IpAddr,
     path::{Path, PathBuf},
 };
 
@@ -13,14 +12,14 @@ use nix::errno::Errno;
 pub enum Error {
     /// The process may not change networking.
     #[error(
-        "not permitted to {doing}: run netctl as root, or with CAP_NET_ADMIN and CAP_SYS_ADMIN"
+        "not permitted to {doing}: run netctl as root, or with CAP_NET_ADMIN, CAP_SYS_ADMIN and CAP_BPF"
     )]
     NotPermitted {
         /// What was tried.
         doing: String,
     },
     /// Capabilities are missing, found before anything was tried.
-    #[error("netctl needs root, or the capabilities that this process lacks: {}", missing.join(" and "))]
+    #[error("netctl needs root, or the capabilities that this process lacks: {}", missing.join(", "))]
     Unprivileged {
         /// Their names.
         missing: Vec<&'static str>,
@@ -153,14 +152,6 @@ pub enum Error {
         name: String,
         /// Why.
         source: io::Error,
-    },
-    /// A route cannot be what was asked for.
-    #[error("the route to {destination} cannot go by {gateway}: both must be IPv4, or both IPv6")]
-    MixedFamilies {
-        /// Where to.
-        destination: ipnet::IpNet,
-        /// By way of.
-        gateway: IpAddr,
     },
     /// A file that the sandbox gets its own version of is not on this host.
     #[error("cannot give the command its own {}: it does not exist on this host; `touch {}` makes an empty one", path.display(), path.display())]

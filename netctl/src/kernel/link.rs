@@ -32,8 +32,6 @@ pub struct Link {
     pub peer: Option<Peer>,
     /// What there is to say of a vxlan device.
     pub vxlan: Option<Vxlan>,
-    /// The sizes of super-packets; `None` from kernels before 6.3.
-    pub offload_sizes: Option<OffloadSizes>,
 }
 
 /// The other end of a veth pair, or the lower device.
@@ -43,15 +41,6 @@ pub struct Peer {
     pub index: u32,
     /// The id by which this namespace knows the other's; `None` if they are the same.
     pub netnsid: Option<i32>,
-}
-
-/// The largest super-packets that a link takes from and gives to the stack, in bytes, IPv4 and IPv6 alike.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OffloadSizes {
-    /// `IFLA_GSO_MAX_SIZE` and `IFLA_GSO_IPV4_MAX_SIZE`: the smaller of the two.
-    pub gso: u32,
-    /// `IFLA_GRO_MAX_SIZE` and `IFLA_GRO_IPV4_MAX_SIZE`: the smaller of the two.
-    pub gro: u32,
 }
 
 impl Link {
@@ -67,10 +56,8 @@ impl Link {
             master: None,
             peer: None,
             vxlan: None,
-            offload_sizes: None,
         };
         let (mut lower, mut netnsid) = (None, None);
-        let (mut gso, mut gso4, mut gro, mut gro4) = (None, None, None, None);
         for attribute in &message.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => link.name.clone_from(name),
@@ -84,18 +71,11 @@ impl Link {
                 }
                 LinkAttribute::Link(index) => lower = Some(*index).filter(|index| *index != 0),
                 LinkAttribute::LinkNetNsId(id) => netnsid = Some(*id),
-                LinkAttribute::GsoMaxSize(size) => gso = Some(*size),
-                LinkAttribute::GsoIpv4MaxSize(size) => gso4 = Some(*size),
-                LinkAttribute::GroMaxSize(size) => gro = Some(*size),
-                LinkAttribute::GroIpv4MaxSize(size) => gro4 = Some(*size),
                 LinkAttribute::LinkInfo(infos) => link.take_infos(infos),
                 _ => {}
             }
         }
         link.peer = lower.map(|index| Peer { index, netnsid });
-        link.offload_sizes = gso.zip(gso4).zip(gro.zip(gro4)).map(|((gso, gso4), (gro, gro4))| {
-            OffloadSizes { gso: gso.min(gso4), gro: gro.min(gro4) }
-        });
         link
     }
 
@@ -171,15 +151,6 @@ impl Netlink {
             .map_err(|failure| failure.doing(format!("set the interface {} up", link.name)))
     }
 
-    /// Sets the link down. Its routes go with that.
-    pub async fn set_down(&self, link: &Link) -> Result<(), Error> {
-        let mut message = LinkMessage::default();
-        message.header.change_mask = LinkFlags::Up;
-        self.set(link, message)
-            .await
-            .map_err(|failure| failure.doing(format!("set the interface {} down", link.name)))
-    }
-
     /// Gives the link an Ethernet address.
     pub async fn set_mac(&self, link: &Link, mac: MacAddr) -> Result<(), Error> {
         self.set_attribute(link, LinkAttribute::Address(mac.0.to_vec())).await.map_err(|failure| {
@@ -192,20 +163,6 @@ impl Netlink {
         self.set_attribute(link, LinkAttribute::Mtu(mtu)).await.map_err(|failure| {
             failure.doing(format!("give the interface {} the MTU {mtu}", link.name))
         })
-    }
-
-    /// Makes the link a port of a bridge, or of none.
-    pub async fn set_master(&self, link: &Link, master: Option<&Link>) -> Result<(), Error> {
-        self.set_attribute(link, LinkAttribute::Controller(master.map_or(0, |master| master.index)))
-            .await
-            .map_err(|failure| {
-                failure.doing(match master {
-                    Some(master) => {
-                        format!("make the interface {} a port of {}", link.name, master.name)
-                    }
-                    None => format!("take the interface {} from its bridge", link.name),
-                })
-            })
     }
 
     /// Gives the link another name. Since Linux 6.2 it may be up meanwhile.
@@ -223,27 +180,6 @@ impl Netlink {
             return Err(Error::LinkExists { name: name.to_owned(), found: describe(&other) });
         }
         Err(failure.doing(format!("rename the interface {} to {name}", link.name)))
-    }
-
-    /// Sets the sizes of super-packets (BIG TCP), and says whether the link took them. A kernel before 6.3 ignores some
-    /// of them, and a device may allow less: the sizes are read back to know.
-    pub async fn set_offload_sizes(&self, link: &Link, sizes: OffloadSizes) -> Result<bool, Error> {
-        let mut message = LinkMessage::default();
-        message.attributes = vec![
-            LinkAttribute::GsoMaxSize(sizes.gso),
-            LinkAttribute::GsoIpv4MaxSize(sizes.gso),
-            LinkAttribute::GroMaxSize(sizes.gro),
-            LinkAttribute::GroIpv4MaxSize(sizes.gro),
-        ];
-        match self.set(link, message).await {
-            Ok(()) => Ok(self.link_by_index(link.index).await?.offload_sizes == Some(sizes)),
-            Err(failure) if matches!(failure.errno(), Some(Errno::EINVAL | Errno::EOPNOTSUPP)) => {
-                Ok(false)
-            }
-            Err(failure) => {
-                Err(failure.doing(format!("set the offload sizes of the interface {}", link.name)))
-            }
-        }
     }
 
     /// Removes the link of a name, and with it its peer; `false` if there is none.

@@ -1,11 +1,11 @@
-//! Whether this process may change networking.
+//! Whether this process may change networking and load programs.
 
 use std::fs;
 
 use super::Error;
 
 /// Numbers of `linux/capability.h`.
-const NEEDED: [(u32, &str); 2] = [(12, "CAP_NET_ADMIN"), (21, "CAP_SYS_ADMIN")];
+const NEEDED: [(u32, &str); 3] = [(12, "CAP_NET_ADMIN"), (21, "CAP_SYS_ADMIN"), (39, "CAP_BPF")];
 
 /// # Errors
 /// [`Error::Unprivileged`] naming what is missing.
@@ -36,10 +36,11 @@ mod tests {
     fn missing_capabilities_are_named() {
         for (capabilities, missing) in [
             ("000001ffffffffff", &[][..]),
-            ("0000000000201000", &[]),
-            ("0000000000200000", &["CAP_NET_ADMIN"]),
-            ("0000000000001000", &["CAP_SYS_ADMIN"]),
-            ("0000000000000000", &["CAP_NET_ADMIN", "CAP_SYS_ADMIN"]),
+            ("0000008000201000", &[]),
+            ("0000000000201000", &["CAP_BPF"]),
+            ("0000008000200000", &["CAP_NET_ADMIN"]),
+            ("0000008000001000", &["CAP_SYS_ADMIN"]),
+            ("0000000000000000", &["CAP_NET_ADMIN", "CAP_SYS_ADMIN", "CAP_BPF"]),
         ] {
             let status = format!("Name:\tx\nCapInh:\t0000000000000000\nCapEff:\t{capabilities}\n");
             assert_eq!(missing_from(&status), missing, "{capabilities}");

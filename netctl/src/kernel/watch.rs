@@ -130,7 +130,7 @@ impl LinkWatch {
             return Ok(None);
         };
         self.index = Some(link.index);
-        let addresses = self.global_addresses(&link).await?;
+        let addresses = global_addresses(&self.netlink, &link).await?;
         Ok(Some(LinkState {
             index: link.index,
             mtu: link.mtu,
@@ -139,13 +139,13 @@ impl LinkWatch {
             addresses,
         }))
     }
+}
 
-    async fn global_addresses(&self, link: &Link) -> Result<Vec<IpNet>, Error> {
-        let mut addresses = self.netlink.addresses_of(link).await?;
-        addresses.retain(|address| address.global);
-        addresses.sort_by_key(|address| address.secondary);
-        Ok(addresses.into_iter().map(|address| address.net).collect())
-    }
+async fn global_addresses(netlink: &Netlink, link: &Link) -> Result<Vec<IpNet>, Error> {
+    let mut addresses = netlink.addresses_of(link).await?;
+    addresses.retain(|address| address.global);
+    addresses.sort_by_key(|address| address.secondary);
+    Ok(addresses.into_iter().map(|address| address.net).collect())
 }
 
 async fn subscribe(netlink: &Netlink) -> Result<BoxStream<'static, Touched>, Error> {

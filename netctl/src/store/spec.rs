@@ -6,13 +6,10 @@ use std::{fmt, path::PathBuf, str::FromStr};
 ///
 /// | text | store |
 /// |---|---|
-/// | `memory` | in this process only, gone with it |
 /// | `file`, `file:PATH` | an SQLite file that all daemons of one machine share |
 /// | `etcd:URL,URL…`, or only `URL,URL…` | etcd; a URL is `http://HOST:PORT` or `https://HOST:PORT` |
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreSpec {
-    /// In this process.
-    Memory,
     /// In this file, or in the one that is usual.
     File(Option<PathBuf>),
     /// In etcd, at these URLs of the members of one cluster.
@@ -35,15 +32,13 @@ impl FromStr for StoreSpec {
     fn from_str(text: &str) -> Result<Self, InvalidSpec> {
         let invalid = |reason: String| InvalidSpec { text: text.to_owned(), reason };
         match text.split_once(':') {
-            None if text == "memory" => Ok(Self::Memory),
             None if text == "file" => Ok(Self::File(None)),
             Some(("file", "")) => Err(invalid("a path must follow file:".to_owned())),
             Some(("file", path)) => Ok(Self::File(Some(path.into()))),
             Some(("etcd", urls)) => endpoints(urls).map(Self::Etcd).map_err(invalid),
             Some(("http" | "https", _)) => endpoints(text).map(Self::Etcd).map_err(invalid),
             None | Some(_) => Err(invalid(
-                "write file, file:PATH, etcd:http://HOST:2379[,http://HOST:2379...] or memory"
-                    .to_owned(),
+                "write file, file:PATH or etcd:http://HOST:2379[,http://HOST:2379...]".to_owned(),
             )),
         }
     }
@@ -80,7 +75,6 @@ fn endpoint(url: &str) -> Result<String, String> {
 impl fmt::Display for StoreSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Memory => f.write_str("memory"),
             Self::File(None) => f.write_str("file"),
             Self::File(Some(path)) => write!(f, "file:{}", path.display()),
             Self::Etcd(urls) => write!(f, "etcd:{}", urls.join(",")),
@@ -95,7 +89,6 @@ mod tests {
     #[test]
     fn good_texts_are_read_and_written_alike() {
         for (text, canonical) in [
-            ("memory", "memory"),
             ("file", "file"),
             ("file:/var/lib/netctl/store.db", "file:/var/lib/netctl/store.db"),
             ("file:a:b", "file:a:b"),
@@ -114,6 +107,7 @@ mod tests {
         for (text, reason) in [
             ("", "write file"),
             ("files", "write file"),
+            ("memory", "write file"),
             ("redis:http://a:1", "write file"),
             ("file:", "a path must follow"),
             ("etcd:", "not of the form"),

@@ -107,7 +107,7 @@ impl Host {
         log: &str,
         words: impl IntoIterator<Item = A>,
     ) -> Result<Process> {
-        Process::start(self.command(words), &self.run.join(format!("{log}.log")))
+        Process::start(self.command(words), &self.netns.file(&format!("{log}.log")))
     }
 
     /// Runs `netctl` with these arguments, whatever comes of it.

@@ -5,7 +5,6 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -81,16 +80,7 @@ impl Netns {
 
     /// Runs a command inside, for at most [`DEADLINE`].
     pub fn run<A: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = A>) -> Result<Output> {
-        self.run_within(DEADLINE, words)
-    }
-
-    /// Runs a command inside, for at most `deadline`.
-    pub fn run_within<A: AsRef<OsStr>>(
-        &self,
-        deadline: Duration,
-        words: impl IntoIterator<Item = A>,
-    ) -> Result<Output> {
-        output(self.command(words), deadline)
+        output(self.command(words), DEADLINE)
     }
 
     /// Starts a command inside, in the background; its output goes to `<run>/<log>.log`.

@@ -106,3 +106,29 @@ fn a_sandbox_without_its_namespace_can_be_removed() -> Result<()> {
     reaches(h2, "box3", "d")?;
     lab.end()
 }
+
+#[test]
+fn the_underlays_mtu_is_followed() -> Result<()> {
+    let lab = lab()?;
+    for (underlay, inner) in [(1400, 1350), (1500, 1450)] {
+        for host in lab.hosts() {
+            host.netns().ip([format!("link set eth0 mtu {underlay}")])?;
+        }
+        eventually("both hosts follow", Duration::from_secs(5), || {
+            for (host, sandbox) in [(1, "box1"), (1, "box2"), (2, "box3")] {
+                let words = ["netctl", "exec", sandbox, "ip", "-o", "link", "show", "eth0"];
+                let link = lab.host(host).run(words)?.ok()?;
+                ensure!(link.contains(&format!(" mtu {inner} ")), "{link}");
+            }
+            // IPv4 and ICMP headers are 28 bytes; it is not to be sent in fragments.
+            let size = (inner - 28).to_string();
+            let ping = ["ping", "-M", "do", "-s", &size, "-c", "1", "-W", "1", "a"];
+            let words = ["netctl", "exec", "box3"].into_iter().chain(ping);
+            lab.host(2).run(words)?.ok()?;
+            state::check(&lab)
+        })?;
+        let status = lab.host(1).ok(["status"])?;
+        ensure!(status.contains(&format!("mtu {underlay}")), "{status}");
+    }
+    lab.end()
+}

@@ -66,7 +66,7 @@ fn without_root() -> Result<()> {
     assert_refused(
         &output,
         1,
-        "netctl needs root, or the capabilities that this process lacks: CAP_NET_ADMIN and CAP_SYS_ADMIN",
+        "netctl needs root, or the capabilities that this process lacks: CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_BPF",
     );
     ensure!(fs::read_dir(&home)?.next().is_none(), "files are left in {}", home.display());
     assert_eq!(before, links(host)?);
@@ -222,7 +222,7 @@ fn the_stores_file_must_be_usable() -> Result<()> {
     assert_refused(
         &start(host, &words(&lab, "home", "redis:http://a:1", further))?,
         2,
-        "--store \"redis:http://a:1\" is not usable: write file, file:PATH, etcd:http://HOST:2379[,http://HOST:2379...] or memory",
+        "--store \"redis:http://a:1\" is not usable: write file, file:PATH or etcd:http://HOST:2379[,http://HOST:2379...]",
     );
     assert_eq!(before, links(host)?);
     assert_untouched(&lab.dir().join("home"))?;

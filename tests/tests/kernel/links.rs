@@ -1,7 +1,7 @@
 //! Links, addresses and routes.
 
 use ipnet::IpNet;
-use netctl::kernel::{Error, Netlink, Netns, OffloadSizes, Route, VethSpec};
+use netctl::kernel::{Error, Netlink, Netns, VethSpec};
 use netctl_common::MacAddr;
 
 use super::{host, ip, sh};
@@ -71,8 +71,6 @@ async fn a_veth_pair_goes_into_a_namespace() {
     let link = netlink.link_by_index(pair.host.index).await.unwrap();
     assert!(link.up && link.carrier);
     assert_eq!(ip(&netns, "link show nc0123456789ab")[0]["operstate"], "UP");
-    netlink.set_down(&link).await.unwrap();
-    assert_eq!(ip(&netns, "link show nc0123456789ab")[0]["operstate"], "DOWN");
 
     assert!(netlink.delete_link("nc0123456789ab").await.unwrap());
     assert!(!netlink.delete_link("nc0123456789ab").await.unwrap());
@@ -165,21 +163,18 @@ async fn many_requests_at_once_share_a_socket() {
 async fn links_are_changed() {
     let (netns, netlink) = host().await;
     sh(&netns, "ip link add br0 type bridge; ip link add p0 type veth peer name p1");
+    sh(&netns, "ip link set p0 master br0");
     let (bridge, port) =
         (netlink.link_by_name("br0").await.unwrap(), netlink.link_by_name("p0").await.unwrap());
     assert_eq!(bridge.kind.as_deref(), Some("bridge"));
     for _ in 0..2 {
-        netlink.set_master(&port, Some(&bridge)).await.unwrap();
         netlink.set_mac(&port, MAC).await.unwrap();
         netlink.set_mtu(&port, 1400).await.unwrap();
         let shown = &ip(&netns, "link show p0")[0];
-        assert_eq!(shown["master"], "br0");
         assert_eq!(shown["address"], MAC.to_string());
         assert_eq!(shown["mtu"], 1400);
     }
     assert_eq!(netlink.link_by_name("p0").await.unwrap().master, Some(bridge.index));
-    netlink.set_master(&port, None).await.unwrap();
-    assert!(ip(&netns, "link show p0")[0]["master"].is_null());
 
     let error = netlink.set_mtu(&port, 99_999_999).await.unwrap_err().to_string();
     assert!(error.contains("p0") && error.contains("99999999"), "{error}");
@@ -187,19 +182,6 @@ async fn links_are_changed() {
     assert_eq!(error, "there is no interface p7 in this network namespace");
     assert!(netlink.find_link("p7").await.unwrap().is_none());
     assert!(matches!(netlink.link_by_index(4000).await, Err(Error::LinkMissing { .. })));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn offload_sizes_are_taken_or_not() {
-    let (_netns, netlink) = host().await;
-    let pair = netlink.ensure_veth(&spec(None)).await.unwrap();
-    let big = OffloadSizes { gso: 196_608, gro: 196_608 };
-    for _ in 0..2 {
-        assert!(netlink.set_offload_sizes(&pair.host, big).await.unwrap());
-    }
-    assert_eq!(netlink.link_by_name(&pair.host.name).await.unwrap().offload_sizes, Some(big));
-    let impossible = OffloadSizes { gso: 1 << 30, gro: 65_536 };
-    assert!(!netlink.set_offload_sizes(&pair.host, impossible).await.unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -223,39 +205,19 @@ async fn addresses_and_routes() {
     let listed = netlink.addresses_of(&pair.host).await.unwrap();
     assert!(listed.iter().any(|a| a.net == net("10.9.0.2/24") && a.global && !a.secondary));
 
-    let gateway = "10.9.0.1".parse().unwrap();
-    for _ in 0..2 {
-        netlink.replace_route(&Route::default_by(gateway, pair.host.index)).await.unwrap();
-        netlink.replace_route(&Route::on_link(net("10.8.0.0/16"), pair.host.index)).await.unwrap();
-        netlink
-            .replace_route(&Route::default_by("fd00:9::1".parse().unwrap(), pair.host.index))
-            .await
-            .unwrap();
-    }
-    let shown = sh(&netns, "ip route; ip -6 route show default");
-    assert_eq!(shown.matches("default via 10.9.0.1 dev v0").count(), 1, "{shown}");
-    assert!(
-        shown.contains("10.8.0.0/16 dev v0") && shown.contains("default via fd00:9::1 dev v0"),
-        "{shown}"
-    );
-    let other = Route::default_by("10.9.0.7".parse().unwrap(), pair.host.index);
-    netlink.replace_route(&other).await.unwrap();
-    assert!(sh(&netns, "ip route show default").starts_with("default via 10.9.0.7"));
+    sh(&netns, "ip route add default via 10.9.0.1 dev v0; ip route add 10.8.0.0/16 dev v0");
+    sh(&netns, "ip route add default via fd00:9::1 dev v0");
     let routes = netlink.routes().await.unwrap();
-    let default = routes.iter().find(|route| route.is_default()).unwrap();
-    assert_eq!((default.gateway, default.link), (other.gateway, other.link));
-    assert!(netlink.delete_route(&other).await.unwrap());
-    assert!(!netlink.delete_route(&other).await.unwrap());
-    assert_eq!(sh(&netns, "ip route show default"), "");
-
-    let error = netlink
-        .replace_route(&Route::default_by("192.0.2.1".parse().unwrap(), pair.host.index))
-        .await
-        .unwrap_err()
-        .to_string();
-    assert!(error.contains("0.0.0.0/0 by way of 192.0.2.1"), "{error}");
-    let mixed = Route { gateway: Some("fd00:9::1".parse().unwrap()), ..other };
-    assert!(matches!(netlink.replace_route(&mixed).await, Err(Error::MixedFamilies { .. })));
+    let found =
+        |destination: &str| *routes.iter().find(|r| r.destination == net(destination)).unwrap();
+    for (destination, gateway) in
+        [("0.0.0.0/0", Some("10.9.0.1")), ("10.8.0.0/16", None), ("::/0", Some("fd00:9::1"))]
+    {
+        let route = found(destination);
+        assert_eq!(route.gateway, gateway.map(|gateway| gateway.parse().unwrap()));
+        assert_eq!(route.link, Some(pair.host.index));
+        assert_eq!(route.is_default(), gateway.is_some());
+    }
 
     netlink.set_addresses(&pair.host, &[net("10.9.0.3/24")]).await.unwrap();
     let shown = sh(&netns, "ip -o addr show dev v0 scope global");

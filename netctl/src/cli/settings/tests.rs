@@ -86,7 +86,7 @@ fn whichever_source_says_it_every_setting_is_taken() {
         state_dir: Some("/2".into()),
         bpf_dir: Some("/3".into()),
         netns_dir: Some("/4".into()),
-        store: Some("memory".to_owned()),
+        store: Some("file".to_owned()),
         store_prefix: Some("/5".to_owned()),
         store_ca: Some("/6".into()),
         store_cert: Some("/7".into()),
