@@ -139,12 +139,11 @@ impl<T: DeserializeOwned> Feed<T> {
                 let revision = match change {
                     Change::Put(entry) => {
                         let (key, revision) = (self.short(&entry.key), entry.modified);
-                        match self.read(entry) {
-                            Some((key, value)) => drop(mirror.entries.insert(key, value)),
-                            None => {
-                                mirror.damaged = true;
-                                mirror.entries.remove(&key);
-                            }
+                        if let Some((key, value)) = self.read(entry) {
+                            mirror.entries.insert(key, value);
+                        } else {
+                            mirror.damaged = true;
+                            mirror.entries.remove(&key);
                         }
                         revision
                     }
