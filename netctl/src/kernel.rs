@@ -34,6 +34,7 @@ pub use netlink::Netlink;
 pub use netns::{Netns, NetnsId};
 pub use privilege::check_privileges;
 pub use route::Route;
+pub use signals::hand_on;
 pub use underlay::{Underlay, find_underlay};
 pub use veth::{VethPair, VethSpec};
 pub use vxlan::Vxlan;

@@ -15,6 +15,6 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) async fn run(self, Context { client, .. }: &Context) -> Result {
-        self.command.run(&client.sandbox(&self.sandbox).await?).await
+        self.command.run(&client.sandbox(&self.sandbox).await?, None).await
     }
 }

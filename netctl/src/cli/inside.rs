@@ -1,10 +1,10 @@
 //! Running a command inside a sandbox.
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{ffi::OsString, future::pending, process::ExitCode};
 
 use tokio::task::spawn_blocking;
 
-use super::{Error, Result};
+use super::{Error, Result, end::End};
 use crate::{
     kernel::{self, Ended, Netns, NetnsCommand},
     model::SandboxView,
@@ -27,8 +27,9 @@ impl CommandLine {
         }
     }
 
-    /// Runs it in `sandbox` to its end; the exit code is its own.
-    pub(super) async fn run(self, sandbox: &SandboxView) -> Result {
+    /// Runs it in `sandbox` to its end; the exit code is its own. What `end` has taken before the command's own handlers
+    /// stand, the command gets once it is there.
+    pub(super) async fn run(self, sandbox: &SandboxView, mut end: Option<&mut End>) -> Result {
         let mut words = self.words.into_iter();
         let program = words.next().unwrap_or_default();
         let netns = Netns::open(&sandbox.sandbox.netns)?;
@@ -36,7 +37,19 @@ impl CommandLine {
             .arguments(words)
             .resolv_conf(&sandbox.resolv_conf)
             .hosts(&sandbox.hosts);
-        let ended = spawn_blocking(move || command.run()).await;
+        let mut running = spawn_blocking(move || command.run());
+        let ended = loop {
+            let taken = async {
+                match &mut end {
+                    Some(end) => end.came().await,
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                ended = &mut running => break ended,
+                signal = taken => kernel::hand_on(signal.as_raw_value()),
+            }
+        };
         match ended.unwrap_or(Err(kernel::Error::Panicked))? {
             Ended::Ran(code) => Ok(ExitCode::from(code)),
             Ended::NotStarted(code, sentence) => Err(Error::NotStarted { code, sentence }),

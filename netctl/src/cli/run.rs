@@ -41,7 +41,7 @@ impl Args {
         let sandbox = client.run(&spec).await?;
         let outcome = match end.has_come() {
             Some(signal) => Err(Error::Signal(signal)),
-            None => self.command.run(&sandbox).await,
+            None => self.command.run(&sandbox, Some(&mut end)).await,
         };
         // What was never used is not kept either.
         if self.rm || outcome.is_err() {

@@ -39,7 +39,6 @@ impl Forwarding {
             SaFlags::SA_RESTART | SaFlags::SA_SIGINFO,
             SigSet::empty(),
         );
-        EARLY.store(0, Ordering::SeqCst);
         let mut forwarding = Self { before: Vec::new() };
         for signal in FORWARDED {
             // SAFETY: the handler calls nothing but atomics and kill(2), which are async-signal-safe.
@@ -71,6 +70,7 @@ impl Drop for Forwarding {
                 tracing::warn!(%errno, %signal, "the signal's old handler could not be put back");
             }
         }
+        EARLY.store(0, Ordering::SeqCst);
         CHILD.store(0, Ordering::SeqCst);
     }
 }
@@ -81,9 +81,18 @@ extern "C" fn forward(signal: c_int, info: *mut siginfo_t, _context: *mut c_void
     if from_kernel {
         return;
     }
-    match CHILD.load(Ordering::SeqCst) {
-        0 => EARLY.store(signal, Ordering::SeqCst),
-        child => send(child, signal),
+    hand_on(signal);
+}
+
+/// Hands a signal on to the command of [`super::NetnsCommand::run`], or keeps it until there is one. For signals that
+/// came before its handlers did, and that somebody else's handlers took.
+pub fn hand_on(signal: c_int) {
+    // It is kept first and looked for afterwards, as `Forwarding::to` names the child first and looks for what was
+    // kept afterwards: one of the two sees both.
+    EARLY.store(signal, Ordering::SeqCst);
+    let child = CHILD.load(Ordering::SeqCst);
+    if child != 0 {
+        send(child, EARLY.swap(0, Ordering::SeqCst));
     }
 }
 
