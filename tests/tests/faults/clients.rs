@@ -108,3 +108,22 @@ fn a_signal_ends_the_command_and_the_sandbox() -> Result<()> {
     }
     lab.end()
 }
+
+#[test]
+fn a_signal_is_not_lost_while_the_command_is_being_started() -> Result<()> {
+    let lab = Lab::start(Options { hosts: 1, ..Options::default() })?;
+    let host = lab.host(1);
+    host.ok(["network", "create", "dev"])?;
+    for round in 0..25 {
+        let words = ["netctl", "run", "--rm", "--publish-service", "a.dev", "sleep", "1000"];
+        let mut client = host.spawn(&format!("client{round}"), words)?;
+        eventually("the sandbox is whole", Duration::from_secs(10), || {
+            ensure!(!host.ok(["sandbox", "ls", "-q"])?.is_empty(), "it is being made");
+            Ok(())
+        })?;
+        std::thread::sleep(Duration::from_millis(round));
+        client.stop(Signal::SIGTERM, Duration::from_secs(10))?;
+        ensure!(host.ok(["sandbox", "ls", "-q"])?.is_empty(), "its sandbox is left");
+    }
+    lab.end()
+}
