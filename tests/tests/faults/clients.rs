@@ -117,8 +117,8 @@ fn a_signal_is_not_lost_while_the_command_is_being_started() -> Result<()> {
     for round in 0..25 {
         let words = ["netctl", "run", "--rm", "--publish-service", "a.dev", "sleep", "1000"];
         let mut client = host.spawn(&format!("client{round}"), words)?;
-        eventually("the sandbox is whole", Duration::from_secs(10), || {
-            ensure!(!host.ok(["sandbox", "ls", "-q"])?.is_empty(), "it is being made");
+        eventually("the service is attached", Duration::from_secs(10), || {
+            ensure!(host.ok(["service", "ls"])?.contains(host.name()), "it is being attached");
             Ok(())
         })?;
         std::thread::sleep(Duration::from_millis(round));
