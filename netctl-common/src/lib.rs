@@ -5,11 +5,13 @@
 #![cfg_attr(not(any(test, feature = "user")), no_std)]
 
 pub mod addr;
+pub mod addr6;
 pub mod checksum;
 pub mod config;
 pub mod counter;
 pub mod drop_reason;
 pub mod ecn;
+pub mod flow;
 pub mod maps;
 pub mod outer;
 pub mod wire;

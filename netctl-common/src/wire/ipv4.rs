@@ -1,12 +1,24 @@
 use super::wire_type;
 use crate::checksum;
 
-/// Values of the protocol field.
+/// Values of the protocol field of IPv4 and of the next header field of IPv6.
 pub mod protocol {
+    /// IPv6's header of options for every hop.
+    pub const HOP_BY_HOP: u8 = 0;
+    /// ICMP for IPv4.
+    pub const ICMP: u8 = 1;
     /// TCP.
     pub const TCP: u8 = 6;
     /// UDP.
     pub const UDP: u8 = 17;
+    /// IPv6's header of a fragment.
+    pub const FRAGMENT: u8 = 44;
+    /// ICMP for IPv6.
+    pub const ICMPV6: u8 = 58;
+    /// Nothing follows the IPv6 header (RFC 8200 section 4.7).
+    pub const NO_NEXT_HEADER: u8 = 59;
+    /// SCTP.
+    pub const SCTP: u8 = 132;
 }
 
 /// "More fragments" and the fragment's offset: a packet is whole where both are zero.
