@@ -64,17 +64,18 @@ pub const fn is_link_local(address: [u8; 16]) -> bool {
 /// The link-local address that a station makes of its own link-layer address (section 2.5.6 and appendix A).
 #[inline(always)]
 pub const fn link_local(mac: MacAddr) -> [u8; 16] {
-    let [a, b, c, d, e, f] = mac.0;
-    [0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ UNIVERSAL_LOCAL, b, c, 0xff, 0xfe, d, e, f]
+    let [first, oui1, oui2, low @ ..] = mac.0;
+    let first = first ^ UNIVERSAL_LOCAL;
+    [0xfe, 0x80, 0, 0, 0, 0, 0, 0, first, oui1, oui2, 0xff, 0xfe, low[0], low[1], low[2]]
 }
 
 /// The station whose [`link_local`] address this is; `None` where it was made in another way.
 #[inline(always)]
 pub const fn mac_of_link_local(address: [u8; 16]) -> Option<MacAddr> {
     let [prefix, _] = halves(address);
-    let [_, _, _, _, _, _, _, _, a, b, c, filler, filler2, d, e, f] = address;
-    let mac = MacAddr([a ^ UNIVERSAL_LOCAL, b, c, d, e, f]);
-    if prefix != LINK_LOCAL || filler != 0xff || filler2 != 0xfe || mac.is_group() {
+    let [_, _, _, _, _, _, _, _, first, oui1, oui2, ff, fe, low @ ..] = address;
+    let mac = MacAddr([first ^ UNIVERSAL_LOCAL, oui1, oui2, low[0], low[1], low[2]]);
+    if prefix != LINK_LOCAL || ff != 0xff || fe != 0xfe || mac.is_group() {
         None
     } else {
         Some(mac)

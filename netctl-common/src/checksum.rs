@@ -52,7 +52,10 @@ pub const fn finish_native(sum: u64) -> [u8; 2] {
     let folded = (folded >> 32) + (folded & 0xffff_ffff);
     let folded = (folded >> 16) + (folded & 0xffff);
     let folded = (folded >> 16) + (folded & 0xffff);
-    (!(folded as u16)).to_ne_bytes()
+    // It is in the processor's order as the words were, and goes back into memory in that.
+    #[expect(clippy::cast_possible_truncation, reason = "folded into 16 bits above")]
+    let folded = folded as u16;
+    (!folded).to_ne_bytes()
 }
 
 #[cfg(test)]

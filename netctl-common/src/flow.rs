@@ -59,7 +59,7 @@ mod tests {
     /// How many flows are looked at.
     const FLOWS: u32 = 16_384;
     /// How many paths they are spread over, by the high bits.
-    const PATHS: usize = 64;
+    const PATHS: u32 = 64;
 
     /// Whether the flows' hashes look random in their high 14 bits, which become the source port, and in the low 20,
     /// which become the flow label.
@@ -69,7 +69,7 @@ mod tests {
     fn assert_spread(hash: impl Fn(u32) -> u32, what: &str) {
         for (bits, shift) in [("high", 18), ("low", 0)] {
             let mut seen = vec![false; 1 << 14];
-            let mut paths = [0_u32; PATHS];
+            let mut paths = [0_u32; PATHS as usize];
             for flow in 0..FLOWS {
                 let port = (hash(flow) >> shift) as usize & 0x3fff;
                 seen[port] = true;
@@ -77,7 +77,7 @@ mod tests {
             }
             let filled = seen.iter().filter(|seen| **seen).count();
             assert!(filled > 9_900, "{what}, {bits} bits: only {filled} of 16384 ports");
-            let expected = f64::from(FLOWS) / PATHS as f64;
+            let expected = f64::from(FLOWS) / f64::from(PATHS);
             let chi_square: f64 =
                 paths.iter().map(|count| (f64::from(*count) - expected).powi(2) / expected).sum();
             assert!(chi_square < 150.0, "{what}, {bits} bits: chi-square {chi_square}");
@@ -107,7 +107,7 @@ mod tests {
         #[test]
         fn sequential_flows_over_ipv4_spread(a: [u8; 4], b: [u8; 4], source: u16, destination: u16) {
             let (tcp, word) = (6, ports(source, destination));
-            let next = |flow: u32| source.wrapping_add(flow as u16);
+            let next = |flow: u32| source.wrapping_add(u16::try_from(flow).expect("16,384 flows"));
             assert_spread(|flow| hash4(a, b, tcp, ports(next(flow), destination)), "source ports");
             assert_spread(|flow| hash4(a, b, tcp, ports(destination, next(flow))), "destination ports");
             assert_spread(|flow| hash4(plus(a, flow), b, tcp, word), "source addresses");
@@ -118,7 +118,7 @@ mod tests {
         #[test]
         fn sequential_flows_over_ipv6_spread(a: [u8; 16], b: [u8; 16], source: u16, destination: u16) {
             let (tcp, word) = (6, ports(source, destination));
-            let next = |flow: u32| source.wrapping_add(flow as u16);
+            let next = |flow: u32| source.wrapping_add(u16::try_from(flow).expect("16,384 flows"));
             assert_spread(|flow| hash6(a, b, tcp, ports(next(flow), destination)), "source ports");
             assert_spread(|flow| hash6(a, b, tcp, ports(destination, next(flow))), "destination ports");
             assert_spread(|flow| hash6(plus6(a, flow), b, tcp, word), "source addresses");

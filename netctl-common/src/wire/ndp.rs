@@ -45,7 +45,9 @@ pub struct NeighbourAnswer {
 
 wire_type!(NeighbourMessage => 24, LinkLayerOption => 8, NeighbourAnswer => 72);
 
-const PAYLOAD: u16 = (size_of::<NeighbourMessage>() + size_of::<LinkLayerOption>()) as u16;
+/// What stands behind the IPv6 header of an answer, in bytes.
+const PAYLOAD: u16 = 32;
+const _: () = assert!(size_of::<NeighbourAnswer>() == size_of::<Ipv6>() + PAYLOAD as usize);
 
 impl NeighbourMessage {
     /// Whether a receiver would take it, as far as it can be told without its checksum and options (RFC 4861
@@ -98,7 +100,7 @@ impl LinkLayerOption {
     }
 
     #[inline(always)]
-    const fn address(&self, kind: u8) -> Option<MacAddr> {
+    const fn address(self, kind: u8) -> Option<MacAddr> {
         if self.kind == kind && self.length == ETHERNET_ADDRESS {
             Some(MacAddr(self.mac))
         } else {
@@ -127,7 +129,7 @@ impl NeighbourAnswer {
             source: target,
             destination,
         };
-        let [a, b, c, d, e, f] = owner.0;
+        let [mac0, mac1, low @ ..] = owner.0;
         let [length_high, length_low] = ip.payload;
         let sum = checksum::add_native(
             0,
@@ -136,8 +138,8 @@ impl NeighbourAnswer {
                 u32::from_ne_bytes([0, 0, 0, protocol::ICMPV6]),
                 u32::from_ne_bytes([ADVERTISEMENT, 0, 0, 0]),
                 u32::from_ne_bytes([flags, 0, 0, 0]),
-                u32::from_ne_bytes([TARGET_ADDRESS, ETHERNET_ADDRESS, a, b]),
-                u32::from_ne_bytes([c, d, e, f]),
+                u32::from_ne_bytes([TARGET_ADDRESS, ETHERNET_ADDRESS, mac0, mac1]),
+                u32::from_ne_bytes(low),
             ],
         );
         // The target is in it twice: as the source address and by itself.
