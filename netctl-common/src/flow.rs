@@ -1,16 +1,16 @@
 //! A hash of a packet's flow, for packets that carry none: the underlay spreads flows over its paths by it.
 //!
-//! Words are hashed in pairs, each pair by one multiplication of 32 bits by 32, and the products are added (NH, the
+//! Words are hashed in pairs, each pair by one multiplication, and the products are added (NH, the
 //! first layer of UMAC, RFC 4418 section 5.2.2). Two steps as at the end of `MurmurHash3` then carry all bits of the sum
 //! to all bits of the result.
 
 use crate::addr6;
 
 /// A number without structure for each word of a flow: the fractional part of the square root of a prime, as in
-/// SHA-2.
+/// SHA-2, without its last bit, so that an eBPF instruction can hold it.
 const KEYS: [u32; 10] = [
-    0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19,
-    0xcbbb9d5d, 0x629a292a,
+    0x35047333, 0x5dd9b3c2, 0x1e3779b9, 0x52a7fa9d, 0x2887293f, 0x4d82b446, 0x0fc1ecd5, 0x2df0668c,
+    0x65ddceae, 0x314d1495,
 ];
 /// The multipliers of `MurmurHash3`'s `fmix64`.
 const FIRST: u64 = 0xff51afd7ed558ccd;
@@ -40,8 +40,9 @@ pub const fn hash6(source: [u8; 16], destination: [u8; 16], next_header: u8, por
 /// The product of two words, with the keys at `key` and the next.
 #[inline(always)]
 const fn pair(key: usize, one: u32, other: u32) -> u64 {
-    let (one, other) = (one.wrapping_add(KEYS[key]), other.wrapping_add(KEYS[key + 1]));
-    one as u64 * other as u64
+    let one = one as u64 + KEYS[key] as u64;
+    let other = other as u64 + KEYS[key + 1] as u64;
+    one.wrapping_mul(other)
 }
 
 #[inline(always)]

@@ -20,8 +20,8 @@ pub struct NeighbourMessage {
     kind: u8,
     code: u8,
     checksum: [u8; 2],
-    flags: u8,
-    _reserved: [u8; 3],
+    /// Only the first byte has any.
+    flags: [u8; 4],
     target: [u8; 16],
 }
 
@@ -64,7 +64,7 @@ impl NeighbourMessage {
                     || addr6::is_solicited_node(ip.destination()))
             }
             Some(NdpKind::NeighbourAdvertisement) => {
-                fits && !(addr6::is_multicast(ip.destination()) && self.flags & SOLICITED != 0)
+                fits && !(addr6::is_multicast(ip.destination()) && self.flags[0] & SOLICITED != 0)
             }
             _ => false,
         }
@@ -151,8 +151,7 @@ impl NeighbourAnswer {
             kind: ADVERTISEMENT,
             code: 0,
             checksum: checksum::finish_native(sum),
-            flags,
-            _reserved: [0; 3],
+            flags: [flags, 0, 0, 0],
             target,
         };
         let option =
@@ -163,7 +162,7 @@ impl NeighbourAnswer {
     /// The header of the frame that carries it from `owner` to the station `asker`.
     #[inline(always)]
     pub const fn ethernet(&self, owner: MacAddr, asker: MacAddr) -> Ethernet {
-        let answers = self.message.flags & SOLICITED != 0;
+        let answers = self.message.flags[0] & SOLICITED != 0;
         Ethernet::new(if answers { asker } else { ALL_NODES }, owner, ether_type::IPV6)
     }
 }
@@ -205,7 +204,7 @@ mod tests {
 
     fn message(kind: u8, flags: u8, target: &str) -> NeighbourMessage {
         let target = address(target);
-        NeighbourMessage { kind, code: 0, checksum: [0; 2], flags, _reserved: [0; 3], target }
+        NeighbourMessage { kind, code: 0, checksum: [0; 2], flags: [flags, 0, 0, 0], target }
     }
 
     #[test]

@@ -4,8 +4,7 @@ use super::{protocol, wire_type};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C, align(4))]
 pub struct Ports {
-    source: [u8; 2],
-    destination: [u8; 2],
+    source_destination: [u8; 4],
 }
 
 wire_type!(Ports => 4);
@@ -20,8 +19,7 @@ impl Ports {
     /// Both as they stand in memory.
     #[inline(always)]
     pub const fn word(&self) -> u32 {
-        let ([a, b], [c, d]) = (self.source, self.destination);
-        u32::from_ne_bytes([a, b, c, d])
+        u32::from_ne_bytes(self.source_destination)
     }
 }
 
@@ -31,7 +29,7 @@ mod tests {
 
     #[test]
     fn a_word_is_both_as_they_stand() {
-        let ports = Ports { source: [1, 2], destination: [3, 4] };
+        let ports = Ports { source_destination: [1, 2, 3, 4] };
         assert_eq!(ports.word().to_ne_bytes(), [1, 2, 3, 4]);
     }
 
