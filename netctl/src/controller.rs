@@ -39,7 +39,7 @@ use crate::{
     dataplane::{self, Dataplane},
     drivers::{self, Drivers, HostContext},
     kernel::{self, Link, Netlink, Netns, Underlay},
-    model::{Host, HostName, SCHEMA, UnixTime},
+    model::{Host, HostName, SCHEMA, UnixTime, Vteps},
     store::SharedStore,
 };
 
@@ -76,6 +76,7 @@ pub struct Controller {
     drivers: Drivers,
     context: Arc<HostContext>,
     underlay: Underlay,
+    vteps: Vteps,
     dataplane: Arc<Dataplane>,
     records: Arc<Records>,
     /// Held by operations on sandboxes of this host, one at a time.
@@ -96,12 +97,14 @@ impl Controller {
         let ours = |link: &Link| link.name == VXLAN_DEVICE || drivers::is_ours(&link.name);
         let underlay =
             kernel::find_underlay(&netlink, config.bind_interface.as_deref(), ours).await?;
+        let vteps = Vteps::new(underlay.v4, underlay.v6)
+            .ok_or_else(|| Error::internal("the underlay has no address"))?;
         let started = now();
         let host = Host {
             schema: SCHEMA,
             id: presence::identity(&config.state_dir)?,
             name: config.host.clone(),
-            vtep: underlay.address.into(),
+            vteps,
             vxlan_port: config.vxlan_port,
             mtu: underlay.mtu,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -113,10 +116,10 @@ impl Controller {
             }
             checked => checked?,
         }
-        let dataplane = Arc::new(start_dataplane(&config, &netlink, &underlay).await?);
+        let dataplane = Arc::new(start_dataplane(&config, &netlink, &underlay, vteps).await?);
         let (mtu, underlay_mtu) = watch::channel(underlay.mtu);
         let following = underlay::follow(netlink.clone(), underlay.name.clone(), mtu);
-        let context = Arc::new(HostContext { netlink, underlay_mtu: underlay_mtu.clone() });
+        let context = Arc::new(HostContext { netlink, vteps, underlay_mtu: underlay_mtu.clone() });
         let cancel = CancellationToken::new();
         let drivers = Drivers::new();
         let (reconciler, progress) = Reconciler::new(
@@ -133,6 +136,7 @@ impl Controller {
             drivers,
             context,
             underlay,
+            vteps,
             dataplane,
             records,
             operations: Mutex::new(()),
@@ -204,6 +208,7 @@ async fn start_dataplane(
     config: &Config,
     netlink: &Netlink,
     underlay: &Underlay,
+    vteps: Vteps,
 ) -> Result<Dataplane> {
     let found = netlink.find_link(VXLAN_DEVICE).await?;
     let moved = |vxlan: kernel::Vxlan| vxlan.flow_based && vxlan.port != config.vxlan_port;
@@ -215,7 +220,7 @@ async fn start_dataplane(
     let started = Dataplane::start(dataplane::Config {
         bpf_dir: config.bpf_dir.clone(),
         underlay: underlay.name.clone(),
-        vtep: underlay.address.into(),
+        vteps,
         vxlan_port: config.vxlan_port,
         vxlan_device: VXLAN_DEVICE.to_owned(),
     })

@@ -10,6 +10,7 @@ mod network;
 mod sandbox;
 mod spec;
 mod view;
+mod vteps;
 
 pub use netctl_common::{MacAddr, Vni};
 
@@ -25,6 +26,7 @@ pub use self::{
         CounterView, FdbView, HostView, InterfaceView, NeighView, NetworkView, SandboxView,
         ServiceView, StatusView,
     },
+    vteps::{Vteps, VtepsError},
 };
 
 /// The version of the JSON form of every stored value.

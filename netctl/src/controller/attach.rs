@@ -144,7 +144,7 @@ impl Controller {
         Owner {
             host: self.config.host.clone(),
             sandbox: sandbox.clone(),
-            vtep: self.underlay.address.into(),
+            vteps: self.vteps,
         }
     }
 
