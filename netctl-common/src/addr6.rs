@@ -35,6 +35,14 @@ pub const fn words(address: [u8; 16]) -> [u32; 4] {
     [u32::from_ne_bytes(a), u32::from_ne_bytes(b), u32::from_ne_bytes(c), u32::from_ne_bytes(d)]
 }
 
+/// The address of four words as they stand in memory.
+#[inline(always)]
+pub const fn from_words(words: [u32; 4]) -> [u8; 16] {
+    let ([a0, a1, a2, a3], [b0, b1, b2, b3]) = (words[0].to_ne_bytes(), words[1].to_ne_bytes());
+    let ([c0, c1, c2, c3], [d0, d1, d2, d3]) = (words[2].to_ne_bytes(), words[3].to_ne_bytes());
+    [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3]
+}
+
 /// Whether both are the same address, in two comparisons; `==` would call a function in an eBPF program.
 #[inline(always)]
 pub const fn same(one: [u8; 16], other: [u8; 16]) -> bool {

@@ -2,23 +2,33 @@
 
 use netctl_common::DropReason;
 
-use crate::{Decision, decap, deliver, packet::Packet, parse, validate};
+use crate::{
+    Decision, decap, deliver,
+    outer::{self, INNER4, INNER6, Outer},
+    packet::Packet,
+    parse, validate,
+};
 
 #[inline(always)]
 pub(crate) fn decide(packet: &Packet) -> Result<Decision, DropReason> {
-    let Some(outer) = parse::outer(packet)? else {
-        return Ok(Decision::NotOurs);
-    };
-    if outer.for_kernel {
+    match outer::read(packet)? {
+        None => Ok(Decision::NotOurs),
+        Some(outer) if outer.is_ipv6 => inside::<INNER6>(packet, &outer),
+        Some(outer) => inside::<INNER4>(packet, &outer),
+    }
+}
+
+/// Decides by the frame that stands `INNER` bytes from the start.
+#[inline(always)]
+fn inside<const INNER: usize>(packet: &Packet, outer: &Outer) -> Result<Decision, DropReason> {
+    let frame = parse::inner::<INNER>(packet)?;
+    validate::tunnel(outer.vni, frame.source(), &outer.source)?;
+    if outer.for_kernel || frame.destination().is_group() || !frame.payload.survives_tunnel(packet)
+    {
+        // It comes back as `from_tunnel`'s.
         return Ok(Decision::LeaveToKernel);
     }
-    let frame = parse::inner(packet)?;
-    if !frame.payload.survives_tunnel(packet) {
-        return Ok(Decision::LeaveToKernel);
-    }
-    let ip = validate::tunnelled(&frame)?;
-    validate::tunnel(outer.vni, frame.source(), outer.source)?;
     let decision = deliver::local(outer.vni, frame.destination())?;
-    decap::strip(packet, &frame.ethernet, ip.tos(), outer.tos)?;
+    decap::strip::<INNER>(packet, outer, &frame)?;
     Ok(decision)
 }

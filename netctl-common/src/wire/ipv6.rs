@@ -29,7 +29,29 @@ pub struct Jumbo {
     payload: [u8; 4],
 }
 
-wire_type!(Ipv6 => 40, Jumbo => 8);
+/// The first two bytes of a header of options or of a route (RFC 8200 sections 4.3, 4.4 and 4.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct ExtensionHeader {
+    next_header: u8,
+    length: u8,
+}
+
+wire_type!(Ipv6 => 40, Jumbo => 8, ExtensionHeader => 2);
+
+impl ExtensionHeader {
+    /// What follows it.
+    #[inline(always)]
+    pub const fn next_header(&self) -> u8 {
+        self.next_header
+    }
+
+    /// Its whole length in bytes.
+    #[inline(always)]
+    pub const fn length(&self) -> u32 {
+        (self.length as u32 + 1) * 8
+    }
+}
 
 impl Ipv6 {
     /// Whether version and length agree with each other and with the `available` bytes from this header on.
