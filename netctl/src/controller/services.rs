@@ -87,12 +87,8 @@ impl Controller {
             .when(stored.unchanged())
             .when(Guard::Absent(name_key.clone()))
             .put(name_key, id.as_str());
-        let wanted: Vec<IpAddr> = spec
-            .address
-            .map(IpAddr::V4)
-            .into_iter()
-            .chain(spec.address6.map(IpAddr::V6))
-            .collect();
+        let wanted: Vec<IpAddr> =
+            spec.address.map(IpAddr::V4).into_iter().chain(spec.address6.map(IpAddr::V6)).collect();
         if network.subnets.is_empty() {
             if !wanted.is_empty() || spec.mac.is_some() || spec.bridging {
                 return Err(Error::unusable(format!(

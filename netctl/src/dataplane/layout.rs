@@ -104,18 +104,8 @@ pub(super) const COUNTERS: Layout =
     Layout::new::<u32, Count>(counter::COUNTERS, MapType::PerCpuArray, counter::COUNTER_ENTRIES);
 
 /// All maps that are pinned.
-pub(super) const ALL: [&Layout; 10] = [
-    &NETWORKS,
-    &PORTS,
-    &FDB,
-    &FLOOD,
-    &MEMBERS,
-    &NEIGH4,
-    &NEIGH6,
-    &VTEPS,
-    &VTEP_BY_ADDR,
-    &COUNTERS,
-];
+pub(super) const ALL: [&Layout; 10] =
+    [&NETWORKS, &PORTS, &FDB, &FLOOD, &MEMBERS, &NEIGH4, &NEIGH6, &VTEPS, &VTEP_BY_ADDR, &COUNTERS];
 
 /// Refuses maps that another layout pinned: the kernel would load programs on them that read past their values, and
 /// says no more than "permission denied" when it does not.

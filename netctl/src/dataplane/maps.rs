@@ -130,18 +130,16 @@ impl Maps {
                 insert(&mut self.ports, &PORTS, *ifindex, values::port(entry)?)?;
             }
             Op::RemovePort { ifindex } => remove(&mut self.ports, &PORTS, ifindex)?,
-            Op::RemoveNeigh { vni, address } => {
-                match address {
-                    IpAddr::V4(address) => {
-                        let key = NeighbourKey4::new(*vni, address.octets());
-                        remove(&mut self.neigh4, &NEIGH4, &key)?;
-                    }
-                    IpAddr::V6(address) => {
-                        let key = NeighbourKey6::new(*vni, address.octets());
-                        remove(&mut self.neigh6, &NEIGH6, &key)?;
-                    }
+            Op::RemoveNeigh { vni, address } => match address {
+                IpAddr::V4(address) => {
+                    let key = NeighbourKey4::new(*vni, address.octets());
+                    remove(&mut self.neigh4, &NEIGH4, &key)?;
                 }
-            }
+                IpAddr::V6(address) => {
+                    let key = NeighbourKey6::new(*vni, address.octets());
+                    remove(&mut self.neigh6, &NEIGH6, &key)?;
+                }
+            },
             Op::RemoveFdb { vni, mac } => remove(&mut self.fdb, &FDB, &FdbKey::new(*vni, *mac))?,
             Op::RemoveFlood { vni, position } => {
                 remove(&mut self.flood, &FLOOD, &FloodKey::new(*vni, *position))?;

@@ -88,9 +88,7 @@ impl Tables {
         match op {
             Op::SetVtep { address, entry } => set(&mut self.vteps, address, entry),
             Op::SetMember { vni, vtep, index } => set(&mut self.members, (vni, vtep), index),
-            Op::SetFlood { vni, position, target } => {
-                set(&mut self.flood, (vni, position), target)
-            }
+            Op::SetFlood { vni, position, target } => set(&mut self.flood, (vni, position), target),
             Op::SetNetwork { vni, network } => set(&mut self.networks, vni, network),
             Op::SetFdb { vni, mac, target } => set(&mut self.fdb, (vni, mac), target),
             Op::SetNeigh { vni, address, mac } => set(&mut self.neigh, (vni, address), mac),
@@ -172,15 +170,8 @@ pub(super) fn plan(held: &Tables, desired: &Desired, sweep: Sweep) -> Result<Pla
         |(vni, mac), target| Op::SetFdb { vni, mac, target },
         |(vni, mac)| Op::RemoveFdb { vni, mac },
     );
-    let [neigh4, neigh6] = [(&NEIGH4, false), (&NEIGH6, true)].map(|(map, v6)| {
-        let of_family = |(_, address): &(Vni, IpAddr)| address.is_ipv6() == v6;
-        let difference = Difference::among(map, &held.neigh, &desired.neigh, sweep, of_family)?;
-        Ok(difference.order(
-            |(vni, address), mac| Op::SetNeigh { vni, address, mac },
-            |(vni, address)| Op::RemoveNeigh { vni, address },
-        ))
-    });
-    let (neigh4, neigh6) = (neigh4?, neigh6?);
+    let neigh4 = neighbours(&NEIGH4, held, desired, sweep, IpAddr::is_ipv4)?;
+    let neigh6 = neighbours(&NEIGH6, held, desired, sweep, IpAddr::is_ipv6)?;
     let ports = Difference::of(&PORTS, &held.ports, &ports, sweep)?.order(
         |ifindex, entry| Op::SetPort { ifindex, entry },
         |ifindex| Op::RemovePort { ifindex },
@@ -191,8 +182,7 @@ pub(super) fn plan(held: &Tables, desired: &Desired, sweep: Sweep) -> Result<Pla
         plan.first.extend_from_slice(first);
     }
     let shorter = (Vec::new(), shorter);
-    for (_, then) in
-        [&ports, &neigh6, &neigh4, &fdb, &flood, &shorter, &members, &vteps, &networks]
+    for (_, then) in [&ports, &neigh6, &neigh4, &fdb, &flood, &shorter, &members, &vteps, &networks]
     {
         plan.then.extend_from_slice(then);
     }
@@ -216,16 +206,29 @@ fn hosts(
 }
 
 /// The other hosts with a place in the list of each network.
-fn members(
-    desired: &Desired,
-    hosts: &BTreeMap<IpAddr, VtepEntry>,
-) -> BTreeMap<(Vni, IpAddr), u32> {
+fn members(desired: &Desired, hosts: &BTreeMap<IpAddr, VtepEntry>) -> BTreeMap<(Vni, IpAddr), u32> {
     let all = desired.flood.iter().flat_map(|(&vni, list)| list.iter().map(move |of| (vni, of)));
     all.filter_map(|(vni, target)| {
         let FdbTarget::Remote { vtep } = *target else { return None };
         Some(((vni, vtep), hosts.get(&vtep)?.index))
     })
     .collect()
+}
+
+/// How the neighbours of one family have to change.
+fn neighbours(
+    map: &Layout,
+    held: &Tables,
+    desired: &Desired,
+    sweep: Sweep,
+    of_family: impl Fn(&IpAddr) -> bool,
+) -> Result<(Vec<Op>, Vec<Op>), Error> {
+    let belongs = |(_, address): &(Vni, IpAddr)| of_family(address);
+    let difference = Difference::among(map, &held.neigh, &desired.neigh, sweep, belongs)?;
+    Ok(difference.order(
+        |(vni, address), mac| Op::SetNeigh { vni, address, mac },
+        |(vni, address)| Op::RemoveNeigh { vni, address },
+    ))
 }
 
 /// How one map has to change.
@@ -254,9 +257,8 @@ impl<K: Ord + Copy, V: PartialEq + Clone> Difference<K, V> {
         sweep: Sweep,
         belongs: impl Fn(&K) -> bool,
     ) -> Result<Self, Error> {
-        let set = desired
-            .iter()
-            .filter(|(key, value)| belongs(key) && held.get(key) != Some(value));
+        let set =
+            desired.iter().filter(|(key, value)| belongs(key) && held.get(key) != Some(value));
         let set: Vec<(K, V)> = set.map(|(&key, value)| (key, value.clone())).collect();
         let here = || held.keys().copied().filter(&belongs);
         let gone: Vec<K> = match sweep {

@@ -34,12 +34,8 @@ pub(super) fn network_of(network: &abi::Network) -> HeldNetwork {
 pub(super) fn vtep(tunnel: Tunnel, remote: IpAddr, mtu: u16) -> Option<Vtep> {
     let Tunnel { local, port } = tunnel;
     Some(match remote {
-        IpAddr::V4(remote) => {
-            Vtep::new_v4(local.v4()?.octets(), remote.octets(), port, mtu.into())
-        }
-        IpAddr::V6(remote) => {
-            Vtep::new_v6(local.v6()?.octets(), remote.octets(), port, mtu.into())
-        }
+        IpAddr::V4(remote) => Vtep::new_v4(local.v4()?.octets(), remote.octets(), port, mtu.into()),
+        IpAddr::V6(remote) => Vtep::new_v6(local.v6()?.octets(), remote.octets(), port, mtu.into()),
     })
 }
 

@@ -40,7 +40,8 @@ pub async fn addresses(
     for v6 in [false, true] {
         let of_family = |subnet: &&Subnet| subnet.is_v6() == v6;
         let subnets: Vec<&Subnet> = network.subnets.iter().filter(of_family).collect();
-        let address = match (wanted.iter().find(|address| address.is_ipv6() == v6), subnets.last()) {
+        let address = match (wanted.iter().find(|address| address.is_ipv6() == v6), subnets.last())
+        {
             (Some(&address), _) => given(store, network, address).await?,
             (None, Some(last)) => {
                 let free = lowest_free(store, &network.id, &subnets, attempt).await?;

@@ -190,7 +190,12 @@ mod tests {
             ("10.1.0.0/31", None, None, "subnet 10.1.0.0/31 is too small"),
             ("224.0.0.0/8", None, None, "subnet 224.0.0.0/8 is not of unicast addresses"),
             ("127.0.0.0/8", None, None, "subnet 127.0.0.0/8 is not of unicast addresses"),
-            ("fd00::1/64", None, None, "subnet fd00::1/64 has host bits set; did you mean fd00::/64?"),
+            (
+                "fd00::1/64",
+                None,
+                None,
+                "subnet fd00::1/64 has host bits set; did you mean fd00::/64?",
+            ),
             ("fd00::/127", None, None, "subnet fd00::/127 is too small"),
             ("ff05::/16", None, None, "subnet ff05::/16 is not of unicast addresses"),
             ("fe80::/64", None, None, "subnet fe80::/64 is of link-local or IPv4-mapped addresses"),
