@@ -6,115 +6,147 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
+use serde_json::{Map, Value, json};
 
+use super::figure::{Better, Figure, Load};
+use super::generator::Outcome;
 use crate::measure::median;
 use crate::say;
 
-/// The figures of one path, in the order in which they were taken.
-#[derive(Serialize)]
-pub(super) struct Series {
-    path: String,
-    pub(super) values: Vec<f64>,
-}
-
-#[derive(Serialize)]
-struct Figure {
-    name: String,
-    title: String,
-    unit: String,
-    series: Vec<Series>,
-}
-
-#[derive(Serialize)]
+/// All that was measured, in the order in which it was.
 pub(super) struct Report {
+    figures: Vec<&'static Figure>,
+    rounds: usize,
+    seconds: u64,
+    /// Loads before which the machine did not become quiet.
+    pub(super) disturbed: usize,
+    taken: Vec<Taken>,
     /// Seconds since 1970.
     time: u64,
-    kernel: String,
-    cpus: usize,
-    congestion_control: &'static str,
-    rounds: usize,
-    seconds: u32,
-    /// Rounds before which the machine did not become quiet.
-    pub(super) disturbed: usize,
-    figures: Vec<Figure>,
 }
 
-impl Series {
-    pub(super) fn new(path: &str) -> Self {
-        Self { path: path.to_owned(), values: Vec::new() }
-    }
-
-    fn median(&self) -> f64 {
-        median(self.values.iter().copied())
-    }
-
-    /// The last value of each.
-    pub(super) fn latest(all: &[Self]) -> String {
-        let one = |series: &Self| {
-            let value = series.values.last().copied().unwrap_or(f64::NAN);
-            format!("{} {value:.1}", series.path)
-        };
-        all.iter().map(one).collect::<Vec<_>>().join(", ")
-    }
+/// One run of one load on one path.
+#[derive(Serialize)]
+struct Taken {
+    #[serde(skip)]
+    load: Load,
+    path: &'static str,
+    #[serde(flatten)]
+    outcome: Outcome,
 }
 
 impl Report {
-    pub(super) fn new(rounds: usize, seconds: u32) -> Self {
-        let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-        Self {
-            time: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
-            kernel: release.trim().to_owned(),
-            cpus: std::thread::available_parallelism().map_or(1, usize::from),
-            congestion_control: "cubic",
-            rounds,
-            seconds,
-            disturbed: 0,
-            figures: Vec::new(),
+    pub(super) fn new(figures: &[&'static Figure], rounds: usize, seconds: u64) -> Self {
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let figures = figures.to_vec();
+        Self { figures, rounds, seconds, disturbed: 0, taken: Vec::new(), time }
+    }
+
+    pub(super) fn add(&mut self, load: Load, path: &'static str, outcome: Outcome) {
+        self.taken.push(Taken { load, path, outcome });
+    }
+
+    /// All values of a figure on a path.
+    fn values(&self, figure: &Figure, path: &str) -> Vec<f64> {
+        let of = self.taken.iter().filter(|taken| taken.load == figure.load && taken.path == path);
+        of.map(|taken| (figure.value)(&taken.outcome)).collect()
+    }
+
+    /// The paths, in the order in which they were first measured.
+    fn paths(&self) -> Vec<&'static str> {
+        let mut paths = Vec::new();
+        for taken in &self.taken {
+            if !paths.contains(&taken.path) {
+                paths.push(taken.path);
+            }
         }
+        paths
     }
 
-    pub(super) fn add(&mut self, name: &str, title: &str, unit: &str, series: Vec<Series>) {
-        let [name, title, unit] = [name, title, unit].map(str::to_owned);
-        self.figures.push(Figure { name, title, unit, series });
-    }
-
-    /// A table for each figure; the first path is the one that the others are compared with.
+    /// A block for each figure.
     pub(super) fn show(&self) {
         if self.disturbed > 0 {
-            let rounds = self.rounds * self.figures.len();
             out!(
-                "\n{} other work kept the machine busy in {} of {rounds} rounds: do not trust these",
+                "\n{} other work kept the machine busy before {} loads: do not trust these",
                 say::bad("warning:"),
                 self.disturbed
             );
         }
         for figure in &self.figures {
-            out!("\n{}", say::strong(&figure.title));
-            let own = figure.series.first().map_or(f64::NAN, Series::median);
-            for (index, series) in figure.series.iter().enumerate() {
-                let middle = series.median();
-                let low = series.values.iter().copied().fold(f64::INFINITY, f64::min);
-                let high = series.values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-                let ratio = if index == 0 {
+            let better = if figure.better == Better::Less { ", less is better" } else { "" };
+            out!("\n{} ({}{better})", say::strong(figure.title), figure.name);
+            let own = median(self.values(figure, "netctl"));
+            for path in self.paths() {
+                let values = self.values(figure, path);
+                let middle = median(values.iter().copied());
+                let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+                let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                let ratio = if path == "netctl" {
                     String::new()
                 } else {
-                    format!("overlay / {} = {:.2}", series.path, own / middle)
+                    format!("netctl / {path} = {:.2}", own / middle)
                 };
                 out!(
-                    "  {:<8} median {middle:>6.1} {}  ({low:.1} to {high:.1})  {ratio}",
-                    series.path,
-                    figure.unit
+                    "  {path:<14} {} {}  ({} to {})  {ratio}",
+                    number(middle),
+                    figure.unit,
+                    number(low),
+                    number(high)
                 );
             }
         }
     }
 
-    /// Writes it below `dir`, under a name that tells when it was.
+    /// Medians, as programs read them.
+    fn latest(&self) -> Value {
+        let mut figures = Map::new();
+        for figure in &self.figures {
+            let mut columns = Map::new();
+            for path in self.paths() {
+                columns.insert(path.to_owned(), json!(median(self.values(figure, path))));
+            }
+            columns.insert("unit".to_owned(), json!(figure.unit));
+            figures.insert(figure.name.to_owned(), Value::Object(columns));
+        }
+        json!({"rounds": self.rounds, "figures": figures})
+    }
+
+    /// Writes the medians to `latest.json` below `dir`, and all that was measured beside it under a
+    /// name that tells when it was.
     pub(super) fn write(&self, dir: &Path) -> Result<PathBuf> {
         fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
-        let path = dir.join(format!("{}.json", self.time));
-        fs::write(&path, serde_json::to_string_pretty(self)? + "\n")
-            .with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(path)
+        let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        let raw = json!({
+            "time": self.time,
+            "kernel": release.trim(),
+            "cpus": std::thread::available_parallelism().map_or(1, usize::from),
+            "congestion_control": "cubic",
+            "rounds": self.rounds,
+            "seconds": self.seconds,
+            "disturbed": self.disturbed,
+            "figures": self.figures.iter().map(|figure| {
+                let values = self.paths().into_iter().map(|p| (p.to_owned(), json!(self.values(figure, p))));
+                (figure.name.to_owned(), Value::Object(values.collect()))
+            }).collect::<Map<_, _>>(),
+            "runs": self.taken,
+        });
+        put(&dir.join(format!("{}.json", self.time)), &raw)?;
+        let latest = dir.join("latest.json");
+        put(&latest, &self.latest())?;
+        Ok(latest)
+    }
+}
+
+fn put(path: &Path, value: &Value) -> Result<()> {
+    fs::write(path, serde_json::to_string_pretty(value)? + "\n")
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// With as many digits as matter.
+fn number(value: f64) -> String {
+    match value.abs() {
+        size if size >= 1000.0 => format!("{value:.0}"),
+        size if size >= 1.0 => format!("{value:.1}"),
+        _ => format!("{value:.4}"),
     }
 }
