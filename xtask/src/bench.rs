@@ -7,19 +7,23 @@
 
 mod figure;
 mod generator;
+mod picture;
 mod quiet;
 mod report;
 mod rig;
+mod table;
 
+use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
-use clap::Args;
+use anyhow::{Context as _, Result, ensure};
+use clap::{Args, ValueEnum};
 use testbed::Run;
 
-use self::figure::{Figure, Load};
+use self::figure::{Figure, Load, Measured};
 use self::report::Report;
-use self::rig::{COLUMNS, Ground, Rig};
+use self::rig::{ACROSS, Column, Ground, LOCAL, Rig};
 use crate::{say, setup, shell};
 
 #[derive(Args)]
@@ -33,60 +37,127 @@ pub(crate) struct Options {
     /// Only these figures; an unknown one has those there are listed
     #[arg(long, value_name = "FIGURE,…", value_delimiter = ',')]
     only: Vec<String>,
+    /// How to print the results
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+    /// Also draw them, to this file
+    #[arg(long, value_name = "PATH")]
+    svg: Option<PathBuf>,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Table,
+    /// For programs: the medians, and nothing else on standard output
+    Json,
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
+    if options.format == Format::Json {
+        say::aside();
+    }
     ensure!(testbed::is_root(), "the rig is made of network namespaces and needs root: use sudo");
     ensure!(options.rounds > 0, "0 rounds measure nothing: ask for 5 or more");
     ensure!((1..=60).contains(&options.seconds), "{} s are not from 1 to 60", options.seconds);
     let figures = figure::chosen(&options.only)?;
-    testbed::clean_on_interrupt(|| ())?;
+    testbed::clean_on_interrupt(rig::sweep)?;
+    rig::sweep();
     setup::ensure()?;
     let binary = shell::build_release()?;
     let run = Run::new()?;
     let ground = Ground { dir: run.dir(), binary: &binary };
-    let rigs = COLUMNS.iter().map(|column| column.build(&ground)).collect::<Result<Vec<_>>>()?;
-    let report = measure(&rigs, &figures, options)?;
-    rigs.into_iter().try_for_each(Rig::end)?;
+    let mut report = Report::new(&figures, options.rounds, options.seconds);
+    let rigs = Rigs::build(&ground, &figures, &mut report)?;
+    measure(&rigs, &mut report, options)?;
+    rigs.end()?;
     run.end()?;
-    report.show();
     let path = report.write(&shell::target()?.join("bench"))?;
-    out!("");
-    say::done(&format!("all figures are in {}", path.display()));
+    if let Some(path) = &options.svg {
+        fs::write(path, picture::draw(&report))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    match options.format {
+        Format::Json => say::result(&report.json()?),
+        Format::Table => {
+            table::show(&report);
+            out!("");
+            say::done(&format!("all figures are in {}", path.display()));
+        }
+    }
     Ok(())
 }
 
-/// The loads of the figures, each once.
-fn loads(figures: &[&Figure]) -> Vec<Load> {
-    let mut loads = Vec::new();
-    for figure in figures {
-        if !loads.contains(&figure.load) {
-            loads.push(figure.load);
-        }
-    }
-    loads
+/// The paths that are up.
+struct Rigs {
+    across: Vec<Rig>,
+    local: Vec<Rig>,
 }
 
-fn measure(rigs: &[Rig], figures: &[&'static Figure], options: &Options) -> Result<Report> {
+impl Rigs {
+    /// Builds those that the figures need.
+    fn build(ground: &Ground<'_>, figures: &[&Figure], report: &mut Report) -> Result<Self> {
+        let needed = |local: bool| figures.iter().any(|figure| figure.load.is_local() == local);
+        let mut build = |columns: &[Column]| -> Result<Vec<Rig>> {
+            let mut rigs = Vec::new();
+            for column in columns {
+                match column.build(ground) {
+                    Ok(rig) => rigs.push(rig),
+                    Err(error) if column.optional => {
+                        report.note(format!("{}: {error:#}", column.name));
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(rigs)
+        };
+        let across = if needed(false) { build(ACROSS)? } else { Vec::new() };
+        let local = if needed(true) { build(LOCAL)? } else { Vec::new() };
+        Ok(Self { across, local })
+    }
+
+    fn of(&self, load: Load) -> &[Rig] {
+        if load.is_local() { &self.local } else { &self.across }
+    }
+
+    fn end(self) -> Result<()> {
+        self.across.into_iter().chain(self.local).try_for_each(Rig::end)
+    }
+}
+
+fn measure(rigs: &Rigs, report: &mut Report, options: &Options) -> Result<()> {
     let time = Duration::from_secs(options.seconds);
-    let mut report = Report::new(figures, options.rounds, options.seconds);
+    let loads = report.loads();
     for round in 0..options.rounds {
         say::remark(&format!("round {} of {}", round + 1, options.rounds));
-        for load in loads(figures) {
+        for load in &loads {
             if !quiet::wait()? {
                 report.disturbed += 1;
             }
             // Every other round backwards: no path always follows the same other.
-            let mut order: Vec<&Rig> = rigs.iter().collect();
+            let mut order: Vec<&Rig> = rigs.of(*load).iter().collect();
             if round % 2 == 1 {
                 order.reverse();
             }
-            let Load::Across(traffic) = load;
             for rig in order {
-                let outcome = rig.run(traffic, time)?;
-                report.add(load, rig.name, outcome);
+                let measured = one(rig, *load, time)?;
+                report.add(*load, rig.name, measured);
             }
         }
     }
-    Ok(report)
+    Ok(())
+}
+
+fn one(rig: &Rig, load: Load, time: Duration) -> Result<Measured> {
+    match load {
+        Load::Across(traffic) | Load::Local(traffic) => rig.run(traffic, time),
+        Load::Segmented(traffic) => {
+            rig.segment(true)?;
+            let outcome = rig.run(traffic, time);
+            rig.segment(false)?;
+            outcome
+        }
+    }
+    .map(Measured::Traffic)
 }

@@ -50,6 +50,8 @@ pub fn run(to: SocketAddr, job: &Job, cpu: Option<usize>) -> Result<Outcome, Err
     job.check().map_err(Error::Refused)?;
     let mut control = Control::new(socket::connect(to)?)?;
     control.say(job)?;
+    // It may have to wait first for another's load that never comes.
+    control.wait(3 * PATIENCE)?;
     let mut data = to;
     data.set_port(match heard(&mut control)? {
         Answer::Ready(port) => port,
@@ -126,6 +128,7 @@ fn heard(control: &mut Control) -> Result<Answer, Error> {
         Error::System { source, .. } if again(&source) => {
             Error::Silence { what: "answer", seconds: begin.elapsed().as_secs() }
         }
+        Error::Garbled(nothing) if nothing.is_empty() => Error::HungUp,
         other => other,
     })
 }

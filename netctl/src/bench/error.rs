@@ -27,6 +27,11 @@ pub enum Error {
     /// The other end says something else than it should.
     #[error("the other end of the load is no generator of this version: it said {0:?}")]
     Garbled(String),
+    /// The other end has closed the connection.
+    #[error(
+        "the load generator at the other end hung up: it does not serve this host, or has ended"
+    )]
+    HungUp,
     /// No load came through, though the generators reach each other.
     #[error("no {what} came through within {seconds} s")]
     Silence {
