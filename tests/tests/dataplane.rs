@@ -8,8 +8,8 @@
 mod host;
 
 use std::{
-    collections::BTreeMap, fs, net::IpAddr, os::unix::process::ExitStatusExt as _, process::Command,
-    time::Duration,
+    collections::BTreeMap, fs, net::IpAddr, os::unix::process::ExitStatusExt as _,
+    process::Command, time::Duration,
 };
 
 use anyhow::{Context as _, ensure};
@@ -97,11 +97,7 @@ fn changes_are_made_by_difference() {
         let port0 = host.index("port0");
         desired.ports.remove(&port0);
         desired.fdb.remove(&(vni(), mac(2)));
-        desired
-            .flood
-            .entry(vni())
-            .or_default()
-            .remove(&FdbTarget::Container { ifindex: port0 });
+        desired.flood.entry(vni()).or_default().remove(&FdbTarget::Container { ifindex: port0 });
         let left = dataplane.apply(desired.clone(), Sweep::Remove).await?;
         ensure!((left.added, left.replaced, left.removed) == (0, 0, 3), "{left:?}");
         stopped("port0").await?;
@@ -177,7 +173,8 @@ fn addresses_of_the_host_itself_come_and_go() {
         dataplane.shutdown().await?;
 
         let dataplane = Dataplane::start(with(None, Some(v6))).await?;
-        let over_ipv4 = |target: &FdbTarget| matches!(target, FdbTarget::Remote { vtep } if vtep.is_ipv4());
+        let over_ipv4 =
+            |target: &FdbTarget| matches!(target, FdbTarget::Remote { vtep } if vtep.is_ipv4());
         desired.tunnels.retain(|vtep, _| vtep.is_ipv6());
         desired.fdb.retain(|_, target| !over_ipv4(target));
         for list in desired.flood.values_mut() {
@@ -383,7 +380,9 @@ fn a_restart_loses_no_packet() {
             host.netns.ip([format!("link set {port} up")]).expect("the host's end");
             container
         });
-    desired.fdb.retain(|_, target| matches!(target, FdbTarget::Container { .. } | FdbTarget::Bridging { .. }));
+    desired.fdb.retain(|_, target| {
+        matches!(target, FdbTarget::Container { .. } | FdbTarget::Bridging { .. })
+    });
     let lost = host.within(async || {
         let mut dataplane = Dataplane::start(host.config()).await?;
         dataplane.apply(desired.clone(), Sweep::Remove).await?;

@@ -103,6 +103,7 @@ impl Controller {
             vteps: self.vteps,
             underlay_mtu: *self.context.underlay_mtu.borrow(),
             vxlan_port: self.config.vxlan_port,
+            big_tcp: self.big_tcp.clone(),
             store: self.store.place(),
             store_error: reachable.err().map(|error| error.to_string()),
             networks: networks.len(),

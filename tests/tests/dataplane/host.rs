@@ -1,8 +1,9 @@
 //! One host: its namespace, its devices, its pins, and what its data plane should hold.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
+    net::IpAddr,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,

@@ -50,7 +50,7 @@ pub(crate) struct Programs {
 
 impl Programs {
     pub(crate) fn load() -> Result<Self> {
-        Ok(Self { ebpf: object::load(HOST_A, UNDERLAY, VXLAN)? })
+        Ok(Self { ebpf: object::load(HOST_A, [0; 16], UNDERLAY, VXLAN)? })
     }
 
     /// Makes the maps say what `world` says, and nothing else.

@@ -71,7 +71,11 @@ fn what_is_unusable_is_named() -> Result<()> {
                 1,
                 "option mtu=1279: an MTU for IPv6 is within 1280 and 65535 bytes",
             ),
-            case("network create -o port-security=no x", 1, "option port-security=no: it is on or off"),
+            case(
+                "network create -o port-security=no x",
+                1,
+                "option port-security=no: it is on or off",
+            ),
             case(
                 "network create --subnet 10.9.0.0/40 x",
                 2,
