@@ -198,16 +198,15 @@ impl World {
             Some(Place::Remote(index)) => self.hosts.get(index).map(|host| host.address),
             _ => None,
         });
-        let network = Network {
-            mtu: 1450,
-            open: random.percent(30),
-            hosts: hosts.collect(),
-            members,
-        };
+        let network =
+            Network { mtu: 1450, open: random.percent(30), hosts: hosts.collect(), members };
         self.networks.insert(vni, network);
-        for (device, station) in
-            [(NEAR_DEVICE, NEAR), (BESIDE_DEVICE, BESIDE), (BRIDGE_DEVICE, BRIDGE), (HOST_PORT, GATEWAY)]
-        {
+        for (device, station) in [
+            (NEAR_DEVICE, NEAR),
+            (BESIDE_DEVICE, BESIDE),
+            (BRIDGE_DEVICE, BRIDGE),
+            (HOST_PORT, GATEWAY),
+        ] {
             let any_source = device == HOST_PORT;
             self.ports.insert(device + more, Endpoint { vni, station, any_source });
         }

@@ -76,7 +76,7 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn new() -> Result<Self> {
-        let mut rig = Self { ebpf: object::load(HOST_A, 5, 6)? };
+        let mut rig = Self { ebpf: object::load(HOST_A, [0; 16], 5, 6)? };
         rig.set_port(0)?;
 
         let vni = Vni::new(VNI).expect("a VNI");

@@ -98,7 +98,9 @@ fn tunnel(
     match fit {
         // The kernel makes room in IP packets alone. In what it is to cut it makes none here, since a test cannot say
         // of which protocol that is (`bpf_skb_net_grow`).
-        Fit::Whole if input.segment == 0 && !matches!(frame.payload, Payload::Arp(_) | Payload::Other) => {
+        Fit::Whole
+            if input.segment == 0 && !matches!(frame.payload, Payload::Arp(_) | Payload::Other) =>
+        {
             let tunnelled = Tunnelled {
                 to: host.address,
                 port: world.vxlan_port,

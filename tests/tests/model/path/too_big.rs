@@ -24,7 +24,9 @@ pub(super) fn report(
     let packet = &bytes[14..];
     let report = match payload {
         // None about later fragments or to groups (RFC 1122 section 3.2.2, RFC 4443 section 2.4).
-        Payload::Ipv4(ip) if ip.later_fragment || ip.to[0] >= 224 => return Err(DropReason::TooBig),
+        Payload::Ipv4(ip) if ip.later_fragment || ip.to[0] >= 224 => {
+            return Err(DropReason::TooBig);
+        }
         Payload::Ipv6(ip) if ip.to[0] == 0xff => return Err(DropReason::TooBig),
         Payload::Ipv4(ip) => {
             let quoted = packet.get(..QUOTED4).ok_or(DropReason::TooBig)?;
