@@ -162,7 +162,9 @@ impl Maps {
         let all = read_all(&self.fdb, &FDB)?.into_iter();
         let row = |(key, entry): (FdbKey, FdbEntry)| {
             let target = match entry.target() {
-                abi::FdbTarget::Container(ifindex) => FdbTarget::Local { ifindex, host: false },
+                abi::FdbTarget::Container(ifindex) | abi::FdbTarget::Bridging(ifindex) => {
+                    FdbTarget::Local { ifindex, host: false }
+                }
                 abi::FdbTarget::Host(ifindex) => FdbTarget::Local { ifindex, host: true },
                 abi::FdbTarget::Remote(index) => {
                     FdbTarget::Remote { vtep: *addresses.get(&index)? }
@@ -189,7 +191,9 @@ impl Maps {
         let all = read_all(&self.fdb, &FDB)?.into_iter();
         let lost = |entry: &FdbEntry| match entry.target() {
             abi::FdbTarget::Remote(index) => !addresses.contains_key(&index),
-            abi::FdbTarget::Container(_) | abi::FdbTarget::Host(_) => false,
+            abi::FdbTarget::Container(_)
+            | abi::FdbTarget::Bridging(_)
+            | abi::FdbTarget::Host(_) => false,
         };
         Ok(all.filter(|(_, entry)| lost(entry)).map(|(key, _)| key).collect())
     }
