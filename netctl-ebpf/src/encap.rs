@@ -22,6 +22,7 @@ use crate::{
     Decision, config, lookup,
     packet::Packet,
     parse::{ETHERNET, Frame},
+    payload::Payload,
 };
 
 /// Keep checksums and segment sizes as they are: without `FIXED_GSO` each encapsulation shortens the segments by 50.
@@ -35,33 +36,25 @@ const TUNNEL: u64 =
 const OVER_IPV4: u64 = BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 as u64;
 const OVER_IPV6: u64 = BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 as u64;
 
-/// What the outer headers take over from the packet.
-pub(crate) struct Flow {
-    /// DSCP and ECN.
-    pub(crate) tos: u8,
-    pub(crate) hash: u32,
-}
-
 /// Puts the outer headers on for the host at `index`, whose entry is `vtep`.
 #[inline(always)]
-pub(crate) fn wrap(
+pub(crate) fn wrap<P: Payload>(
     packet: &Packet,
     vni: u32,
     index: u32,
     vtep: &Vtep,
-    frame: &Frame,
-    flow: Flow,
+    frame: &Frame<P>,
 ) -> Result<Decision, DropReason> {
-    let Flow { tos, hash } = flow;
+    let (tos, hash) = (frame.payload.tos(), frame.hash(packet));
     let inner = Inner { length: packet.len(), tos, hash, vni };
     if vtep.is_over_v6() {
-        if !grow(packet, OVERHEAD6, OVER_IPV6, frame.is_ipv6()) {
+        if !grow(packet, OVERHEAD6, OVER_IPV6, P::IS_IPV6) {
             return hand_over(packet, vni, vtep, tos, true);
         }
         write(packet, &frame.ethernet, outer::finish6(vtep.outer6(), &inner))?;
         leave(packet, index, ether_type::IPV6)
     } else {
-        if !grow(packet, OVERHEAD4, OVER_IPV4, !frame.is_ipv6()) {
+        if !grow(packet, OVERHEAD4, OVER_IPV4, !P::IS_IPV6) {
             return hand_over(packet, vni, vtep, tos, true);
         }
         let headers = outer::finish4(vtep.outer4(), vtep.checksum(), &inner);

@@ -12,9 +12,10 @@ use aya_ebpf::{
 use netctl_common::{
     DropReason, MacAddr,
     maps::{FLOOD_ENTRIES, FdbTarget},
+    wire::Ethernet,
 };
 
-use crate::{Decision, config, encap, lookup, packet::Packet, parse::Frame};
+use crate::{Decision, config, encap, lookup, packet::Packet};
 
 /// What the visit of a member needs to know.
 struct Round {
@@ -28,7 +29,11 @@ struct Round {
 
 /// Sends it to all members but the one that it comes from.
 #[inline(always)]
-pub(crate) fn from_here(packet: &Packet, vni: u32, frame: &Frame) -> Result<Decision, DropReason> {
+pub(crate) fn from_here(
+    packet: &Packet,
+    vni: u32,
+    frame: &Ethernet,
+) -> Result<Decision, DropReason> {
     if frame.destination().stays_on_link() {
         return Err(DropReason::LinkLocalGroup);
     }
@@ -40,7 +45,7 @@ pub(crate) fn from_here(packet: &Packet, vni: u32, frame: &Frame) -> Result<Deci
 pub(crate) fn from_tunnel(
     packet: &Packet,
     vni: u32,
-    frame: &Frame,
+    frame: &Ethernet,
 ) -> Result<Decision, DropReason> {
     visit(packet, vni, frame.source(), 0)
 }

@@ -23,6 +23,7 @@ mod ndp;
 mod outer;
 mod packet;
 mod parse;
+mod payload;
 mod size;
 mod stale;
 mod too_big;
@@ -70,6 +71,7 @@ enum Decision {
 
 /// The ingress of an endpoint's host-side device. Nothing reaches the host's stack by it.
 #[classifier]
+#[inline(always)]
 pub fn from_container(ctx: TcContext) -> i32 {
     let packet = Packet::new(&ctx);
     let length = packet.len();
@@ -78,6 +80,7 @@ pub fn from_container(ctx: TcContext) -> i32 {
 
 /// The ingress of the underlay device.
 #[classifier]
+#[inline(always)]
 pub fn from_underlay(ctx: TcContext) -> i32 {
     let packet = Packet::new(&ctx);
     let length = packet.len();
@@ -86,6 +89,7 @@ pub fn from_underlay(ctx: TcContext) -> i32 {
 
 /// The ingress of the kernel's flow-based vxlan device. Nothing reaches the host's stack by it.
 #[classifier]
+#[inline(always)]
 pub fn from_tunnel(ctx: TcContext) -> i32 {
     let packet = Packet::new(&ctx);
     let length = packet.len();

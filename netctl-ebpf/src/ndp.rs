@@ -9,27 +9,21 @@ use netctl_common::{
     },
 };
 
-use crate::{
-    Decision, extension, lookup,
-    packet::Packet,
-    parse::{ETHERNET, Frame},
-    validate,
-};
+use crate::{Decision, extension, lookup, packet::Packet, parse::ETHERNET};
 
 const MESSAGE: usize = ETHERNET + size_of::<Ipv6>();
 const OPTION: usize = MESSAGE + size_of::<NeighbourMessage>();
 const ANSWER: usize = ETHERNET + size_of::<NeighbourAnswer>();
 
-/// Validates an IPv6 packet, and answers it if it is a solicitation that can be. `None` says that it is to be
+/// Answers an IPv6 packet if it is a solicitation that can be. `None` says that it is to be
 /// forwarded.
 #[inline(always)]
 pub(crate) fn answer(
     packet: &Packet,
     port: &Port,
-    frame: &Frame,
+    frame: &Ethernet,
     ip: &Ipv6,
 ) -> Result<Option<Decision>, DropReason> {
-    validate::source6(port, frame, ip)?;
     let kind = match ip.next_header() {
         protocol::ICMPV6 => packet.at::<Icmpv6>(MESSAGE).and_then(|message| message.ndp()),
         protocol::HOP_BY_HOP | protocol::ROUTING | protocol::DESTINATION_OPTIONS => {
@@ -52,7 +46,7 @@ pub(crate) fn answer(
 fn solicitation(
     packet: &Packet,
     port: &Port,
-    frame: &Frame,
+    frame: &Ethernet,
     ip: &Ipv6,
 ) -> Result<Option<Decision>, DropReason> {
     let message = sound(packet, ip)?;

@@ -5,8 +5,8 @@ use core::mem::MaybeUninit;
 use aya_ebpf::{
     bindings::__sk_buff,
     helpers::generated::{
-        bpf_skb_change_tail, bpf_skb_change_type, bpf_skb_load_bytes, bpf_skb_pull_data,
-        bpf_skb_vlan_pop,
+        bpf_csum_update, bpf_skb_change_tail, bpf_skb_change_type, bpf_skb_load_bytes,
+        bpf_skb_pull_data, bpf_skb_vlan_pop,
     },
     programs::TcContext,
 };
@@ -102,6 +102,13 @@ impl Packet {
             // SAFETY: a helper call on a valid context. Where it fails, `at` finds too few bytes.
             unsafe { bpf_skb_pull_data(self.skb, wanted) };
         }
+    }
+
+    /// Has the sum that a device made of the whole packet, if it made one, follow a change of the packet.
+    #[inline(always)]
+    pub(crate) fn correct_sum(&self, change: u32) {
+        // SAFETY: a helper call on a valid context. It refuses where there is no such sum.
+        unsafe { bpf_csum_update(self.skb, change) };
     }
 
     /// Makes it so long, with zeroes where it grows. What the kernel was to cut into many is one packet then.

@@ -6,25 +6,16 @@
 
 use netctl_common::{DropReason, maps::FdbTarget, wire::Ethernet};
 
-use crate::{
-    lookup,
-    packet::Packet,
-    parse::{Frame, Payload},
-};
+use crate::{lookup, packet::Packet, parse::Frame, payload::Payload};
 
 /// Makes the frame, whose destination MAC nobody has, one for the station that has its destination address.
 #[inline(always)]
-pub(crate) fn readdress(
+pub(crate) fn readdress<P: Payload>(
     packet: &Packet,
     vni: u32,
-    frame: &mut Frame,
+    frame: &mut Frame<P>,
 ) -> Result<FdbTarget, DropReason> {
-    let owner = match &frame.payload {
-        Payload::Ipv4(ip) => lookup::neighbour4(vni, ip.destination()),
-        Payload::Ipv6(ip) => lookup::neighbour6(vni, ip.destination()),
-        Payload::Arp | Payload::Other => None,
-    };
-    let owner = owner.ok_or(DropReason::UnknownDestination)?;
+    let owner = frame.payload.owner(vni).ok_or(DropReason::UnknownDestination)?;
     let target = lookup::station(vni, owner).ok_or(DropReason::UnknownDestination)?;
     frame.ethernet = Ethernet::new(owner, frame.source(), frame.ethernet.ether_type());
     *packet.at::<Ethernet>(0).ok_or(DropReason::NotWritable)? = frame.ethernet;

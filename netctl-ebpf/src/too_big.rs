@@ -17,7 +17,8 @@ use netctl_common::{
 use crate::{
     Decision,
     packet::Packet,
-    parse::{ETHERNET, Frame, Payload},
+    parse::{ETHERNET, Frame},
+    payload::Payload,
 };
 
 /// What `bpf_csum_diff` sums at once; older kernels take no more.
@@ -25,26 +26,22 @@ const PIECE: usize = 512;
 const REST6: usize = QUOTED6 as usize - 2 * PIECE;
 
 #[inline(always)]
-pub(crate) fn report(
+pub(crate) fn report<P: Payload>(
     packet: &Packet,
-    port: &Port,
-    frame: &Frame,
+    frame: &Frame<P>,
     mtu: u32,
 ) -> Result<Decision, DropReason> {
-    match &frame.payload {
-        Payload::Ipv4(ip) => report4(packet, port.mac(), frame.destination(), ip, mtu)?,
-        Payload::Ipv6(ip) => report6(packet, port.mac(), frame.destination(), ip, mtu)?,
-        Payload::Arp | Payload::Other => return Err(DropReason::TooBig),
-    }
+    let Frame { ethernet, payload } = frame;
+    let back = Ethernet::new(ethernet.source(), ethernet.destination(), ethernet.ether_type());
+    payload.report(packet, back, mtu)?;
     Ok(Decision::Answer(packet.device(), Verdict::TooBigReported))
 }
 
 #[inline(always)]
-fn report4(
+pub(crate) fn report4(
     packet: &Packet,
-    asker: MacAddr,
-    station: MacAddr,
     ip: &Ipv4,
+    back: Ethernet,
     mtu: u32,
 ) -> Result<(), DropReason> {
     // Errors are sent about first fragments only, and never from a group (RFC 1122 section 3.2.2).
@@ -54,15 +51,14 @@ fn report4(
     cut(packet, QUOTED4)?;
     let sum = sum::<PIECE>(packet, ETHERNET, 0)?;
     let headers: FragNeeded = icmp::frag_needed(ip.destination(), ip.source(), mtu, QUOTED4, sum);
-    put(packet, Ethernet::new(asker, station, ether_type::IPV4), headers)
+    put(packet, back, headers)
 }
 
 #[inline(always)]
-fn report6(
+pub(crate) fn report6(
     packet: &Packet,
-    asker: MacAddr,
-    station: MacAddr,
     ip: &Ipv6,
+    back: Ethernet,
     mtu: u32,
 ) -> Result<(), DropReason> {
     if addr6::is_multicast(ip.destination()) {
@@ -74,7 +70,7 @@ fn report6(
     let sum2 = sum::<REST6>(packet, ETHERNET + 2 * PIECE, sum1)?;
     let headers: PacketTooBig =
         icmp::packet_too_big(ip.destination(), ip.source(), mtu, QUOTED6, sum2);
-    put(packet, Ethernet::new(asker, station, ether_type::IPV6), headers)
+    put(packet, back, headers)
 }
 
 /// Leaves of the packet what is quoted. It is one packet then, where the kernel was to cut it into many.

@@ -8,19 +8,26 @@ use aya_ebpf::{
     bindings::{BPF_F_TUNINFO_IPV6, bpf_tunnel_key},
     helpers::generated::bpf_skb_get_tunnel_key,
 };
-use netctl_common::{DropReason, maps::TunnelAddr};
+use netctl_common::{DropReason, maps::TunnelAddr, wire::ether_type};
 
 use crate::{Decision, deliver, flood, packet::Packet, parse, validate};
+
+const MALFORMED: DropReason = DropReason::MalformedInner;
 
 #[inline(always)]
 pub(crate) fn decide(packet: &Packet) -> Result<Decision, DropReason> {
     let (vni, source) = key(packet)?;
-    let frame = parse::stripped(packet)?;
-    validate::tunnel(vni, frame.source(), &source)?;
-    if frame.destination().is_group() {
-        flood::from_tunnel(packet, vni, &frame)
+    let (ethernet, ether_type) = parse::ethernet(packet, MALFORMED)?;
+    match ether_type {
+        Some(ether_type::IPV4) => drop(parse::ipv4::<0>(packet, MALFORMED)?),
+        Some(ether_type::IPV6) => drop(parse::ipv6::<0>(packet, MALFORMED)?),
+        _ => {}
+    }
+    validate::tunnel(vni, ethernet.source(), &source)?;
+    if ethernet.destination().is_group() {
+        flood::from_tunnel(packet, vni, &ethernet)
     } else {
-        deliver::local(vni, frame.destination())
+        deliver::local(vni, ethernet.destination())
     }
 }
 

@@ -3,20 +3,20 @@
 use netctl_common::{
     DropReason, MacAddr, addr6,
     maps::{FdbTarget, Port, TunnelAddr},
-    wire::{Ipv4, Ipv6},
+    wire::{Ethernet, Ipv4, Ipv6},
 };
 
-use crate::{lookup, parse::Frame};
+use crate::lookup;
 
 /// A container sends under its own link-layer address.
 #[inline(always)]
-pub(crate) fn station(port: &Port, frame: &Frame) -> Result<(), DropReason> {
+pub(crate) fn station(port: &Port, frame: &Ethernet) -> Result<(), DropReason> {
     if frame.source().same(port.mac()) { Ok(()) } else { Err(DropReason::SourceMac) }
 }
 
 /// A container sends from its own addresses, and from none to groups: so it asks for one (RFC 2131 section 4.1).
 #[inline(always)]
-pub(crate) fn source4(port: &Port, frame: &Frame, ip: &Ipv4) -> Result<(), DropReason> {
+pub(crate) fn source4(port: &Port, frame: &Ethernet, ip: &Ipv4) -> Result<(), DropReason> {
     let asks = || u32::from_ne_bytes(ip.source()) == 0 && frame.destination().is_group();
     if port.may_send_from4(ip.source()) || asks() { Ok(()) } else { Err(DropReason::SourceAddress) }
 }
@@ -24,7 +24,7 @@ pub(crate) fn source4(port: &Port, frame: &Frame, ip: &Ipv4) -> Result<(), DropR
 /// The same for IPv6: a station that is not sure of its address yet asks and joins groups from none (RFC 4862 section
 /// 5.4.2, RFC 3590).
 #[inline(always)]
-pub(crate) fn source6(port: &Port, frame: &Frame, ip: &Ipv6) -> Result<(), DropReason> {
+pub(crate) fn source6(port: &Port, frame: &Ethernet, ip: &Ipv6) -> Result<(), DropReason> {
     let asks = || addr6::is_unspecified(ip.source()) && frame.destination().is_group();
     if port.may_send_from6(ip.source()) || asks() { Ok(()) } else { Err(DropReason::SourceAddress) }
 }

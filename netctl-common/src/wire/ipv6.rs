@@ -75,6 +75,12 @@ impl Ipv6 {
         high << 4 | low >> 4
     }
 
+    /// The four bytes that the traffic class is in, as they stand in memory.
+    #[inline(always)]
+    pub const fn first_word(&self) -> u32 {
+        u32::from_ne_bytes(self.version_class_label)
+    }
+
     /// Sets the traffic class. No checksum covers it.
     #[inline(always)]
     pub const fn set_tos(&mut self, tos: u8) {

@@ -8,7 +8,7 @@ use std::{
 use tokio::signal::unix::SignalKind;
 
 use super::{output, settings};
-use crate::{api::client, kernel};
+use crate::{api::client, bench, kernel};
 
 /// The request failed.
 const FAILED: u8 = 1;
@@ -48,6 +48,9 @@ pub enum Error {
     /// The sandbox of a command cannot be entered.
     #[error(transparent)]
     Kernel(#[from] kernel::Error),
+    /// A measurement failed.
+    #[error(transparent)]
+    Bench(#[from] bench::Error),
     /// A command failed, and so did what had to be done after it.
     #[error("{failed}\n{left}")]
     Both {
@@ -77,7 +80,11 @@ impl Error {
             Self::Both { failed, .. } => failed.code(),
             Self::Settings(_) => UNUSABLE,
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
-            Self::Output(_) | Self::Start(_) | Self::Daemon(_) | Self::Kernel(_) => FAILED,
+            Self::Output(_)
+            | Self::Start(_)
+            | Self::Daemon(_)
+            | Self::Kernel(_)
+            | Self::Bench(_) => FAILED,
         }
     }
 
