@@ -77,7 +77,7 @@ fn tunnel<P: Payload>(
     index: u32,
 ) -> Result<Decision, DropReason> {
     let vtep = lookup::vtep(index).ok_or(DropReason::UnknownVtep)?;
-    match frame.payload.fit(packet, vtep.mtu()) {
+    match frame.payload.fit(packet, vtep) {
         Fit::Whole if frame.payload.survives_tunnel(packet) => {
             encap::wrap(packet, vni, index, vtep, frame)
         }

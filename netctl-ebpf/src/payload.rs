@@ -5,6 +5,7 @@
 
 use netctl_common::{
     DropReason, MacAddr, flow,
+    maps::Vtep,
     wire::{Ethernet, Ipv4, Ipv6, Ports, protocol},
 };
 
@@ -32,8 +33,8 @@ pub(crate) trait Payload: Sized {
     /// GSO type stays on the packet, and the receiving socket gets none of the datagrams. TCP is not hurt.
     fn survives_tunnel(&self, packet: &Packet) -> bool;
 
-    /// How it goes through a tunnel for packets of up to `mtu` bytes.
-    fn fit(&self, packet: &Packet, mtu: u32) -> Fit;
+    /// How it goes through the tunnel to that host.
+    fn fit(&self, packet: &Packet, vtep: &Vtep) -> Fit;
 
     /// The hash of its flow, for packets that carry none.
     fn hash(&self, packet: &Packet) -> u32;
@@ -76,8 +77,8 @@ impl Payload for Ipv4 {
     }
 
     #[inline(always)]
-    fn fit(&self, packet: &Packet, mtu: u32) -> Fit {
-        size::fit4(packet, self, mtu)
+    fn fit(&self, packet: &Packet, vtep: &Vtep) -> Fit {
+        size::fit4(packet, self, vtep)
     }
 
     #[inline(always)]
@@ -125,8 +126,8 @@ impl Payload for Ipv6 {
     }
 
     #[inline(always)]
-    fn fit(&self, packet: &Packet, mtu: u32) -> Fit {
-        size::fit6(packet, self, mtu)
+    fn fit(&self, packet: &Packet, vtep: &Vtep) -> Fit {
+        size::fit6(packet, self, vtep)
     }
 
     #[inline(always)]
@@ -169,7 +170,7 @@ impl Payload for Opaque {
     }
 
     #[inline(always)]
-    fn fit(&self, _packet: &Packet, _mtu: u32) -> Fit {
+    fn fit(&self, _packet: &Packet, _vtep: &Vtep) -> Fit {
         Fit::InParts
     }
 

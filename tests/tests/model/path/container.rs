@@ -89,7 +89,7 @@ fn tunnel(
     frame: &Frame,
     host: &Host,
 ) -> Result<Answer, DropReason> {
-    let fit = size::fit(&input, &frame.payload, host.mtu);
+    let fit = size::fit(&input, &frame.payload, host);
     let tos = match &frame.payload {
         Payload::Ipv4(ip) => ip.tos,
         Payload::Ipv6(ip) => ip.tos,
