@@ -9,10 +9,22 @@
 
 #[path = "packet_path/big_tcp.rs"]
 mod big_tcp;
+#[path = "packet_path/dissect.rs"]
+mod dissect;
 #[path = "packet_path/forged.rs"]
 mod forged;
+#[path = "packet_path/forwarding.rs"]
+mod forwarding;
+#[path = "packet_path/marks.rs"]
+mod marks;
+#[path = "packet_path/mtu.rs"]
+mod mtu;
+#[path = "packet_path/offloads.rs"]
+mod offloads;
 #[path = "packet_path/rig.rs"]
 mod rig;
+#[path = "packet_path/sizes.rs"]
+mod sizes;
 #[path = "packet_path/sockets.rs"]
 mod sockets;
 #[path = "packet_path/stock_peer.rs"]
@@ -24,3 +36,5 @@ mod traffic;
 mod counters;
 #[path = "support/object.rs"]
 mod object;
+#[path = "support/stream.rs"]
+mod stream;

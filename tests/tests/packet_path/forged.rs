@@ -10,7 +10,7 @@ use testbed::{
 use crate::{
     counters::Counters,
     object::PORT,
-    rig::{Host, Rig, VNI},
+    rig::{Host, Rig, VNI, mac_of},
 };
 
 /// What the host counted in `direction`, once it is `packets` more than `before`.
@@ -45,7 +45,7 @@ fn short_frames_from_a_container_are_dropped_and_counted() -> Result<()> {
     for (ether_type, lengths, reason) in [
         ([8, 0], 14..34, DropReason::MalformedIpv4),
         ([8, 6], 14..42, DropReason::MalformedArp),
-        ([0x86, 0xdd], 14..60, DropReason::Ipv6),
+        ([0x86, 0xdd], 14..54, DropReason::MalformedIpv6),
     ] {
         let before = rig.a.counters()?;
         let packets = lengths.len() as u64;
@@ -70,8 +70,8 @@ fn cut_packets_from_the_underlay_reach_nobody() -> Result<()> {
     silence(&rig.a.netns)?;
     silence(&rig.b.netns)?;
     let wire = Wire::new(&rig.b.netns, "eth0")?;
-    let mac = mac_of(&rig.a, "eth0")?;
-    let frame = packet(mac, &rig);
+    let mac = mac_of(&rig.a.netns, "eth0")?;
+    let frame = packet(mac.0, &rig);
     let before = rig.a.counters()?;
     for length in 14..frame.len() {
         wire.send(&frame[..length])?;
@@ -82,14 +82,6 @@ fn cut_packets_from_the_underlay_reach_nobody() -> Result<()> {
     let place = (Direction::FromUnderlay, Outcome::Dropped(DropReason::MalformedOuter));
     assert_eq!(moved.keys().collect::<Vec<_>>(), [&place], "{moved:?}");
     Ok(())
-}
-
-fn mac_of(host: &Host, device: &str) -> Result<[u8; 6]> {
-    let text = host.netns.run(["ip", "-brief", "link", "show", "dev", device])?.ok()?;
-    let mac = text.split_whitespace().nth(2).context("no address")?;
-    let mac: netctl_common::MacAddr =
-        mac.parse().map_err(|error| anyhow::anyhow!("{mac}: {error}"))?;
-    Ok(mac.0)
 }
 
 /// An ICMP echo request from the far container to the near one, on the wire.
