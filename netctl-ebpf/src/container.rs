@@ -56,14 +56,17 @@ fn forward<P: Payload>(
     let target = match lookup::station(port.vni(), frame.destination()) {
         Some(target) => target,
         None if frame.destination().is_group() => {
-            return flood::from_here(packet, port.vni(), &frame.ethernet);
+            return flood::from_here(packet, port.vni(), &frame);
         }
         None => stale::readdress(packet, port.vni(), &mut frame)?,
     };
     match target {
         FdbTarget::Container(device) => Ok(Decision::ToContainer(device)),
         FdbTarget::Bridging(device) => Ok(Decision::ToBridge(device)),
-        FdbTarget::Host(device) => Ok(Decision::ToHost(device)),
+        FdbTarget::Host(device) => {
+            validate::for_host(port, &frame.payload)?;
+            Ok(Decision::ToHost(device))
+        }
         FdbTarget::Remote(index) => tunnel(packet, port.vni(), &frame, index),
     }
 }

@@ -5,12 +5,12 @@
 
 use netctl_common::{
     DropReason, MacAddr, flow,
-    maps::Vtep,
+    maps::{TunnelAddr, Vtep},
     wire::{Ethernet, Ipv4, Ipv6, Ports, protocol},
 };
 
 use crate::{
-    lookup,
+    config, lookup,
     packet::Packet,
     parse::{ETHERNET, Frame, IPV4, IPV6},
     size::{self, Fit},
@@ -41,6 +41,9 @@ pub(crate) trait Payload: Sized {
 
     /// Who has its destination address in the network.
     fn owner(&self, vni: u32) -> Option<MacAddr>;
+
+    /// Whether it claims to come from this host or another host of ours.
+    fn is_from_host(&self) -> bool;
 
     /// Makes the packet the report, in an Ethernet frame of this header, that no more than `mtu` bytes fit.
     fn report(&self, packet: &Packet, back: Ethernet, mtu: u32) -> Result<(), DropReason>;
@@ -95,6 +98,11 @@ impl Payload for Ipv4 {
     }
 
     #[inline(always)]
+    fn is_from_host(&self) -> bool {
+        is_host(&TunnelAddr::from_v4(self.source()), &TunnelAddr::from_v4(config::local_vtep4()))
+    }
+
+    #[inline(always)]
     fn report(&self, packet: &Packet, back: Ethernet, mtu: u32) -> Result<(), DropReason> {
         too_big::report4(packet, self, back, mtu)
     }
@@ -142,6 +150,11 @@ impl Payload for Ipv6 {
     }
 
     #[inline(always)]
+    fn is_from_host(&self) -> bool {
+        is_host(&TunnelAddr::from_v6(self.source()), &TunnelAddr::from_v6(config::local_vtep6()))
+    }
+
+    #[inline(always)]
     fn report(&self, packet: &Packet, back: Ethernet, mtu: u32) -> Result<(), DropReason> {
         too_big::report6(packet, self, back, mtu)
     }
@@ -185,9 +198,19 @@ impl Payload for Opaque {
     }
 
     #[inline(always)]
+    fn is_from_host(&self) -> bool {
+        false
+    }
+
+    #[inline(always)]
     fn report(&self, _packet: &Packet, _back: Ethernet, _mtu: u32) -> Result<(), DropReason> {
         Err(DropReason::TooBig)
     }
+}
+
+#[inline(always)]
+fn is_host(source: &TunnelAddr, local: &TunnelAddr) -> bool {
+    source.same(local) || lookup::is_vtep(source)
 }
 
 #[inline(always)]

@@ -15,6 +15,8 @@ mod dissect;
 mod forged;
 #[path = "packet_path/forwarding.rs"]
 mod forwarding;
+#[path = "packet_path/intruder.rs"]
+mod intruder;
 #[path = "packet_path/marks.rs"]
 mod marks;
 #[path = "packet_path/mtu.rs"]

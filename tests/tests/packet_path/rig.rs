@@ -161,7 +161,7 @@ impl Host {
         netns.set_sysctl("net/ipv6/conf/default/disable_ipv6", "1")?;
         netns.ip([
             format!(
-                "link add {VXLAN} type vxlan external nolearning dstport {} udp6zerocsumtx udp6zerocsumrx",
+                "link add {VXLAN} type vxlan external nolearning dstport {} udp6zerocsumtx udp6zerocsumrx srcport 49152 65535",
                 object::PORT
             ),
             format!("link set {VXLAN} mtu 65485 up"),
