@@ -45,7 +45,9 @@ fn tunnels_run_over_ipv6(lab: &Lab) -> Result<()> {
         })
     };
     ensure!(outer("2001:db8::1", "2001:db8::2") && outer("2001:db8::2", "2001:db8::1"), "{text}");
-    for complaint in ["bad udp cksum", "bad cksum", "truncated", "[|"] {
+    // The UDP checksum is left out (RFC 6935), which this is tcpdump's word for.
+    let text = text.replace("[bad udp cksum 0x0000 -> ", "[none: ");
+    for complaint in ["cksum 0x", "bad cksum", "truncated", "[|"] {
         ensure!(!text.contains(complaint), "{complaint}:\n{text}");
     }
     ensure!(field(lab.host(1), &["status"], "/vteps/0")? == "2001:db8::1");
