@@ -25,6 +25,15 @@ impl MacAddr {
         self.0[0] & 1 == 1
     }
 
+    /// Whether it is a group that no bridge forwards: `01:80:c2:00:00:00` to `0f` (IEEE 802.1Q, table 8-1).
+    #[inline(always)]
+    pub const fn stays_on_link(self) -> bool {
+        let [head @ .., last_but_one, last] = self.0;
+        u32::from_ne_bytes(head) == u32::from_ne_bytes([0x01, 0x80, 0xc2, 0])
+            && last_but_one == 0
+            && last & 0xf0 == 0
+    }
+
     /// Whether both are the same station, in two comparisons; `==` would call a function in an eBPF program.
     #[inline(always)]
     pub const fn same(self, other: Self) -> bool {

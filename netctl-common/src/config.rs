@@ -10,6 +10,8 @@ pub const VXLAN_IFINDEX: &str = "VXLAN_IFINDEX";
 pub const VXLAN_PORT: &str = "VXLAN_PORT";
 /// `[u8; 4]` in wire order: this host's own tunnel address, `0.0.0.0` where it has none of IPv4.
 pub const LOCAL_VTEP4: &str = "LOCAL_VTEP4";
+/// `[u8; 16]` in wire order: this host's own tunnel address of IPv6, `::` where it has none.
+pub const LOCAL_VTEP6: &str = "LOCAL_VTEP6";
 
 /// The program for the ingress of an endpoint's host-side device.
 pub const FROM_CONTAINER: &str = "from_container";
@@ -17,3 +19,5 @@ pub const FROM_CONTAINER: &str = "from_container";
 pub const FROM_UNDERLAY: &str = "from_underlay";
 /// The program for the ingress of the kernel's flow-based vxlan device.
 pub const FROM_TUNNEL: &str = "from_tunnel";
+/// The XDP program for the underlay device.
+pub const XDP_UNDERLAY: &str = "xdp_underlay";

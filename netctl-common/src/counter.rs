@@ -14,7 +14,7 @@ const VERDICTS: u32 = 32;
 const BLOCK: u32 = 128;
 
 /// How many entries `COUNTERS` has.
-pub const COUNTER_ENTRIES: u32 = BLOCK * (Direction::FromTunnel as u32 + 1);
+pub const COUNTER_ENTRIES: u32 = BLOCK * (Direction::UnderlayFilter as u32 + 1);
 
 const _: () = assert!(Verdict::ALL.len() <= VERDICTS as usize);
 const _: () = assert!(DropReason::ALL.len() <= (BLOCK - VERDICTS) as usize);
@@ -29,11 +29,14 @@ pub enum Direction {
     FromUnderlay = 1,
     /// Received by the kernel's vxlan device.
     FromTunnel = 2,
+    /// Received by the underlay device's driver, before the kernel makes a packet of it.
+    UnderlayFilter = 3,
 }
 
 impl Direction {
     /// All directions, by number.
-    pub const ALL: [Self; 3] = [Self::FromContainer, Self::FromUnderlay, Self::FromTunnel];
+    pub const ALL: [Self; 4] =
+        [Self::FromContainer, Self::FromUnderlay, Self::FromTunnel, Self::UnderlayFilter];
 
     /// The label, in kebab case.
     pub const fn as_str(self) -> &'static str {
@@ -41,6 +44,7 @@ impl Direction {
             Self::FromContainer => "from-container",
             Self::FromUnderlay => "from-underlay",
             Self::FromTunnel => "from-tunnel",
+            Self::UnderlayFilter => "underlay-filter",
         }
     }
 }
@@ -59,19 +63,31 @@ pub enum Verdict {
     HandedOver = 3,
     /// An ARP request that was answered.
     ArpAnswered = 4,
-    /// An ARP announcement, which tells the data plane nothing that it does not know.
+    /// An ARP announcement, which tells the data plane nothing that it does not know. No longer used: members get it.
     ArpAbsorbed = 5,
+    /// Sent to all other members of the network.
+    Flooded = 6,
+    /// A neighbour solicitation that was answered.
+    NdAnswered = 7,
+    /// Too big for the underlay, which its sender was told.
+    TooBigReported = 8,
+    /// Good as far as the filter can tell.
+    Passed = 9,
 }
 
 impl Verdict {
     /// All verdicts, by number.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 10] = [
         Self::ToContainer,
         Self::ToHost,
         Self::ToUnderlay,
         Self::HandedOver,
         Self::ArpAnswered,
         Self::ArpAbsorbed,
+        Self::Flooded,
+        Self::NdAnswered,
+        Self::TooBigReported,
+        Self::Passed,
     ];
 
     /// The label, in kebab case.
@@ -83,6 +99,10 @@ impl Verdict {
             Self::HandedOver => "handed-over",
             Self::ArpAnswered => "arp-answered",
             Self::ArpAbsorbed => "arp-absorbed",
+            Self::Flooded => "flooded",
+            Self::NdAnswered => "nd-answered",
+            Self::TooBigReported => "too-big-reported",
+            Self::Passed => "passed",
         }
     }
 
@@ -97,6 +117,10 @@ impl Verdict {
             }
             Self::ArpAnswered => "An ARP request that was answered.",
             Self::ArpAbsorbed => "An ARP announcement, which needs no answer.",
+            Self::Flooded => "Sent to all other members of the network.",
+            Self::NdAnswered => "A neighbour solicitation that was answered.",
+            Self::TooBigReported => "Too big for the underlay, which its sender was told.",
+            Self::Passed => "VXLAN of a host and a network that are known.",
         }
     }
 }

@@ -64,6 +64,15 @@ drop_reasons! {
     CongestionMark = 27, "congestion-mark", "The underlay marked congestion on a packet whose sender does not take such marks.";
     NoTunnelKey = 28, "no-tunnel-key", "A packet on the vxlan device carries no tunnel key.";
     NotWritable = 29, "not-writable", "The kernel could not make the packet's headers writable.";
+    MalformedIpv6 = 30, "malformed-ipv6", "The IPv6 headers are cut short or contradict each other.";
+    MalformedNd = 31, "malformed-nd", "The neighbour discovery message is cut short or not one that a receiver would take.";
+    NdSource = 32, "nd-source", "The neighbour discovery message claims a sender that the endpoint is not.";
+    NdUnknown = 33, "nd-unknown", "Nobody in the network has the address that neighbour discovery asks for.";
+    NdOwnAddress = 34, "nd-own-address", "The endpoint probes for an IPv6 address of its own, which nobody else has.";
+    RouterAdvertisement = 35, "router-advertisement", "The endpoint poses as a router to the network.";
+    LinkLocalGroup = 36, "link-local-group", "The destination is a group that bridges do not forward.";
+    NotMember = 37, "not-member", "The tunnel packet comes from a host that has no endpoint in the network.";
+    TooBigReportFailed = 38, "too-big-report-failed", "The sender of a packet that is too big could not be told.";
 }
 
 #[cfg(test)]

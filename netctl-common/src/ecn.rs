@@ -1,6 +1,6 @@
 //! What becomes of congestion marks at the end of a tunnel (RFC 6040).
 
-/// The two bits of ECN within the byte that holds DSCP and ECN.
+/// The two bits of ECN within the byte that holds DSCP and ECN: IPv4's second byte, IPv6's traffic class.
 const MASK: u8 = 0b11;
 const NOT_ECT: u8 = 0b00;
 const ECT_1: u8 = 0b01;

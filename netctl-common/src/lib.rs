@@ -5,11 +5,13 @@
 #![cfg_attr(not(any(test, feature = "user")), no_std)]
 
 pub mod addr;
+pub mod addr6;
 pub mod checksum;
 pub mod config;
 pub mod counter;
 pub mod drop_reason;
 pub mod ecn;
+pub mod flow;
 pub mod maps;
 pub mod outer;
 pub mod wire;
@@ -22,4 +24,4 @@ pub use drop_reason::DropReason;
 ///
 /// It is part of the path under which links and maps are pinned, and moves whenever a key, a value or a map's type
 /// changes, so that a daemon never reads what another layout wrote.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;

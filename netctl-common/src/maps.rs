@@ -5,19 +5,23 @@
 
 mod fdb;
 mod flood;
+mod member;
 mod neigh;
 mod network;
+mod next_hop;
 mod port;
 mod tunnel_addr;
 mod vtep;
 
 pub use fdb::{FDB, FDB_ENTRIES, FdbEntry, FdbKey, FdbTarget};
 pub use flood::{FLOOD, FLOOD_ENTRIES, FloodKey, FloodMember};
+pub use member::{MEMBER_ENTRIES, MEMBERS, MemberKey};
 pub use neigh::{NEIGH_ENTRIES, NEIGH4, NEIGH6, Neighbour, NeighbourKey4, NeighbourKey6};
 pub use network::{NETWORK_ENTRIES, NETWORKS, Network};
+pub use next_hop::{NEXT_HOPS, NEXT_HOPS_UNTIL, NextHop};
 pub use port::{PORT_ADDRESSES, PORT_ENTRIES, PORTS, Port};
 pub use tunnel_addr::TunnelAddr;
-pub use vtep::{OUTER_SPACE, VTEP_BY_ADDR, VTEP_ENTRIES, VTEPS, Vtep};
+pub use vtep::{VTEP_BY_ADDR, VTEP_ENTRIES, VTEPS, Vtep};
 
 /// Asserts at compile time that a type has exactly the size its layout says, so no padding is hidden in it, and makes
 /// it readable and writable as bytes by the daemon.

@@ -1,6 +1,11 @@
-//! The outer headers of a tunnelled packet: IPv4 (RFC 791), UDP (RFC 768), VXLAN (RFC 7348 section 5).
+//! The outer headers of a tunnelled packet: IPv4 (RFC 791) or IPv6 (RFC 8200), UDP (RFC 768), VXLAN (RFC 7348 section
+//! 5).
 //!
-//! A template holds what is the same in all packets to one host; [`finish4`] fills in the rest.
+//! A template holds what is the same in all packets to one host; [`finish4`] and [`finish6`] fill in the rest.
+
+mod v6;
+
+pub use v6::{OUTER6, OUTER6_WORDS, OVERHEAD6, Outer6, finish6, template6};
 
 use crate::checksum;
 
@@ -14,7 +19,7 @@ pub const OVERHEAD4: u32 = OUTER4 + 14;
 /// The outer headers over IPv4. Each word is as it stands in memory, so that a program writes nine times, not 36.
 pub type Outer4 = [u32; OUTER4_WORDS];
 
-/// The outer TTL: Linux's default, since the outer packet is routed like the host's own.
+/// The outer TTL and hop limit: Linux's default, since the outer packet is routed like the host's own.
 pub const TTL: u8 = 64;
 /// "Don't fragment", in the third 16-bit word of the second row.
 ///

@@ -5,12 +5,21 @@
 
 mod arp;
 mod ethernet;
+pub mod icmp;
+mod icmpv6;
 mod ipv4;
+mod ipv6;
+mod ndp;
+mod ports;
 mod vxlan;
 
 pub use arp::{Arp, ArpKind};
 pub use ethernet::{Ethernet, ether_type};
+pub use icmpv6::{Icmpv6, NdpKind};
 pub use ipv4::{Ipv4, protocol};
+pub use ipv6::{ExtensionHeader, Ipv6, Jumbo};
+pub use ndp::{LinkLayerOption, NeighbourAnswer, NeighbourMessage};
+pub use ports::Ports;
 pub use vxlan::{Udp, Vxlan};
 
 /// Asserts at compile time that a header is as long as its RFC has it.

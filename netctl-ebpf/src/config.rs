@@ -10,6 +10,8 @@ static VXLAN_IFINDEX: Global<u32> = Global::new(0);
 static VXLAN_PORT: Global<u16> = Global::new(0);
 #[unsafe(no_mangle)]
 static LOCAL_VTEP4: Global<[u8; 4]> = Global::new([0; 4]);
+#[unsafe(no_mangle)]
+static LOCAL_VTEP6: Global<[u8; 16]> = Global::new([0; 16]);
 
 /// Index of the device that tunnelled packets leave by.
 #[inline(always)]
@@ -29,7 +31,13 @@ pub(crate) fn vxlan_port() -> u16 {
     VXLAN_PORT.load()
 }
 
-/// This host's tunnel address, in wire order.
+/// This host's tunnel address of IPv6, in wire order.
+#[inline(always)]
+pub(crate) fn local_vtep6() -> [u8; 16] {
+    LOCAL_VTEP6.load()
+}
+
+/// This host's tunnel address of IPv4, in wire order.
 #[inline(always)]
 pub(crate) fn local_vtep4() -> [u8; 4] {
     LOCAL_VTEP4.load()

@@ -1,41 +1,89 @@
 //! What a container sent.
 
-use netctl_common::{DropReason, maps::FdbTarget};
+use netctl_common::{
+    DropReason,
+    maps::{FdbTarget, Port},
+    wire::{Ethernet, ether_type},
+};
 
 use crate::{
-    Decision, arp, encap, lookup,
+    Decision, arp, encap, flood, lookup, ndp,
     packet::Packet,
-    parse::{self, Payload},
-    stale, validate,
+    parse::{self, Frame},
+    payload::{Opaque, Payload},
+    size::Fit,
+    stale, too_big, validate,
 };
 
 #[inline(always)]
 pub(crate) fn decide(packet: &Packet) -> Result<Decision, DropReason> {
     let port = lookup::port(packet.device())?;
-    let mut frame = parse::frame(packet)?;
-    validate::station(port, &frame)?;
-    let ip = match &frame.payload {
-        Payload::Ipv4(ip) => *ip,
-        Payload::Arp => return arp::answer(packet, port),
-        Payload::Ipv6 => return Err(DropReason::Ipv6),
-        Payload::Other => return Err(DropReason::EtherType),
-    };
-    validate::source4(port, &ip)?;
+    let (ethernet, ether_type) = parse::ethernet(packet, DropReason::MalformedEthernet)?;
+    validate::station(port, &ethernet)?;
+    match ether_type {
+        Some(ether_type::IPV4) => {
+            let payload = parse::ipv4::<0>(packet, DropReason::MalformedIpv4)?;
+            validate::source4(port, &ethernet, &payload)?;
+            forward(packet, port, Frame { ethernet, payload })
+        }
+        Some(ether_type::IPV6) => {
+            let payload = parse::ipv6::<0>(packet, DropReason::MalformedIpv6)?;
+            validate::source6(port, &ethernet, &payload)?;
+            match ndp::answer(packet, port, &ethernet, &payload)? {
+                Some(answer) => Ok(answer),
+                None => forward(packet, port, Frame { ethernet, payload }),
+            }
+        }
+        Some(ether_type::ARP) => match arp::answer(packet, port)? {
+            Some(answer) => Ok(answer),
+            None => forward(packet, port, opaque(ethernet)),
+        },
+        Some(_) | None => forward(packet, port, opaque(ethernet)),
+    }
+}
+
+#[inline(always)]
+fn opaque(ethernet: Ethernet) -> Frame<Opaque> {
+    Frame { ethernet, payload: Opaque }
+}
+
+#[inline(always)]
+fn forward<P: Payload>(
+    packet: &Packet,
+    port: &Port,
+    mut frame: Frame<P>,
+) -> Result<Decision, DropReason> {
     let target = match lookup::station(port.vni(), frame.destination()) {
         Some(target) => target,
-        None => stale::readdress(packet, port.vni(), &mut frame.ethernet, &ip)?,
+        None if frame.destination().is_group() => {
+            return flood::from_here(packet, port.vni(), &frame.ethernet);
+        }
+        None => stale::readdress(packet, port.vni(), &mut frame)?,
     };
     match target {
         FdbTarget::Container(device) => Ok(Decision::ToContainer(device)),
+        FdbTarget::Bridging(device) => Ok(Decision::ToBridge(device)),
         FdbTarget::Host(device) => Ok(Decision::ToHost(device)),
-        FdbTarget::Remote(index) => {
-            let vtep = lookup::vtep(index).ok_or(DropReason::UnknownVtep)?;
-            encap::check_size(packet, vtep, &ip)?;
-            if frame.payload.survives_tunnel(packet) {
-                encap::wrap(packet, port.vni(), vtep, &frame.ethernet, &ip)
-            } else {
-                encap::hand_over(packet, port.vni(), vtep, &ip)
-            }
+        FdbTarget::Remote(index) => tunnel(packet, port.vni(), &frame, index),
+    }
+}
+
+/// Sends the frame to the host at this index, in the way that it can go.
+#[inline(always)]
+fn tunnel<P: Payload>(
+    packet: &Packet,
+    vni: u32,
+    frame: &Frame<P>,
+    index: u32,
+) -> Result<Decision, DropReason> {
+    let vtep = lookup::vtep(index).ok_or(DropReason::UnknownVtep)?;
+    match frame.payload.fit(packet, vtep.mtu()) {
+        Fit::Whole if frame.payload.survives_tunnel(packet) => {
+            encap::wrap(packet, vni, index, vtep, frame)
         }
+        Fit::Whole => encap::hand_over(packet, vni, vtep, frame.payload.tos(), true),
+        // As the kernel's own tunnels do with what nobody forbids to cut: the outer packet goes in fragments.
+        Fit::InParts => encap::hand_over(packet, vni, vtep, frame.payload.tos(), false),
+        Fit::Never => too_big::report(packet, frame, vtep.mtu()),
     }
 }

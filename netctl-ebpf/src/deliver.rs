@@ -15,10 +15,10 @@ use crate::{Decision, config, lookup, packet::Packet};
 pub(crate) fn local(vni: u32, destination: MacAddr) -> Result<Decision, DropReason> {
     match lookup::station(vni, destination) {
         Some(FdbTarget::Container(device)) => Ok(Decision::ToContainer(device)),
+        Some(FdbTarget::Bridging(device)) => Ok(Decision::ToBridge(device)),
         Some(FdbTarget::Host(device)) => Ok(Decision::ToHost(device)),
         // What came by a tunnel never leaves by one: hosts reach each other directly.
         Some(FdbTarget::Remote(_)) => Err(DropReason::NotLocal),
-        None if destination.is_group() => Err(DropReason::GroupDestination),
         None => Err(DropReason::NotLocal),
     }
 }
@@ -38,23 +38,16 @@ pub(crate) fn to_host(device: u32) -> i32 {
     unsafe { bpf_redirect(device, BPF_F_INGRESS.into()) as i32 }
 }
 
-/// Out by the underlay, along the kernel's own routes and neighbours.
+/// Out by the underlay, along the kernel's own routes and neighbours, which write the Ethernet header.
 #[inline(always)]
-pub(crate) fn to_underlay() -> i32 {
+pub(crate) fn to_route() -> i32 {
     // SAFETY: no parameters are given, so the kernel looks the route up.
     unsafe { bpf_redirect_neigh(config::underlay_device(), ptr::null_mut(), 0, 0) as i32 }
 }
 
-/// Out by the kernel's vxlan device.
+/// Out by this device: to the next hop, into a tunnel, to a container by its device's own way, or back to the sender.
 #[inline(always)]
-pub(crate) fn to_vxlan_device() -> i32 {
-    // SAFETY: a helper call on numbers.
-    unsafe { bpf_redirect(config::vxlan_device(), 0) as i32 }
-}
-
-/// Back to where it came from.
-#[inline(always)]
-pub(crate) fn back(device: u32) -> i32 {
+pub(crate) fn out(device: u32) -> i32 {
     // SAFETY: a helper call on numbers.
     unsafe { bpf_redirect(device, 0) as i32 }
 }

@@ -1,8 +1,9 @@
-//! The TC programs of netctl's data plane.
+//! The TC and XDP programs of netctl's data plane.
 //!
-//! One file per stage, and a packet's way through them: `packet` gives bounded views of it, `parse` reads it once,
-//! `validate` says whether its sender may send it, `arp` answers, `lookup` finds whom it is for, `encap` and `decap`
-//! add and strip the outer headers, `deliver` redirects it. What a stage returns decides the packet: there is one way
+//! One file per stage, and a packet's way through them: `packet` gives bounded views of it, `parse` and `outer` read it
+//! once, `validate` says whether its sender may send it, `arp` and `ndp` answer, `lookup` finds whom it is for, `flood`
+//! copies it to many, `encap` and `decap` add and strip the outer headers, `too_big` tells the sender that they do not
+//! fit, `deliver` redirects it. What a stage returns decides the packet: there is one way
 //! out, [`finish`], and it counts every packet once.
 #![no_std]
 #![no_main]
@@ -14,15 +15,27 @@ mod counters;
 mod decap;
 mod deliver;
 mod encap;
+mod extension;
+mod filter;
+mod flood;
 mod lookup;
+mod ndp;
+mod outer;
 mod packet;
 mod parse;
+mod payload;
+mod size;
 mod stale;
+mod too_big;
 mod tunnel;
 mod underlay;
 mod validate;
 
-use aya_ebpf::{macros::classifier, programs::TcContext};
+use aya_ebpf::{
+    bindings::xdp_action,
+    macros::{classifier, xdp},
+    programs::{TcContext, XdpContext},
+};
 use netctl_common::{Direction, DropReason, Outcome, Verdict};
 
 use crate::packet::Packet;
@@ -36,24 +49,29 @@ const NEXT: i32 = -1;
 enum Decision {
     /// Deliver to the container behind this host-side device.
     ToContainer(u32),
+    /// The same for a container that bridges onward.
+    ToBridge(u32),
     /// Deliver to the host, on its own side of its endpoint.
     ToHost(u32),
-    /// The outer headers are on; send it by the underlay.
-    ToUnderlay,
+    /// The outer headers are on; send it to the next hop.
+    ToNextHop,
+    /// The same where the kernel has to find the next hop.
+    ToRoute,
     /// The tunnel key is on; send it by the kernel's vxlan device.
     ToVxlanDevice,
     /// Leave it to the kernel's vxlan device, which has a socket on the underlay.
     LeaveToKernel,
-    /// It is an ARP reply now; send it back by this device.
-    Answer(u32),
-    /// There is nothing to answer.
-    Absorb,
+    /// It has become what its sender is to be told; send it back by this device, and count it so.
+    Answer(u32, Verdict),
+    /// All members have got a copy.
+    Flooded,
     /// None of our business.
     NotOurs,
 }
 
 /// The ingress of an endpoint's host-side device. Nothing reaches the host's stack by it.
 #[classifier]
+#[inline(always)]
 pub fn from_container(ctx: TcContext) -> i32 {
     let packet = Packet::new(&ctx);
     let length = packet.len();
@@ -62,6 +80,7 @@ pub fn from_container(ctx: TcContext) -> i32 {
 
 /// The ingress of the underlay device.
 #[classifier]
+#[inline(always)]
 pub fn from_underlay(ctx: TcContext) -> i32 {
     let packet = Packet::new(&ctx);
     let length = packet.len();
@@ -70,10 +89,24 @@ pub fn from_underlay(ctx: TcContext) -> i32 {
 
 /// The ingress of the kernel's flow-based vxlan device. Nothing reaches the host's stack by it.
 #[classifier]
+#[inline(always)]
 pub fn from_tunnel(ctx: TcContext) -> i32 {
     let packet = Packet::new(&ctx);
     let length = packet.len();
     finish(&packet, Direction::FromTunnel, length, tunnel::decide(&packet))
+}
+
+/// The underlay device's driver, before there is a packet: what is not VXLAN, or may be good, goes on.
+#[xdp(frags)]
+pub fn xdp_underlay(ctx: XdpContext) -> u32 {
+    let length = (ctx.data_end() - ctx.data()) as u32;
+    let (action, outcome) = match filter::decide(&ctx) {
+        Ok(false) => return xdp_action::XDP_PASS,
+        Ok(true) => (xdp_action::XDP_PASS, Outcome::Forwarded(Verdict::Passed)),
+        Err(reason) => (xdp_action::XDP_DROP, Outcome::Dropped(reason)),
+    };
+    counters::count(Direction::UnderlayFilter, outcome, length);
+    action
 }
 
 /// Turns a decision into the program's return value, and counts it.
@@ -84,28 +117,25 @@ fn finish(
     length: u32,
     decision: Result<Decision, DropReason>,
 ) -> i32 {
-    let (action, outcome) = match decision {
+    let (action, verdict) = match decision {
         Ok(Decision::ToContainer(device)) => {
-            (deliver::to_container(packet, device), Outcome::Forwarded(Verdict::ToContainer))
+            (deliver::to_container(packet, device), Verdict::ToContainer)
         }
-        Ok(Decision::ToHost(device)) => {
-            (deliver::to_host(device), Outcome::Forwarded(Verdict::ToHost))
-        }
-        Ok(Decision::ToUnderlay) => {
-            (deliver::to_underlay(), Outcome::Forwarded(Verdict::ToUnderlay))
-        }
-        Ok(Decision::ToVxlanDevice) => {
-            (deliver::to_vxlan_device(), Outcome::Forwarded(Verdict::HandedOver))
-        }
-        Ok(Decision::LeaveToKernel) => (NEXT, Outcome::Forwarded(Verdict::HandedOver)),
-        Ok(Decision::Answer(device)) => {
-            (deliver::back(device), Outcome::Forwarded(Verdict::ArpAnswered))
-        }
-        Ok(Decision::Absorb) => (DROP, Outcome::Forwarded(Verdict::ArpAbsorbed)),
+        Ok(Decision::ToBridge(device)) => (deliver::out(device), Verdict::ToContainer),
+        Ok(Decision::ToHost(device)) => (deliver::to_host(device), Verdict::ToHost),
+        Ok(Decision::ToNextHop) => (deliver::out(config::underlay_device()), Verdict::ToUnderlay),
+        Ok(Decision::ToRoute) => (deliver::to_route(), Verdict::ToUnderlay),
+        Ok(Decision::ToVxlanDevice) => (deliver::out(config::vxlan_device()), Verdict::HandedOver),
+        Ok(Decision::LeaveToKernel) => (NEXT, Verdict::HandedOver),
+        Ok(Decision::Answer(device, verdict)) => (deliver::out(device), verdict),
+        Ok(Decision::Flooded) => (DROP, Verdict::Flooded),
         Ok(Decision::NotOurs) => return NEXT,
-        Err(reason) => (DROP, Outcome::Dropped(reason)),
+        Err(reason) => {
+            counters::count(direction, Outcome::Dropped(reason), length);
+            return DROP;
+        }
     };
-    counters::count(direction, outcome, length);
+    counters::count(direction, Outcome::Forwarded(verdict), length);
     action
 }
 

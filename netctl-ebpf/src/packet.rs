@@ -1,8 +1,13 @@
 //! The one place that touches a packet's memory.
 
+use core::mem::MaybeUninit;
+
 use aya_ebpf::{
     bindings::__sk_buff,
-    helpers::generated::{bpf_get_hash_recalc, bpf_skb_change_type, bpf_skb_pull_data},
+    helpers::generated::{
+        bpf_csum_update, bpf_skb_change_tail, bpf_skb_change_type, bpf_skb_load_bytes,
+        bpf_skb_pull_data, bpf_skb_vlan_pop,
+    },
     programs::TcContext,
 };
 
@@ -47,11 +52,19 @@ impl Packet {
         unsafe { (*self.skb).gso_size }
     }
 
-    /// Whether it had a VLAN tag, which the kernel keeps beside the frame.
+    /// The VLAN that its tag names, which the kernel keeps beside the frame.
     #[inline(always)]
-    pub(crate) fn has_vlan(&self) -> bool {
+    pub(crate) fn vlan(&self) -> Option<u16> {
         // SAFETY: as above.
-        unsafe { (*self.skb).vlan_present != 0 }
+        let (present, tag) = unsafe { ((*self.skb).vlan_present, (*self.skb).vlan_tci) };
+        if present == 0 { None } else { Some(tag as u16 & 0x0fff) }
+    }
+
+    /// Takes the VLAN tag off; `false` where the kernel refuses.
+    #[inline(always)]
+    pub(crate) fn untag(&self) -> bool {
+        // SAFETY: a helper call on a valid context; views of the packet end here.
+        unsafe { bpf_skb_vlan_pop(self.skb) == 0 }
     }
 
     /// Whether it was addressed to the device that received it.
@@ -72,11 +85,11 @@ impl Packet {
         }
     }
 
-    /// The hash of its flow, as the sending socket or the kernel computed it.
+    /// The hash of its flow, as the sending socket or the receiving device computed it; zero where nobody did.
     #[inline(always)]
     pub(crate) fn hash(&self) -> u32 {
-        // SAFETY: a helper call on a valid context.
-        unsafe { bpf_get_hash_recalc(self.skb) }
+        // SAFETY: as above.
+        unsafe { (*self.skb).hash }
     }
 
     /// Sees to it that the first `wanted` bytes, or all where it is shorter, can be seen by [`Packet::at`].
@@ -84,11 +97,44 @@ impl Packet {
     pub(crate) fn pull(&self, wanted: u32) {
         // SAFETY: the context is valid; these are addresses to the verifier and numbers to this comparison.
         let seen = unsafe { (*self.skb).data_end - (*self.skb).data };
+        let wanted = if self.len() < wanted { self.len() } else { wanted };
         if seen < wanted {
-            let wanted = if self.len() < wanted { self.len() } else { wanted };
             // SAFETY: a helper call on a valid context. Where it fails, `at` finds too few bytes.
             unsafe { bpf_skb_pull_data(self.skb, wanted) };
         }
+    }
+
+    /// Has the sum that a device made of the whole packet, if it made one, follow a change of the packet.
+    #[inline(always)]
+    pub(crate) fn correct_sum(&self, change: u32) {
+        // SAFETY: a helper call on a valid context. It refuses where there is no such sum.
+        unsafe { bpf_csum_update(self.skb, change) };
+    }
+
+    /// Makes it so long, with zeroes where it grows. What the kernel was to cut into many is one packet then.
+    #[inline(always)]
+    pub(crate) fn set_len(&self, length: u32) -> Result<(), ()> {
+        // SAFETY: a helper call on a valid context; views of the packet end here.
+        let failed = unsafe { bpf_skb_change_tail(self.skb, length, 0) };
+        if failed == 0 { Ok(()) } else { Err(()) }
+    }
+
+    /// A copy of what stands `offset` bytes from the start, if all of it is there. Slower than [`Packet::at`], and for
+    /// places that are not known beforehand.
+    #[inline(always)]
+    pub(crate) fn load<T: Copy>(&self, offset: u32) -> Option<T> {
+        let mut copy = MaybeUninit::<T>::uninit();
+        // SAFETY: a helper call on a valid context and as many bytes as there is room for.
+        let failed = unsafe {
+            bpf_skb_load_bytes(
+                self.skb.cast(),
+                offset,
+                copy.as_mut_ptr().cast(),
+                size_of::<T>() as u32,
+            )
+        };
+        // SAFETY: the helper has written all bytes, and the headers that are read so have no invalid patterns.
+        if failed == 0 { Some(unsafe { copy.assume_init() }) } else { None }
     }
 
     /// What stands `offset` bytes from the start, if all of it can be seen.

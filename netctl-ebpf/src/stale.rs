@@ -4,28 +4,20 @@
 //! to another station, its packets would be dropped for up to a minute: so they are sent on to who has it now, and the
 //! sender finds out when it next asks.
 
-use netctl_common::{
-    DropReason,
-    maps::FdbTarget,
-    wire::{Ethernet, Ipv4, ether_type},
-};
+use netctl_common::{DropReason, maps::FdbTarget, wire::Ethernet};
 
-use crate::{lookup, packet::Packet};
+use crate::{lookup, packet::Packet, parse::Frame, payload::Payload};
 
 /// Makes the frame, whose destination MAC nobody has, one for the station that has its destination address.
 #[inline(always)]
-pub(crate) fn readdress(
+pub(crate) fn readdress<P: Payload>(
     packet: &Packet,
     vni: u32,
-    ethernet: &mut Ethernet,
-    ip: &Ipv4,
+    frame: &mut Frame<P>,
 ) -> Result<FdbTarget, DropReason> {
-    if ethernet.destination().is_group() {
-        return Err(DropReason::GroupDestination);
-    }
-    let owner = lookup::neighbour4(vni, ip.destination()).ok_or(DropReason::UnknownDestination)?;
+    let owner = frame.payload.owner(vni).ok_or(DropReason::UnknownDestination)?;
     let target = lookup::station(vni, owner).ok_or(DropReason::UnknownDestination)?;
-    *ethernet = Ethernet::new(owner, ethernet.source(), ether_type::IPV4);
-    *packet.at::<Ethernet>(0).ok_or(DropReason::NotWritable)? = *ethernet;
+    frame.ethernet = Ethernet::new(owner, frame.source(), frame.ethernet.ether_type());
+    *packet.at::<Ethernet>(0).ok_or(DropReason::NotWritable)? = frame.ethernet;
     Ok(target)
 }

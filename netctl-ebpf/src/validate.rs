@@ -1,60 +1,59 @@
 //! Whether a packet's sender may send it.
 
 use netctl_common::{
-    DropReason, MacAddr,
+    DropReason, MacAddr, addr6,
     maps::{FdbTarget, Port, TunnelAddr},
-    wire::Ipv4,
+    wire::{Ethernet, Ipv4, Ipv6},
 };
 
-use crate::{
-    lookup,
-    parse::{Frame, Payload},
-};
+use crate::lookup;
 
 /// A container sends under its own link-layer address.
 #[inline(always)]
-pub(crate) fn station(port: &Port, frame: &Frame) -> Result<(), DropReason> {
+pub(crate) fn station(port: &Port, frame: &Ethernet) -> Result<(), DropReason> {
     if frame.source().same(port.mac()) { Ok(()) } else { Err(DropReason::SourceMac) }
 }
 
-/// A container sends from its own addresses.
+/// A container sends from its own addresses, and from none to groups: so it asks for one (RFC 2131 section 4.1).
 #[inline(always)]
-pub(crate) fn source4(port: &Port, ip: &Ipv4) -> Result<(), DropReason> {
-    if port.may_send_from4(ip.source()) { Ok(()) } else { Err(DropReason::SourceAddress) }
+pub(crate) fn source4(port: &Port, frame: &Ethernet, ip: &Ipv4) -> Result<(), DropReason> {
+    let asks = || u32::from_ne_bytes(ip.source()) == 0 && frame.destination().is_group();
+    if port.may_send_from4(ip.source()) || asks() { Ok(()) } else { Err(DropReason::SourceAddress) }
 }
 
-/// What comes out of a tunnel has to be what networks forward.
+/// The same for IPv6: a station that is not sure of its address yet asks and joins groups from none (RFC 4862 section
+/// 5.4.2, RFC 3590).
 #[inline(always)]
-pub(crate) fn tunnelled(frame: &Frame) -> Result<&Ipv4, DropReason> {
-    match &frame.payload {
-        Payload::Ipv4(ip) => Ok(ip),
-        Payload::Arp | Payload::Ipv6 | Payload::Other => Err(DropReason::InnerEtherType),
-    }
+pub(crate) fn source6(port: &Port, frame: &Ethernet, ip: &Ipv6) -> Result<(), DropReason> {
+    let asks = || addr6::is_unspecified(ip.source()) && frame.destination().is_group();
+    if port.may_send_from6(ip.source()) || asks() { Ok(()) } else { Err(DropReason::SourceAddress) }
 }
 
 /// A station's frames come from the host that the station is on: this validates the tunnel's source and the frame's
 /// at once.
 #[inline(always)]
-pub(crate) fn tunnel(vni: u32, station: MacAddr, source: [u8; 4]) -> Result<(), DropReason> {
+pub(crate) fn tunnel(vni: u32, station: MacAddr, source: &TunnelAddr) -> Result<(), DropReason> {
     let sent_from_there = match lookup::station(vni, station) {
         Some(FdbTarget::Remote(index)) => match lookup::vtep(index) {
-            Some(vtep) => u32::from_ne_bytes(vtep.remote().low()) == u32::from_ne_bytes(source),
+            Some(vtep) => vtep.remote().same(source),
             None => false,
         },
         // A host's own endpoint has the same address on every host.
-        Some(FdbTarget::Host(_)) => lookup::is_vtep(&TunnelAddr::from_v4(source)),
-        Some(FdbTarget::Container(_)) | None => false,
+        Some(FdbTarget::Host(_)) => lookup::is_member(vni, source),
+        Some(FdbTarget::Container(_) | FdbTarget::Bridging(_)) | None => false,
     };
     if sent_from_there { Ok(()) } else { Err(explain_tunnel(vni, source)) }
 }
 
 /// Why a frame from a tunnel is not accepted. Only forged and late packets get here.
 #[inline(always)]
-fn explain_tunnel(vni: u32, source: [u8; 4]) -> DropReason {
-    if !lookup::is_vtep(&TunnelAddr::from_v4(source)) {
+fn explain_tunnel(vni: u32, source: &TunnelAddr) -> DropReason {
+    if !lookup::is_vtep(source) {
         DropReason::UnknownTunnelSource
-    } else if !lookup::has_network(vni) {
+    } else if lookup::network(vni).is_none() {
         DropReason::UnknownVni
+    } else if !lookup::is_member(vni, source) {
+        DropReason::NotMember
     } else {
         DropReason::InnerSource
     }

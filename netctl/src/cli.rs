@@ -4,6 +4,7 @@
 //! failed, 2 for unusable arguments or settings, 3 where the daemon cannot be reached; `run` and `exec` end with their
 //! command's own.
 
+mod bench;
 mod counters;
 mod daemon;
 mod end;
@@ -96,6 +97,8 @@ enum Command {
     Counters(counters::Args),
     /// Show how the daemon is doing
     Status,
+    /// Measure between two hosts of the cluster
+    Bench(bench::Args),
     /// Show the versions of the command line and of the daemon
     Version,
 }
@@ -136,6 +139,7 @@ impl Command {
             Self::Neigh => neigh::run(context).await,
             Self::Counters(args) => args.run(context).await,
             Self::Status => status::run(context).await,
+            Self::Bench(args) => args.run(context),
             Self::Version => version::run(context).await,
         }
     }

@@ -1,9 +1,10 @@
 //! netctl: container networking across hosts, on eBPF.
 //!
 //! The modules form layers, from the bottom up: `model`, `store`, `ipam`, `kernel`, `dataplane`, `discovery`,
-//! `drivers`, `controller`, `api`, `cli`. A module imports only from those before it in this list.
+//! `drivers`, `controller`, `api`, `bench`, `cli`. A module imports only from those before it in this list.
 
 pub mod api;
+pub mod bench;
 pub mod cli;
 pub mod controller;
 pub mod dataplane;

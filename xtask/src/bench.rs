@@ -1,24 +1,29 @@
 //! The overlay beside the kernel's own and beside none: every figure of all paths in one run, the
 //! paths in turn, because the machine's mood changes from minute to minute.
 //!
-//! ```text
-//!   overlay   box1 ─ h1 ── eBPF VXLAN ── h2 ─ box2
-//!   kernel    c1 ─ br0 ─ vxlan0 ─ k1 ──── k2 ─ vxlan0 ─ br0 ─ c2     as Docker's overlay is laid out
-//!   bare      k1 ──────────────────────── k2
-//! ```
-//!
-//! Each pair of hosts has a wire of its own: one veth pair, MTU 1500.
+//! Each path has hosts and containers of its own, joined by one veth pair of MTU 1500; all are up
+//! at once: see [`rig`]. All TCP goes by cubic: bbr, the default of some machines, paces by
+//! timers that then decide the figure.
 
-mod kernel;
+mod figure;
+mod generator;
+mod picture;
 mod quiet;
 mod report;
+mod rig;
+mod table;
 
-use anyhow::{Result, ensure};
-use clap::Args;
-use testbed::{Lab, Options as LabOptions, Process, Wiring, eventually};
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
 
-use self::report::{Report, Series};
-use crate::measure::{Container, Cpus, Path};
+use anyhow::{Context as _, Result, ensure};
+use clap::{Args, ValueEnum};
+use testbed::Run;
+
+use self::figure::{Figure, Load, Measured};
+use self::report::Report;
+use self::rig::{ACROSS, Column, Ground, LOCAL, Rig};
 use crate::{say, setup, shell};
 
 #[derive(Args)]
@@ -26,115 +31,133 @@ pub(crate) struct Options {
     /// How often every figure is taken on every path
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// How long one stream runs
-    #[arg(long, default_value_t = 2)]
-    seconds: u32,
+    /// For how many seconds each load runs
+    #[arg(long, default_value_t = 1)]
+    seconds: u64,
+    /// Only these figures; an unknown one has those there are listed
+    #[arg(long, value_name = "FIGURE,…", value_delimiter = ',')]
+    only: Vec<String>,
+    /// How to print the results
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+    /// Also draw them, to this file
+    #[arg(long, value_name = "PATH")]
+    svg: Option<PathBuf>,
 }
 
-/// One thing that is measured on every path.
-struct Figure {
-    name: &'static str,
-    title: &'static str,
-    unit: &'static str,
-    measure: fn(&Path<'_>, seconds: u32) -> Result<f64>,
+/// How results are printed.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Table,
+    /// For programs: the medians, and nothing else on standard output
+    Json,
 }
-
-/// A new figure is one more line here.
-const FIGURES: &[Figure] = &[
-    Figure {
-        name: "tcp1",
-        title: "TCP, 1 stream, a CPU for each end",
-        unit: "Gb/s",
-        measure: |path, seconds| path.tcp(Cpus::Two, seconds),
-    },
-    Figure {
-        name: "tcp1_same_cpu",
-        title: "TCP, 1 stream, both ends on one CPU",
-        unit: "Gb/s",
-        measure: |path, seconds| path.tcp(Cpus::One, seconds),
-    },
-];
 
 pub(crate) fn run(options: &Options) -> Result<()> {
+    if options.format == Format::Json {
+        say::aside();
+    }
     ensure!(testbed::is_root(), "the rig is made of network namespaces and needs root: use sudo");
     ensure!(options.rounds > 0, "0 rounds measure nothing: ask for 5 or more");
-    testbed::clean_on_interrupt(|| ())?;
+    ensure!((1..=60).contains(&options.seconds), "{} s are not from 1 to 60", options.seconds);
+    let figures = figure::chosen(&options.only)?;
+    testbed::clean_on_interrupt(rig::sweep)?;
+    rig::sweep();
     setup::ensure()?;
-    shell::build_netctl()?;
-    let wired = LabOptions { wiring: Wiring::Direct, ..LabOptions::default() };
-    let lab = Lab::start(wired.clone())?;
-    let bare = Lab::start(LabOptions { daemons: false, ..wired })?;
-    let report = measure(&lab, &bare, options).map_err(|error| lab.explain(error))?;
-    report.show();
+    let binary = shell::build_release()?;
+    let run = Run::new()?;
+    let ground = Ground { dir: run.dir(), binary: &binary };
+    let mut report = Report::new(&figures, options.rounds, options.seconds);
+    let rigs = Rigs::build(&ground, &figures, &mut report)?;
+    measure(&rigs, &mut report, options)?;
+    rigs.end()?;
+    run.end()?;
     let path = report.write(&shell::target()?.join("bench"))?;
-    out!("");
-    say::done(&format!("all figures are in {}", path.display()));
-    bare.end()?;
-    lab.end()
+    if let Some(path) = &options.svg {
+        fs::write(path, picture::draw(&report))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    match options.format {
+        Format::Json => say::result(&report.json()?),
+        Format::Table => {
+            table::show(&report);
+            out!("");
+            say::done(&format!("all figures are in {}", path.display()));
+        }
+    }
+    Ok(())
 }
 
-fn measure(lab: &Lab, plain: &Lab, options: &Options) -> Result<Report> {
-    let (h1, h2) = (lab.host(1), lab.host(2));
-    h1.ok(["network", "create", "-d", "overlay", "--subnet", "10.1.0.0/24", "bench"])?;
-    let _boxes = [contain(lab, 1)?, contain(lab, 2)?];
-    let (box1, box2) = (Container { host: h1, name: "box1" }, Container { host: h2, name: "box2" });
-    let [c1, c2] = kernel::overlay(plain)?;
-    let (k1, k2) = (plain.host(1), plain.host(2));
+/// The paths that are up.
+struct Rigs {
+    across: Vec<Rig>,
+    local: Vec<Rig>,
+}
 
-    let target = box2.address()?;
-    let log = |lab: &Lab, name: &str| lab.dir().join(name);
-    let paths = [
-        ("overlay", Path::new(&box1, &box2, &target, &log(lab, "overlay"))?),
-        ("kernel", Path::new(&c1, &c2, kernel::TARGET, &log(plain, "kernel"))?),
-        ("bare", Path::new(k1, k2, &k2.address(), &log(plain, "bare"))?),
-    ];
-    let mut report = Report::new(options.rounds, options.seconds);
-    for figure in FIGURES {
-        out!("{} ({} rounds of {} s)", figure.title, options.rounds, options.seconds);
-        let mut series: Vec<Series> = paths.iter().map(|(name, _)| Series::new(name)).collect();
-        for round in 0..options.rounds {
+impl Rigs {
+    /// Builds those that the figures need.
+    fn build(ground: &Ground<'_>, figures: &[&Figure], report: &mut Report) -> Result<Self> {
+        let needed = |local: bool| figures.iter().any(|figure| figure.load.is_local() == local);
+        let mut build = |columns: &[Column]| -> Result<Vec<Rig>> {
+            let mut rigs = Vec::new();
+            for column in columns {
+                match column.build(ground) {
+                    Ok(rig) => rigs.push(rig),
+                    Err(error) if column.optional => {
+                        report.note(format!("{}: {error:#}", column.name));
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(rigs)
+        };
+        let across = if needed(false) { build(ACROSS)? } else { Vec::new() };
+        let local = if needed(true) { build(LOCAL)? } else { Vec::new() };
+        Ok(Self { across, local })
+    }
+
+    fn of(&self, load: Load) -> &[Rig] {
+        if load.is_local() { &self.local } else { &self.across }
+    }
+
+    fn end(self) -> Result<()> {
+        self.across.into_iter().chain(self.local).try_for_each(Rig::end)
+    }
+}
+
+fn measure(rigs: &Rigs, report: &mut Report, options: &Options) -> Result<()> {
+    let time = Duration::from_secs(options.seconds);
+    let loads = report.loads();
+    for round in 0..options.rounds {
+        say::remark(&format!("round {} of {}", round + 1, options.rounds));
+        for load in &loads {
             if !quiet::wait()? {
                 report.disturbed += 1;
             }
             // Every other round backwards: no path always follows the same other.
-            let mut order: Vec<usize> = (0..paths.len()).collect();
+            let mut order: Vec<&Rig> = rigs.of(*load).iter().collect();
             if round % 2 == 1 {
                 order.reverse();
             }
-            for index in order {
-                let (Some((_, path)), Some(found)) = (paths.get(index), series.get_mut(index))
-                else {
-                    continue;
-                };
-                found.values.push((figure.measure)(path, options.seconds)?);
+            for rig in order {
+                let measured = one(rig, *load, time)?;
+                report.add(*load, rig.name, measured);
             }
-            say::remark(&format!("round {}: {}", round + 1, Series::latest(&series)));
         }
-        report.add(figure.name, figure.title, figure.unit, series);
     }
-    Ok(report)
+    Ok(())
 }
 
-/// A container of the overlay on one host.
-fn contain(lab: &Lab, number: usize) -> Result<Process> {
-    let host = lab.host(number);
-    let (name, service) = (format!("box{number}"), format!("svc{number}.bench"));
-    let words = [
-        "netctl",
-        "run",
-        "--rm",
-        "--name",
-        &name,
-        "--publish-service",
-        &service,
-        "--",
-        "sleep",
-        "1d",
-    ];
-    let mut process = host.spawn(&name, words)?;
-    eventually(&format!("{name} runs"), std::time::Duration::from_secs(20), || {
-        ensure!(process.alive(), "it ended: {}", process.log());
-        host.ok(["exec", &name, "--", "true"])
-    })?;
-    Ok(process)
+fn one(rig: &Rig, load: Load, time: Duration) -> Result<Measured> {
+    match load {
+        Load::Across(traffic) | Load::Local(traffic) => rig.run(traffic, time),
+        Load::Segmented(traffic) => {
+            rig.segment(true)?;
+            let outcome = rig.run(traffic, time);
+            rig.segment(false)?;
+            outcome
+        }
+    }
+    .map(Measured::Traffic)
 }

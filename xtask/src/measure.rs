@@ -160,7 +160,7 @@ fn listen(server: &dyn Place, cpus: Cpus, log: &std::path::Path) -> Result<Proce
 }
 
 /// Has all that a place sends go by cubic.
-fn use_cubic(place: &dyn Place) -> Result<()> {
+pub(crate) fn use_cubic(place: &dyn Place) -> Result<()> {
     let deadline = Duration::from_secs(10);
     let routes = output(place.command(&["ip", "-4", "route", "show"]), deadline)?.ok()?;
     for route in routes.lines().filter(|route| !route.contains(" congctl ")) {

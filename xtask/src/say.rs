@@ -1,8 +1,9 @@
 //! What the tasks look like on a terminal. Colour only where stdout is one.
 
 use std::fmt::Arguments;
-use std::io::{IsTerminal as _, Write as _, stdout};
+use std::io::{IsTerminal as _, Write as _, stderr, stdout};
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// As `println!`, but goes on where nobody listens: `cargo xtask lab up | head -1` is no reason to
 /// leave a lab half made.
@@ -13,8 +14,25 @@ macro_rules! out {
 }
 
 pub(crate) fn write(text: Arguments<'_>) {
+    if ASIDE.load(Ordering::Relaxed) {
+        drop(stderr().lock().write_fmt(text));
+        return;
+    }
     let mut stdout = stdout().lock();
     drop(stdout.write_fmt(text).and_then(|()| stdout.flush()));
+}
+
+static ASIDE: AtomicBool = AtomicBool::new(false);
+
+/// From here on all of this goes to stderr: stdout is for a program.
+pub(crate) fn aside() {
+    ASIDE.store(true, Ordering::Relaxed);
+}
+
+/// Writes to stdout, whatever goes aside.
+pub(crate) fn result(text: &str) {
+    let mut stdout = stdout().lock();
+    drop(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()));
 }
 
 static COLOUR: LazyLock<bool> =

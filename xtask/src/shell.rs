@@ -27,10 +27,19 @@ pub(crate) fn target() -> Result<PathBuf> {
 }
 
 /// A command of the cargo that runs this program, in the workspace.
+///
+/// What cargo tells this program about its own package is kept from it: some build scripts run again,
+/// and all that depends on them is compiled again, wherever that differs from the last time.
 pub(crate) fn cargo(words: &[&str]) -> Command {
+    const OWN: [&str; 4] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args(words).current_dir(root());
+    for (name, _) in std::env::vars_os() {
+        if OWN.iter().any(|own| name.to_string_lossy().starts_with(own)) {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
@@ -39,6 +48,18 @@ pub(crate) fn build_netctl() -> Result<()> {
     let status = wait(cargo(&["build", "--package", "netctl"]))?;
     ensure!(status.success(), "netctl does not build: cargo says why above");
     Ok(())
+}
+
+/// Builds `netctl` as it is installed, and gives its path: what is measured is what runs. A binary
+/// that `NETCTL_BIN` names is taken as it is.
+pub(crate) fn build_release() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("NETCTL_BIN") {
+        return fs::canonicalize(&path)
+            .with_context(|| format!("NETCTL_BIN is {}", Path::new(&path).display()));
+    }
+    let status = wait(cargo(&["build", "--release", "--package", "netctl"]))?;
+    ensure!(status.success(), "netctl does not build: cargo says why above");
+    Ok(target()?.join("release").join("netctl"))
 }
 
 /// Runs a command to its end in a process group of its own, to which signals are passed on.

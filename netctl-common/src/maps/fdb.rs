@@ -53,6 +53,9 @@ map_type!(FdbKey => 12, FdbEntry => 8);
 pub enum FdbTarget {
     /// A container of this host, by the index of its host-side device.
     Container(u32),
+    /// A container of this host that is a bridge to others, by the same. What it is sent goes the way that a frame
+    /// goes which the device itself received.
+    Bridging(u32),
     /// The host itself, by the index of the host's own side of its endpoint (`nh-*`).
     Host(u32),
     /// Another host, by its index in `VTEPS`.
@@ -64,11 +67,14 @@ impl FdbEntry {
     const REMOTE: u32 = 1;
     /// The target is the host's own side of its endpoint. The same address is on every host (anycast).
     const HOST: u32 = 2;
+    /// The target is a container that bridges onward.
+    const BRIDGING: u32 = 4;
 
     /// The entry for `target`.
     pub const fn new(target: FdbTarget) -> Self {
         match target {
             FdbTarget::Container(index) => Self { flags: 0, target: index },
+            FdbTarget::Bridging(index) => Self { flags: Self::BRIDGING, target: index },
             FdbTarget::Host(index) => Self { flags: Self::HOST, target: index },
             FdbTarget::Remote(index) => Self { flags: Self::REMOTE, target: index },
         }
@@ -81,6 +87,8 @@ impl FdbEntry {
             FdbTarget::Remote(self.target)
         } else if self.flags & Self::HOST != 0 {
             FdbTarget::Host(self.target)
+        } else if self.flags & Self::BRIDGING != 0 {
+            FdbTarget::Bridging(self.target)
         } else {
             FdbTarget::Container(self.target)
         }

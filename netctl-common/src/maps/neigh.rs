@@ -3,7 +3,9 @@ use crate::{MacAddr, Vni};
 
 /// Hash: [`NeighbourKey4`] → [`Neighbour`].
 pub const NEIGH4: &str = "NEIGH4";
-/// Hash: [`NeighbourKey6`] → [`Neighbour`]. No program has it yet: networks are IPv4.
+/// Hash: [`NeighbourKey6`] → [`Neighbour`].
+///
+/// Link-local addresses that follow from a station's own address ([`crate::addr6`]) are not in it.
 pub const NEIGH6: &str = "NEIGH6";
 /// How many neighbours of each family one host can know.
 pub const NEIGH_ENTRIES: u32 = 131_072;
@@ -50,7 +52,13 @@ pub struct NeighbourKey6 {
 impl NeighbourKey6 {
     /// The address `address`, in wire order, in the network `vni`.
     pub const fn new(vni: Vni, address: [u8; 16]) -> Self {
-        Self { vni: vni.get(), address }
+        Self::from_wire(vni.get(), address)
+    }
+
+    /// The same from a number that was not checked.
+    #[inline(always)]
+    pub const fn from_wire(vni: u32, address: [u8; 16]) -> Self {
+        Self { vni, address }
     }
 
     /// The network's identifier, in host order.

@@ -20,6 +20,9 @@ pub struct Network {
 map_type!(Network => 20);
 
 impl Network {
+    /// Endpoints may have addresses that nobody else knows of: who asks for one asks all members.
+    pub const OPEN: u32 = 1;
+
     /// A network whose endpoints have this MTU in bytes (network layer) and, where it has one, this gateway.
     pub const fn new(mtu: u32, gateway: Option<MacAddr>) -> Self {
         let gateway = match gateway {
@@ -29,7 +32,14 @@ impl Network {
         Self { flags: 0, mtu, flood_members: 0, gateway, _pad: [0; 2] }
     }
 
-    /// The same network with this many members in `FLOOD`, at positions `0..members`.
+    /// The same network with further flags of this type set.
+    #[must_use]
+    pub const fn with_flags(mut self, flags: u32) -> Self {
+        self.flags |= flags;
+        self
+    }
+
+    /// The same network with all its members in `FLOOD` at positions below `members`.
     #[must_use]
     pub const fn with_flood_members(mut self, members: u32) -> Self {
         self.flood_members = members;
@@ -41,7 +51,14 @@ impl Network {
         self.mtu
     }
 
-    /// How many members the network has in `FLOOD`.
+    /// Whether who asks for an address that nobody is known to have asks all members.
+    #[inline(always)]
+    pub const fn is_open(&self) -> bool {
+        self.flags & Self::OPEN != 0
+    }
+
+    /// One more than the last position in `FLOOD` that a member of the network has.
+    #[inline(always)]
     pub const fn flood_members(&self) -> u32 {
         self.flood_members
     }

@@ -1,5 +1,5 @@
 use super::map_type;
-use crate::{MacAddr, Vni};
+use crate::{MacAddr, Vni, addr6};
 
 /// Hash: index of the host-side device of an endpoint (`u32`) → [`Port`].
 pub const PORTS: &str = "PORTS";
@@ -96,6 +96,21 @@ impl Port {
     /// The endpoint's identifier, zero for a host endpoint.
     pub const fn endpoint(&self) -> &[u8; 32] {
         &self.endpoint
+    }
+
+    /// Whether the endpoint may send from `address`: its own, and the link-local one that follows from its MAC.
+    #[inline(always)]
+    pub const fn may_send_from6(&self, address: [u8; 16]) -> bool {
+        if self.any_source() {
+            return true;
+        }
+        let [a, b, c, d] = self.addresses6;
+        !addr6::is_unspecified(address)
+            && (addr6::same(address, a)
+                || addr6::same(address, addr6::link_local(self.mac()))
+                || addr6::same(address, b)
+                || addr6::same(address, c)
+                || addr6::same(address, d))
     }
 
     /// Whether the endpoint may send from `address`.

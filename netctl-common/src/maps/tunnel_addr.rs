@@ -1,10 +1,11 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::map_type;
+use crate::addr6;
 
 /// The address of a tunnel's end: IPv6, or IPv4 mapped into it (`::ffff:a.b.c.d`, RFC 4291 section 2.5.5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(transparent)]
+#[repr(C)]
 pub struct TunnelAddr([u8; 16]);
 
 map_type!(TunnelAddr => 16);
@@ -18,6 +19,30 @@ impl TunnelAddr {
     pub const fn from_v4(address: [u8; 4]) -> Self {
         let [a, b, c, d] = address;
         Self([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d])
+    }
+
+    /// An IPv6 address, in wire order.
+    #[inline(always)]
+    pub const fn from_v6(address: [u8; 16]) -> Self {
+        Self(address)
+    }
+
+    /// The same from words as they stand in memory.
+    #[inline(always)]
+    pub const fn from_v6_words(words: [u32; 4]) -> Self {
+        Self(addr6::from_words(words))
+    }
+
+    /// Whether both are the same, by words; `==` would call a function in an eBPF program.
+    #[inline(always)]
+    pub const fn same(&self, other: &Self) -> bool {
+        addr6::same(self.0, other.0)
+    }
+
+    /// All sixteen bytes, in wire order.
+    #[inline(always)]
+    pub const fn octets(&self) -> [u8; 16] {
+        self.0
     }
 
     /// The four bytes that tell IPv4 addresses apart; of an IPv6 address, its last four.

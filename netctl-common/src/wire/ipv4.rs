@@ -1,16 +1,34 @@
 use super::wire_type;
 use crate::checksum;
 
-/// Values of the protocol field.
+/// Values of the protocol field of IPv4 and of the next header field of IPv6.
 pub mod protocol {
+    /// IPv6's header of options for every hop.
+    pub const HOP_BY_HOP: u8 = 0;
+    /// ICMP for IPv4.
+    pub const ICMP: u8 = 1;
     /// TCP.
     pub const TCP: u8 = 6;
     /// UDP.
     pub const UDP: u8 = 17;
+    /// IPv6's header of a route.
+    pub const ROUTING: u8 = 43;
+    /// IPv6's header of a fragment.
+    pub const FRAGMENT: u8 = 44;
+    /// ICMP for IPv6.
+    pub const ICMPV6: u8 = 58;
+    /// Nothing follows the IPv6 header (RFC 8200 section 4.7).
+    pub const NO_NEXT_HEADER: u8 = 59;
+    /// IPv6's header of options for the destination.
+    pub const DESTINATION_OPTIONS: u8 = 60;
+    /// SCTP.
+    pub const SCTP: u8 = 132;
 }
 
 /// "More fragments" and the fragment's offset: a packet is whole where both are zero.
 const FRAGMENT: u16 = 0x3fff;
+const OFFSET: u16 = 0x1fff;
+const DONT_FRAGMENT: u16 = 0x4000;
 const WITHOUT_OPTIONS: u8 = 0x45;
 const SHORTEST: u32 = 20;
 
@@ -45,13 +63,31 @@ impl Ipv4 {
         u16::from_be_bytes(self.fragment) & FRAGMENT != 0
     }
 
+    /// Whether it is a part of another, and not the first.
+    #[inline(always)]
+    pub const fn is_later_fragment(&self) -> bool {
+        u16::from_be_bytes(self.fragment) & OFFSET != 0
+    }
+
+    /// Whether a router may cut it into fragments.
+    #[inline(always)]
+    pub const fn may_be_cut(&self) -> bool {
+        u16::from_be_bytes(self.fragment) & DONT_FRAGMENT == 0
+    }
+
+    /// The length of this header with its options, in bytes.
+    #[inline(always)]
+    pub const fn header(&self) -> u32 {
+        (self.version_length & 0x0f) as u32 * 4
+    }
+
     /// Whether version and lengths agree with each other and with the `available` bytes from this header on.
     ///
     /// `merged` says that the kernel joined several packets into this one: the total length may be zero then, because
     /// the truth does not fit it (BIG TCP, `iph_totlen` in `include/linux/ip.h`).
     #[inline(always)]
     pub const fn is_sound(&self, available: u32, merged: bool) -> bool {
-        let header = (self.version_length & 0x0f) as u32 * 4;
+        let header = self.header();
         let total = self.total() as u32;
         let total = if total == 0 && merged { available } else { total };
         self.version_length >> 4 == 4 && header >= SHORTEST && total >= header && total <= available

@@ -8,7 +8,7 @@ use std::{
 use tokio::signal::unix::SignalKind;
 
 use super::{output, settings};
-use crate::{api::client, kernel};
+use crate::{api::client, bench, kernel};
 
 /// The request failed.
 const FAILED: u8 = 1;
@@ -28,6 +28,9 @@ pub enum Error {
     /// Some calls to the daemon failed.
     #[error("{}", lines(.0))]
     Requests(Vec<client::Error>),
+    /// Arguments do not go together.
+    #[error("{0}")]
+    Unusable(&'static str),
     /// A setting of the daemon is unusable.
     #[error(transparent)]
     Settings(#[from] settings::Error),
@@ -48,6 +51,9 @@ pub enum Error {
     /// The sandbox of a command cannot be entered.
     #[error(transparent)]
     Kernel(#[from] kernel::Error),
+    /// A measurement failed.
+    #[error(transparent)]
+    Bench(#[from] bench::Error),
     /// A command failed, and so did what had to be done after it.
     #[error("{failed}\n{left}")]
     Both {
@@ -75,9 +81,13 @@ impl Error {
                 u8::try_from(BY_SIGNAL + signal.as_raw_value()).unwrap_or(FAILED)
             }
             Self::Both { failed, .. } => failed.code(),
-            Self::Settings(_) => UNUSABLE,
+            Self::Settings(_) | Self::Unusable(_) => UNUSABLE,
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
-            Self::Output(_) | Self::Start(_) | Self::Daemon(_) | Self::Kernel(_) => FAILED,
+            Self::Output(_)
+            | Self::Start(_)
+            | Self::Daemon(_)
+            | Self::Kernel(_)
+            | Self::Bench(_) => FAILED,
         }
     }
 

@@ -59,6 +59,8 @@ pub struct Options {
     pub daemons: bool,
     /// Further arguments of each daemon.
     pub arguments: Vec<String>,
+    /// `netctl`, where it is not `NETCTL_BIN` nor the one that cargo has put beside this program.
+    pub binary: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -70,7 +72,14 @@ impl Default for Options {
             mtu: 1500,
             daemons: true,
             arguments: Vec::new(),
+            binary: None,
         }
+    }
+}
+
+impl Options {
+    fn program(&self) -> Result<PathBuf> {
+        self.binary.clone().map_or_else(binary, Ok)
     }
 }
 
@@ -110,7 +119,7 @@ impl Lab {
         );
         run.make()?;
         let dir = run.dir().to_owned();
-        link_binary(&dir)?;
+        link_binary(&dir, &options.program()?)?;
         let mut lab =
             Self { hosts: Vec::new(), external: None, etcd: None, underlay: None, options, run };
         for number in 1..=lab.options.hosts {
@@ -153,7 +162,7 @@ impl Lab {
     }
 
     fn start_daemons(&self) -> Result<()> {
-        let binary = binary()?;
+        let binary = self.options.program()?;
         ensure!(
             binary.exists(),
             "there is no {}: build it with `cargo build -p netctl`, or name one in NETCTL_BIN",
@@ -295,11 +304,10 @@ fn record_path(dir: &Path) -> PathBuf {
     dir.join("lab.json")
 }
 
-/// Puts `netctl` where the hosts' PATH begins.
-fn link_binary(dir: &Path) -> Result<()> {
-    let binary = binary()?;
+/// Puts `binary` where the hosts' PATH begins, as `netctl`.
+fn link_binary(dir: &Path, binary: &Path) -> Result<()> {
     fs::create_dir_all(dir.join("bin"))?;
-    symlink(&binary, dir.join("bin").join("netctl"))
+    symlink(binary, dir.join("bin").join("netctl"))
         .with_context(|| format!("cannot link {}", binary.display()))
 }
 

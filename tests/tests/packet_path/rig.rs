@@ -113,7 +113,7 @@ impl Host {
             "link set np up".to_owned(),
         ])?;
         let address = [192, 0, 2, last];
-        let ebpf = object::load(address, index(&netns, "eth0")?, index(&netns, VXLAN)?)?;
+        let ebpf = object::load(address, [0; 16], index(&netns, "eth0")?, index(&netns, VXLAN)?)?;
         let mut host = Self { netns, address, ebpf };
         host.attach(config::FROM_UNDERLAY, "eth0")?;
         host.attach(config::FROM_TUNNEL, VXLAN)?;

@@ -76,7 +76,7 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn new() -> Result<Self> {
-        let mut rig = Self { ebpf: object::load(HOST_A, 5, 6)? };
+        let mut rig = Self { ebpf: object::load(HOST_A, [0; 16], 5, 6)? };
         rig.set_port(0)?;
 
         let vni = Vni::new(VNI).expect("a VNI");
@@ -138,24 +138,28 @@ impl Rig {
     ///
     /// If more than one counter moved, or one by anything but this packet.
     pub(crate) fn run(&mut self, direction: Direction, packet: &[u8], segment: u32) -> Seen {
-        let name = match direction {
-            Direction::FromContainer => config::FROM_CONTAINER,
-            Direction::FromUnderlay => config::FROM_UNDERLAY,
-            Direction::FromTunnel => config::FROM_TUNNEL,
-        };
         let before = counters::read(&self.ebpf).expect("counters");
         let mut context = [0; SK_BUFF];
         context[GSO_SIZE..][..4].copy_from_slice(&segment.to_ne_bytes());
         let mut out = vec![0; packet.len() + 256];
-        let program = object::program(&mut self.ebpf, name).expect("a program");
-        let result = program
-            .test_run(TestRunOptions {
-                data_in: Some(packet),
-                data_out: Some(&mut out),
-                ctx_in: Some(&context),
-                ..TestRunOptions::default()
-            })
-            .unwrap_or_else(|error| panic!("{name} on {} bytes: {error:?}", packet.len()));
+        let mut options = TestRunOptions {
+            data_in: Some(packet),
+            data_out: Some(&mut out),
+            ..TestRunOptions::default()
+        };
+        let result = if direction == Direction::UnderlayFilter {
+            object::filter(&mut self.ebpf).expect("a program").test_run(options)
+        } else {
+            let name = match direction {
+                Direction::FromContainer => config::FROM_CONTAINER,
+                Direction::FromUnderlay => config::FROM_UNDERLAY,
+                _ => config::FROM_TUNNEL,
+            };
+            options.ctx_in = Some(&context);
+            object::program(&mut self.ebpf, name).expect("a program").test_run(options)
+        };
+        let result = result
+            .unwrap_or_else(|error| panic!("{direction:?} on {} bytes: {error:?}", packet.len()));
         out.truncate(result.data_size_out as usize);
 
         let mut moved = counters::read(&self.ebpf).expect("counters");

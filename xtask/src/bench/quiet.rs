@@ -9,9 +9,9 @@ use anyhow::{Context as _, Result};
 /// Of all CPU time, the share above which the machine counts as busy.
 const BUSY: f64 = 0.1;
 
-/// Waits for a quiet half second, at most for half a minute; says whether there was one.
+/// Waits for a quiet half second, at most for 10 s; says whether there was one.
 pub(super) fn wait() -> Result<bool> {
-    let end = Instant::now() + Duration::from_secs(30);
+    let end = Instant::now() + Duration::from_secs(10);
     loop {
         let before = times()?;
         sleep(Duration::from_millis(500));

@@ -33,6 +33,7 @@ const NEEDED: &[(Probe, &str)] = &[
     (Probe::Program("tcpdump"), "tcpdump"),
     (Probe::Program("iperf3"), "iperf3"),
     (Probe::Program("ethtool"), "ethtool"),
+    (Probe::Program("nft"), "nftables"),
     (Probe::Program("etcd"), "etcd-server"),
     (Probe::Program("etcdctl"), "etcd-client"),
 ];

@@ -1,0 +1,99 @@
+//! What is for a group: every other member of the network gets it, once.
+//!
+//! Members of this host get it from here, those of other hosts by one packet to each host, which the kernel's vxlan
+//! device wraps. What came by a tunnel goes to members of this host alone: it has been sent to all hosts already.
+
+use core::ffi::c_void;
+
+use aya_ebpf::{
+    bindings::{__sk_buff, BPF_F_INGRESS},
+    helpers::generated::{bpf_clone_redirect, bpf_loop},
+};
+use netctl_common::{
+    DropReason, MacAddr,
+    maps::{FLOOD_ENTRIES, FdbTarget},
+    wire::Ethernet,
+};
+
+use crate::{Decision, config, encap, lookup, packet::Packet};
+
+/// What the visit of a member needs to know.
+struct Round {
+    skb: *mut __sk_buff,
+    vni: u32,
+    /// Index of the device that it came from, zero where that is a tunnel.
+    origin: u32,
+    /// It is from a host's own endpoint. That has one address on all hosts, and nobody gets what he sent himself.
+    from_host: bool,
+}
+
+/// Sends it to all members but the one that it comes from.
+#[inline(always)]
+pub(crate) fn from_here(
+    packet: &Packet,
+    vni: u32,
+    frame: &Ethernet,
+) -> Result<Decision, DropReason> {
+    if frame.destination().stays_on_link() {
+        return Err(DropReason::LinkLocalGroup);
+    }
+    visit(packet, vni, frame.source(), packet.device())
+}
+
+/// Sends it to all members of this host.
+#[inline(always)]
+pub(crate) fn from_tunnel(
+    packet: &Packet,
+    vni: u32,
+    frame: &Ethernet,
+) -> Result<Decision, DropReason> {
+    visit(packet, vni, frame.source(), 0)
+}
+
+#[inline(always)]
+fn visit(packet: &Packet, vni: u32, source: MacAddr, origin: u32) -> Result<Decision, DropReason> {
+    let network = lookup::network(vni).ok_or(DropReason::UnknownVni)?;
+    let from_host = network.gateway().is_some_and(|gateway| gateway.same(source));
+    let mut round = Round { skb: packet.raw(), vni, origin, from_host };
+    let places = network.flood_members();
+    let places = if places > FLOOD_ENTRIES { FLOOD_ENTRIES } else { places };
+    let each: unsafe extern "C" fn(u32, *mut Round) -> i64 = member;
+    // SAFETY: the function has the type that the helper calls (`bpf_callback_t` with an index and a context), and
+    // `round` outlives the call.
+    unsafe { bpf_loop(places, each as *mut c_void, (&raw mut round).cast::<c_void>(), 0) };
+    Ok(Decision::Flooded)
+}
+
+/// Gives the member at this place a copy. A copy that cannot be made is counted by the kernel, on the device.
+unsafe extern "C" fn member(place: u32, round: *mut Round) -> i64 {
+    // SAFETY: `visit` passes a pointer to a value that is alive.
+    let Round { skb, vni, origin, from_host } = unsafe { &*round };
+    if let Some(target) = lookup::flood_member(*vni, place) {
+        match target {
+            FdbTarget::Container(device) | FdbTarget::Bridging(device) if device != *origin => {
+                copy(*skb, device, 0);
+            }
+            FdbTarget::Host(device) if !*from_host => {
+                copy(*skb, device, BPF_F_INGRESS.into());
+            }
+            FdbTarget::Remote(index) if *origin != 0 => {
+                if let Some(vtep) = lookup::vtep(index)
+                    && encap::set_key(*skb, *vni, vtep, 0, false)
+                {
+                    copy(*skb, config::vxlan_device(), 0);
+                }
+            }
+            FdbTarget::Container(_)
+            | FdbTarget::Bridging(_)
+            | FdbTarget::Host(_)
+            | FdbTarget::Remote(_) => {}
+        }
+    }
+    0
+}
+
+#[inline(always)]
+fn copy(skb: *mut __sk_buff, device: u32, flags: u64) {
+    // SAFETY: a helper call on a valid context.
+    unsafe { bpf_clone_redirect(skb, device, flags) };
+}

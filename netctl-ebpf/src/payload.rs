@@ -1,0 +1,199 @@
+//! What a frame carries, as far as its way depends on it.
+//!
+//! Each kind goes its way by itself, from the ether type to the redirect: a value that is one kind or another at run
+//! time would have the compiler read fields of the one where the other is, and the verifier refuse it.
+
+use netctl_common::{
+    DropReason, MacAddr, flow,
+    wire::{Ethernet, Ipv4, Ipv6, Ports, protocol},
+};
+
+use crate::{
+    lookup,
+    packet::Packet,
+    parse::{ETHERNET, Frame, IPV4, IPV6},
+    size::{self, Fit},
+    too_big,
+};
+
+/// A kind of payload.
+pub(crate) trait Payload: Sized {
+    const IS_IPV6: bool = false;
+
+    /// DSCP and ECN; zero where there are none.
+    fn tos(&self) -> u8;
+
+    /// Sets them in a packet of this kind whose network header stands `OFFSET` bytes from its start.
+    fn mark<const OFFSET: usize>(packet: &Packet, tos: u8) -> Result<(), DropReason>;
+
+    /// Whether the fast path may tunnel it.
+    ///
+    /// What the kernel will cut into datagrams cannot be decapsulated by `bpf_skb_adjust_room`: on 6.18 the tunnel's
+    /// GSO type stays on the packet, and the receiving socket gets none of the datagrams. TCP is not hurt.
+    fn survives_tunnel(&self, packet: &Packet) -> bool;
+
+    /// How it goes through a tunnel for packets of up to `mtu` bytes.
+    fn fit(&self, packet: &Packet, mtu: u32) -> Fit;
+
+    /// The hash of its flow, for packets that carry none.
+    fn hash(&self, packet: &Packet) -> u32;
+
+    /// Who has its destination address in the network.
+    fn owner(&self, vni: u32) -> Option<MacAddr>;
+
+    /// Makes the packet the report, in an Ethernet frame of this header, that no more than `mtu` bytes fit.
+    fn report(&self, packet: &Packet, back: Ethernet, mtu: u32) -> Result<(), DropReason>;
+}
+
+impl<P: Payload> Frame<P> {
+    /// The hash of the packet's flow: the one it carries, or else one of its addresses and ports.
+    ///
+    /// The kernel's own (`bpf_get_hash_recalc`) reads the packet all over again.
+    #[inline(always)]
+    pub(crate) fn hash(&self, packet: &Packet) -> u32 {
+        match packet.hash() {
+            0 => self.payload.hash(packet),
+            carried => carried,
+        }
+    }
+}
+
+impl Payload for Ipv4 {
+    #[inline(always)]
+    fn tos(&self) -> u8 {
+        Self::tos(self)
+    }
+
+    #[inline(always)]
+    fn mark<const OFFSET: usize>(packet: &Packet, tos: u8) -> Result<(), DropReason> {
+        packet.at::<Self>(OFFSET).ok_or(DropReason::NotWritable)?.set_tos(tos);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn survives_tunnel(&self, packet: &Packet) -> bool {
+        packet.segment() == 0 || self.protocol() == protocol::TCP
+    }
+
+    #[inline(always)]
+    fn fit(&self, packet: &Packet, mtu: u32) -> Fit {
+        size::fit4(packet, self, mtu)
+    }
+
+    #[inline(always)]
+    fn hash(&self, packet: &Packet) -> u32 {
+        // Only the first fragment has ports: all have to go one way.
+        let whole = self.has_no_options() && !self.is_fragment();
+        let ports = ports::<{ ETHERNET + IPV4 }>(packet, whole, self.protocol());
+        flow::hash4(self.source(), self.destination(), self.protocol(), ports)
+    }
+
+    #[inline(always)]
+    fn owner(&self, vni: u32) -> Option<MacAddr> {
+        lookup::neighbour4(vni, self.destination())
+    }
+
+    #[inline(always)]
+    fn report(&self, packet: &Packet, back: Ethernet, mtu: u32) -> Result<(), DropReason> {
+        too_big::report4(packet, self, back, mtu)
+    }
+}
+
+impl Payload for Ipv6 {
+    const IS_IPV6: bool = true;
+
+    #[inline(always)]
+    fn tos(&self) -> u8 {
+        Self::tos(self)
+    }
+
+    #[inline(always)]
+    fn mark<const OFFSET: usize>(packet: &Packet, tos: u8) -> Result<(), DropReason> {
+        // No checksum in the packet covers it, but the sum that a device may have made of the whole packet does
+        // (`CHECKSUM_COMPLETE`): over IPv4 the header's checksum keeps that as it was.
+        let ip = packet.at::<Self>(OFFSET).ok_or(DropReason::NotWritable)?;
+        let before = ip.first_word();
+        ip.set_tos(tos);
+        let change = u64::from(ip.first_word()) + u64::from(!before);
+        packet.correct_sum((change as u32).wrapping_add((change >> 32) as u32));
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn survives_tunnel(&self, packet: &Packet) -> bool {
+        packet.segment() == 0 || matches!(self.next_header(), protocol::TCP | protocol::HOP_BY_HOP)
+    }
+
+    #[inline(always)]
+    fn fit(&self, packet: &Packet, mtu: u32) -> Fit {
+        size::fit6(packet, self, mtu)
+    }
+
+    #[inline(always)]
+    fn hash(&self, packet: &Packet) -> u32 {
+        let ports = ports::<{ ETHERNET + IPV6 }>(packet, true, self.next_header());
+        flow::hash6(self.source(), self.destination(), self.next_header(), ports)
+    }
+
+    #[inline(always)]
+    fn owner(&self, vni: u32) -> Option<MacAddr> {
+        lookup::neighbour6(vni, self.destination())
+    }
+
+    #[inline(always)]
+    fn report(&self, packet: &Packet, back: Ethernet, mtu: u32) -> Result<(), DropReason> {
+        too_big::report6(packet, self, back, mtu)
+    }
+}
+
+/// Anything but IP, and all that has a VLAN tag: that is another network, in which only stations are known.
+///
+/// The kernel makes no room in what is not IP, nor does it put a tag, which stands beside the frame, in front of the
+/// right header: all of it goes by the kernel's own device.
+pub(crate) struct Opaque;
+
+impl Payload for Opaque {
+    #[inline(always)]
+    fn tos(&self) -> u8 {
+        0
+    }
+
+    #[inline(always)]
+    fn mark<const OFFSET: usize>(_packet: &Packet, _tos: u8) -> Result<(), DropReason> {
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn survives_tunnel(&self, _packet: &Packet) -> bool {
+        false
+    }
+
+    #[inline(always)]
+    fn fit(&self, _packet: &Packet, _mtu: u32) -> Fit {
+        Fit::InParts
+    }
+
+    #[inline(always)]
+    fn hash(&self, _packet: &Packet) -> u32 {
+        0
+    }
+
+    #[inline(always)]
+    fn owner(&self, _vni: u32) -> Option<MacAddr> {
+        None
+    }
+
+    #[inline(always)]
+    fn report(&self, _packet: &Packet, _back: Ethernet, _mtu: u32) -> Result<(), DropReason> {
+        Err(DropReason::TooBig)
+    }
+}
+
+#[inline(always)]
+fn ports<const OFFSET: usize>(packet: &Packet, whole: bool, protocol: u8) -> u32 {
+    if whole && Ports::begin(protocol) {
+        packet.at::<Ports>(OFFSET).map_or(0, |ports| ports.word())
+    } else {
+        0
+    }
+}

@@ -1,0 +1,45 @@
+//! ARP from a container.
+
+use netctl_common::{DropReason, Outcome, Verdict};
+
+use super::{
+    Answer, Sent,
+    frame::{array, number},
+};
+use crate::world::{Endpoint, Ip4, Mac, World};
+
+/// The answer to what stands behind the Ethernet header of a frame that the endpoint sent.
+pub(super) fn answer(world: &World, endpoint: &Endpoint, arp: &[u8]) -> Result<Answer, DropReason> {
+    // Ethernet and IPv4, with addresses of six and four bytes.
+    if arp.len() < 28 || arp[..6] != [0, 1, 8, 0, 6, 4] {
+        return Err(DropReason::MalformedArp);
+    }
+    let operation = number(arp, 6);
+    let sender_mac: Mac = array(arp, 8);
+    let sender: Ip4 = array(arp, 14);
+    let target: Ip4 = array(arp, 24);
+    if operation != 1 && operation != 2 {
+        return Err(DropReason::MalformedArp);
+    }
+
+    // One who probes has no address yet (RFC 5227 section 2.1.1); nobody else may be without or have another's.
+    let probes = operation == 1 && sender == [0; 4];
+    let own = endpoint.any_source || endpoint.addresses4.contains(&sender);
+    if sender_mac != endpoint.mac || !(probes || own) {
+        return Err(DropReason::ArpSource);
+    }
+    if sender == target && !probes {
+        return Ok(Answer::End(Outcome::Forwarded(Verdict::ArpAbsorbed)));
+    }
+    if operation == 2 {
+        return Err(DropReason::ArpReply);
+    }
+    let owner = *world.neighbours4.get(&(endpoint.vni, target)).ok_or(DropReason::ArpUnknown)?;
+    if owner == endpoint.mac {
+        return Err(DropReason::ArpOwnAddress);
+    }
+    let ethernet = [&endpoint.mac[..], &owner, &[8, 6]].concat();
+    let addresses = [&owner[..], &target, &endpoint.mac, &sender].concat();
+    let reply = [&ethernet[..], &[0, 1, 8, 0, 6, 4, 0, 2], &addresses, &arp[28..]].concat();
+    Ok(Answer::Send(Verdict::ArpAnswered, Sent::Bytes(reply)))
+}

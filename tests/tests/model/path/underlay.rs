@@ -1,0 +1,171 @@
+//! What the underlay device received.
+
+use std::net::IpAddr;
+
+use netctl_common::{DropReason, Verdict};
+
+use super::{
+    Answer, Input, Sent,
+    frame::{self, Frame, HOP_BY_HOP, Payload, TCP, UDP, array, number},
+};
+use crate::world::{LOCAL4, LOCAL6, Place, UNDERLAY_MAC, World};
+
+/// The outer IP header.
+struct Outer {
+    /// How long it is.
+    header: usize,
+    from: IpAddr,
+    tos: u8,
+    /// The length of what it says that it carries; `None` where it is merged of so much that it cannot say.
+    payload: Option<usize>,
+}
+
+pub(super) fn answer(world: &World, input: &Input) -> Result<Answer, DropReason> {
+    let bytes = &input.bytes;
+    let merged = input.segment != 0;
+    let Some(outer) = outer(world, bytes, merged)? else { return Ok(Answer::NotOurs) };
+
+    let udp = 14 + outer.header;
+    let datagram = number(bytes, udp + 4);
+    if outer.payload.is_some_and(|payload| datagram > payload) {
+        return Err(DropReason::MalformedOuter);
+    }
+    // The kernel cuts off what a datagram does not cover, and verifies a checksum.
+    let whole = outer.payload.is_none_or(|payload| datagram == payload);
+    let checked = number(bytes, udp + 6) != 0;
+
+    let inside = udp + 8 + 8;
+    if bytes.len() < inside || bytes[udp + 8] & 8 == 0 {
+        return Err(DropReason::MalformedVxlan);
+    }
+    let vni = u32::from_be_bytes([0, bytes[udp + 12], bytes[udp + 13], bytes[udp + 14]]);
+    let frame =
+        frame::read(&bytes[inside..], merged).map_err(|_flaw| DropReason::MalformedInner)?;
+    check_sender(world, vni, &frame, outer.from)?;
+
+    let (tos, tcp) = match &frame.payload {
+        Payload::Ipv4(ip) => (ip.tos, ip.protocol == TCP),
+        // The kernel puts such a header in front of TCP, where it has merged much of it.
+        Payload::Ipv6(ip) => (ip.tos, ip.next == TCP || ip.next == HOP_BY_HOP),
+        // The kernel makes room in IP packets alone.
+        Payload::Arp(_) | Payload::Other => return Ok(Answer::Pass(Verdict::HandedOver)),
+    };
+    if checked || !whole || frame::is_group(frame.to) || merged && !tcp {
+        return Ok(Answer::Pass(Verdict::HandedOver));
+    }
+    let verdict = match world.stations.get(&(vni, frame.to)) {
+        Some(Place::Container(_) | Place::Bridging(_)) => Verdict::ToContainer,
+        Some(Place::Host(_)) => Verdict::ToHost,
+        // What came by a tunnel does not leave by one.
+        Some(Place::Remote(_)) | None => return Err(DropReason::NotLocal),
+    };
+    let tos = combine(tos, outer.tos).ok_or(DropReason::CongestionMark)?;
+    if merged {
+        // The kernel refuses to shrink what is merged of neither TCP nor UDP, and a test cannot say of which it is.
+        return Err(DropReason::DecapFailed);
+    }
+    let mut inside = bytes[inside..].to_vec();
+    set_tos(&mut inside[14..], &frame.payload, tos);
+    Ok(Answer::Send(verdict, Sent::Bytes(inside)))
+}
+
+/// The outer header of VXLAN for this host, of the kind that can be read without reassembling or looking for it.
+fn outer(world: &World, bytes: &[u8], merged: bool) -> Result<Option<Outer>, DropReason> {
+    if bytes.len() < 14 || bytes[..6] != UNDERLAY_MAC {
+        return Ok(None);
+    }
+    let is_vxlan = |header: usize| {
+        bytes.len() >= 14 + header + 8
+            && number(bytes, 14 + header + 2) == usize::from(world.vxlan_port)
+    };
+    match number(bytes, 12) {
+        0x0800 => {
+            let ours = is_vxlan(20)
+                && bytes[14] == 0x45
+                // "More fragments", or an offset.
+                && number(bytes, 20).is_multiple_of(0x4000)
+                && bytes[23] == UDP
+                && bytes[30..34] == LOCAL4;
+            if !ours {
+                return Ok(None);
+            }
+            let ip = frame::ipv4(&bytes[14..], merged).ok_or(DropReason::MalformedOuter)?;
+            let total = number(bytes, 16);
+            let payload = (total != 0).then(|| total - 20);
+            Ok(Some(Outer { header: 20, from: IpAddr::from(ip.from), tos: ip.tos, payload }))
+        }
+        0x86dd => {
+            if !is_vxlan(40) || bytes[20] != UDP || bytes[38..54] != LOCAL6 {
+                return Ok(None);
+            }
+            let ip = frame::ipv6(&bytes[14..], merged).ok_or(DropReason::MalformedOuter)?;
+            let payload = (ip.payload != 0).then_some(ip.payload);
+            Ok(Some(Outer { header: 40, from: IpAddr::from(ip.from), tos: ip.tos, payload }))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// A station's frames come from the host that the station is on. The gateway is on every host with members.
+fn check_sender(world: &World, vni: u32, frame: &Frame, host: IpAddr) -> Result<(), DropReason> {
+    let network = world.networks.get(&vni);
+    let member = network.is_some_and(|network| network.hosts.contains(&host));
+    let genuine = match world.stations.get(&(vni, frame.from)) {
+        Some(Place::Remote(index)) => {
+            world.hosts.get(index).is_some_and(|known| known.address == host)
+        }
+        Some(Place::Host(_)) => member,
+        Some(Place::Container(_) | Place::Bridging(_)) | None => false,
+    };
+    if genuine {
+        Ok(())
+    } else if !world.is_host(host) {
+        Err(DropReason::UnknownTunnelSource)
+    } else if network.is_none() {
+        Err(DropReason::UnknownVni)
+    } else if !member {
+        Err(DropReason::NotMember)
+    } else {
+        Err(DropReason::InnerSource)
+    }
+}
+
+/// DSCP and ECN after the outer header went (RFC 6040 section 4.2): the words of its table.
+fn combine(inner: u8, outer: u8) -> Option<u8> {
+    const NOT_ECT: u8 = 0;
+    const ECT_1: u8 = 1;
+    const ECT_0: u8 = 2;
+    const CE: u8 = 3;
+    let ecn = match (inner % 4, outer % 4) {
+        (NOT_ECT, CE) => return None,
+        (NOT_ECT, _) => NOT_ECT,
+        (CE, _) | (_, CE) => CE,
+        (ECT_0, ECT_1) => ECT_1,
+        (inner, _) => inner,
+    };
+    Some(inner - inner % 4 + ecn)
+}
+
+/// Sets DSCP and ECN of a packet. The checksum of an IPv4 header changes by as much, so that a wrong one stays as wrong
+/// as it was.
+fn set_tos(packet: &mut [u8], payload: &Payload, tos: u8) {
+    match payload {
+        Payload::Ipv6(_) => {
+            packet[0] = 0x60 + tos / 16;
+            packet[1] = tos % 16 * 16 + packet[1] % 16;
+        }
+        Payload::Ipv4(ip) if ip.tos != tos => {
+            // The checksum is the complement of a sum with the carry around (RFC 1624, equation 3).
+            let [a, b]: [u8; 2] = array(packet, 0);
+            packet[1] = tos;
+            let mut sum = 0xffff - number(packet, 10) + (0xffff - number(&[a, b], 0));
+            sum += number(packet, 0);
+            while sum > 0xffff {
+                sum = sum % 65_536 + sum / 65_536;
+            }
+            let checksum = u16::try_from(0xffff - sum).expect("folded");
+            packet[10..12].copy_from_slice(&checksum.to_be_bytes());
+        }
+        Payload::Ipv4(_) | Payload::Arp(_) | Payload::Other => {}
+    }
+}

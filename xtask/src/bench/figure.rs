@@ -1,0 +1,174 @@
+//! The figures: what each is, and of which load it is made.
+
+use anyhow::{Result, bail};
+use serde::Serialize;
+
+use super::generator::{Cpus, Outcome, Traffic};
+
+/// One thing that is measured on every path.
+pub(super) struct Figure {
+    pub(super) name: &'static str,
+    pub(super) title: &'static str,
+    pub(super) unit: &'static str,
+    pub(super) better: Better,
+    pub(super) load: Load,
+    /// What it is, of what came of its load.
+    pub(super) value: fn(&Measured) -> Option<f64>,
+}
+
+/// Which way a figure improves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Better {
+    More,
+    Less,
+}
+
+/// What has to run for a figure. Figures of the same load are taken from the same run of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Load {
+    /// Between two hosts.
+    Across(Traffic),
+    /// Between two hosts whose underlay carries no packet longer than its MTU.
+    Segmented(Traffic),
+    /// On one host.
+    Local(Traffic),
+}
+
+impl Load {
+    /// Whether its columns are those of one host.
+    pub(super) fn is_local(self) -> bool {
+        matches!(self, Self::Local(_))
+    }
+}
+
+/// What came of one run of a load on one path.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Measured {
+    Traffic(Outcome),
+}
+
+impl Measured {
+    fn traffic(&self) -> Option<&Outcome> {
+        let Self::Traffic(outcome) = self;
+        Some(outcome)
+    }
+}
+
+const fn traffic(kind: &'static str, streams: u8, cpus: Cpus) -> Traffic {
+    Traffic { kind, streams, cpus }
+}
+
+const STREAM: Traffic = traffic("tcp_stream", 1, Cpus::Two);
+const STREAM_ONE_CPU: Traffic = traffic("tcp_stream", 1, Cpus::One);
+
+const fn across(kind: &'static str, cpus: Cpus) -> Load {
+    Load::Across(traffic(kind, 1, cpus))
+}
+
+const fn local(kind: &'static str) -> Load {
+    Load::Local(traffic(kind, 1, Cpus::One))
+}
+
+fn gigabits(measured: &Measured) -> Option<f64> {
+    Some(measured.traffic()?.rate / 1e9)
+}
+
+fn rate(measured: &Measured) -> Option<f64> {
+    Some(measured.traffic()?.rate)
+}
+
+/// What the whole machine spent while it was counted.
+fn cpu_per_gigabit(measured: &Measured) -> Option<f64> {
+    let outcome = measured.traffic()?;
+    Some(outcome.server.seconds / (outcome.rate / 1e9 * outcome.seconds))
+}
+
+const fn tcp(name: &'static str, title: &'static str, load: Load) -> Figure {
+    Figure { name, title, unit: "Gb/s", better: Better::More, load, value: gigabits }
+}
+
+const fn turns(name: &'static str, title: &'static str, load: Load) -> Figure {
+    Figure { name, title, unit: "1/s", better: Better::More, load, value: rate }
+}
+
+const fn packets(name: &'static str, title: &'static str, load: Load) -> Figure {
+    Figure { name, title, unit: "packets/s", better: Better::More, load, value: rate }
+}
+
+/// A new figure is one more line here.
+pub(super) const FIGURES: &[Figure] = &[
+    tcp("tcp_stream_1", "TCP, 1 stream", Load::Across(STREAM)),
+    tcp("tcp_stream_4", "TCP, 4 streams", Load::Across(traffic("tcp_stream", 4, Cpus::Two))),
+    tcp("tcp_stream_1_same_cpu", "TCP, 1 stream, one CPU", Load::Across(STREAM_ONE_CPU)),
+    Figure {
+        name: "cpu_s_per_gbit",
+        title: "CPU time per gigabit of TCP",
+        unit: "s/Gb",
+        better: Better::Less,
+        load: Load::Across(STREAM),
+        value: cpu_per_gigabit,
+    },
+    tcp(
+        "tcp_stream_1_segmented",
+        "TCP, 1 stream, one CPU, segmented underlay",
+        Load::Segmented(STREAM_ONE_CPU),
+    ),
+    turns("tcp_rr", "TCP request/response, one CPU", across("tcp_rr", Cpus::One)),
+    turns("udp_rr", "UDP request/response, one CPU", across("udp_rr", Cpus::One)),
+    turns("tcp_rr_2cpu", "TCP request/response", across("tcp_rr", Cpus::Two)),
+    turns("udp_rr_2cpu", "UDP request/response", across("udp_rr", Cpus::Two)),
+    turns("tcp_crr", "TCP connections, one CPU", across("tcp_crr", Cpus::One)),
+    packets("udp64_pps", "UDP in frames of 64 bytes", across("udp_pps", Cpus::Two)),
+    packets(
+        "udp64_pps_same_cpu",
+        "UDP in frames of 64 bytes, one CPU",
+        across("udp_pps", Cpus::One),
+    ),
+    tcp("local_tcp_stream_1", "one host: TCP, 1 stream", local("tcp_stream")),
+    turns("local_tcp_rr", "one host: TCP request/response", local("tcp_rr")),
+    turns("local_tcp_crr", "one host: TCP connections", local("tcp_crr")),
+    packets("local_udp64_pps", "one host: UDP in frames of 64 bytes", local("udp_pps")),
+];
+
+/// The figures of these names, in the order of the table; all where none is named.
+pub(super) fn chosen(names: &[String]) -> Result<Vec<&'static Figure>> {
+    for name in names {
+        if !FIGURES.iter().any(|figure| figure.name == name) {
+            let known: Vec<&str> = FIGURES.iter().map(|figure| figure.name).collect();
+            bail!("there is no figure {name}: there are {}", known.join(", "));
+        }
+    }
+    let wanted = |figure: &&Figure| names.is_empty() || names.iter().any(|n| n == figure.name);
+    Ok(FIGURES.iter().filter(wanted).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_figure_is_named_with_those_there_are() {
+        let error = chosen(&["tcp_rr".to_owned(), "speed".to_owned()]).map(drop);
+        let error = error.expect_err("unknown").to_string();
+        assert!(error.starts_with("there is no figure speed: there are tcp_stream_1, "), "{error}");
+    }
+
+    #[test]
+    fn figures_are_had_by_name_and_all_of_them_without() {
+        let found = chosen(&["udp_rr".to_owned(), "tcp_rr".to_owned()]).expect("known");
+        assert_eq!(
+            found.iter().map(|figure| figure.name).collect::<Vec<_>>(),
+            ["tcp_rr", "udp_rr"]
+        );
+        assert_eq!(chosen(&[]).expect("all").len(), FIGURES.len());
+    }
+
+    #[test]
+    fn a_name_is_given_once() {
+        for figure in FIGURES {
+            let same = FIGURES.iter().filter(|other| other.name == figure.name);
+            assert_eq!(same.count(), 1, "{}", figure.name);
+        }
+    }
+}

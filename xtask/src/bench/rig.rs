@@ -1,0 +1,173 @@
+//! Paths between two containers, or two hosts, each with hosts of its own.
+
+mod docker_host;
+mod engine;
+mod flow;
+mod kernel;
+mod local;
+mod overlay;
+mod pair;
+mod routed;
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use aya::Ebpf;
+use testbed::{Lab, Netns, Process};
+
+use self::engine::Engine;
+use self::pair::Pair;
+use super::generator::{Generator, Outcome, Traffic};
+use crate::measure::use_cubic;
+
+pub(super) use self::engine::sweep;
+
+/// A way that is measured: its two ends, and what it is made of.
+pub(super) struct Rig {
+    /// The column's name.
+    pub(super) name: &'static str,
+    near: Netns,
+    address: String,
+    generator: Generator,
+    server: Process,
+    far: Netns,
+    parts: Parts,
+}
+
+/// What goes when the path goes.
+enum Parts {
+    Host(Netns),
+    Pair(Pair),
+    Programs(Pair, Vec<Ebpf>),
+    Engines(Pair, [Engine; 2]),
+    Lab(Box<Lab>),
+}
+
+/// The two ends of a path, before anything runs there.
+struct Ends {
+    near: Netns,
+    far: Netns,
+    /// Of the far end.
+    address: String,
+    parts: Parts,
+}
+
+/// One column of the results.
+pub(super) struct Column {
+    pub(super) name: &'static str,
+    /// Whether a machine may lack what it needs.
+    pub(super) optional: bool,
+    build: fn(&Ground<'_>) -> Result<Ends>,
+}
+
+/// What paths are built on.
+pub(super) struct Ground<'a> {
+    /// The directory of the run, in which all namespaces are.
+    pub(super) dir: &'a Path,
+    /// `netctl`.
+    pub(super) binary: &'a Path,
+}
+
+const fn column(name: &'static str, build: fn(&Ground<'_>) -> Result<Ends>) -> Column {
+    Column { name, optional: false, build }
+}
+
+/// Between two hosts. A new path is one more line here.
+pub(super) const ACROSS: &[Column] = &[
+    column("underlay", |ground| pair::hosts(ground.dir)),
+    column("routed", |ground| routed::containers(ground.dir)),
+    column("kernel_vxlan", |ground| kernel::containers(ground.dir)),
+    column("docker_host", |ground| docker_host::containers(ground.dir)),
+    column("flow_vxlan", |ground| flow::containers(ground.dir)),
+    Column {
+        name: "docker_overlay",
+        optional: true,
+        build: |ground| engine::containers(ground.dir),
+    },
+    column("netctl", overlay::containers),
+];
+
+/// On one host.
+pub(super) const LOCAL: &[Column] =
+    &[column("linux_bridge", |ground| local::bridge(ground.dir)), column("netctl", local::netctl)];
+
+impl Column {
+    /// Builds the path, and starts what answers at its far end. All that is sent goes by cubic.
+    pub(super) fn build(&self, ground: &Ground<'_>) -> Result<Rig> {
+        let doing = || format!("cannot build {}", self.name);
+        let Ends { near, far, address, parts } = (self.build)(ground).with_context(doing)?;
+        use_cubic(&near)?;
+        use_cubic(&far)?;
+        let generator = Generator::new(ground.binary);
+        let log = format!("{}-{}", self.name, if near_to(&parts) { "local" } else { "server" });
+        let server = generator.serve(&far, &address, &log).with_context(doing)?;
+        Ok(Rig { name: self.name, near, address, generator, server, far, parts })
+    }
+}
+
+/// Whether both ends are on one host.
+fn near_to(parts: &Parts) -> bool {
+    match parts {
+        Parts::Host(_) => true,
+        Parts::Lab(lab) => lab.hosts().len() == 1,
+        Parts::Pair(_) | Parts::Programs(..) | Parts::Engines(..) => false,
+    }
+}
+
+impl Rig {
+    /// Has a load on it.
+    pub(super) fn run(&self, traffic: Traffic, time: Duration) -> Result<Outcome> {
+        self.generator
+            .run(&self.near, &self.address, traffic, time)
+            .with_context(|| format!("{} on {}", traffic.kind, self.name))
+    }
+
+    /// Its hosts, on whose `eth0` the underlay is.
+    fn hosts(&self) -> Vec<&Netns> {
+        match &self.parts {
+            Parts::Host(host) => vec![host],
+            Parts::Pair(pair) | Parts::Programs(pair, _) | Parts::Engines(pair, _) => {
+                pair.hosts.iter().collect()
+            }
+            Parts::Lab(lab) => lab.hosts().iter().map(testbed::Host::netns).collect(),
+        }
+    }
+
+    /// Has packets cross the underlay as they would a NIC that cannot cut those of a tunnel: the
+    /// sender's kernel cuts them, and the receiver's merges them; or as it was, whole.
+    pub(super) fn segment(&self, segmented: bool) -> Result<()> {
+        let (whole, merged) = if segmented { ("off", "on") } else { ("on", "off") };
+        for host in self.hosts() {
+            let features = ["tso", whole, "tx-udp_tnl-segmentation", whole, "gro", merged];
+            host.run(["ethtool", "-K", "eth0"].iter().chain(&features))?.ok()?;
+        }
+        Ok(())
+    }
+
+    /// Takes it down; fails where something is left.
+    pub(super) fn end(self) -> Result<()> {
+        drop((self.server, self.near, self.far));
+        match self.parts {
+            Parts::Host(host) => {
+                drop(host);
+                Ok(())
+            }
+            Parts::Pair(pair) => {
+                drop(pair);
+                Ok(())
+            }
+            Parts::Programs(pair, programs) => {
+                drop((programs, pair));
+                Ok(())
+            }
+            Parts::Engines(pair, engines) => {
+                engines.into_iter().try_for_each(Engine::end)?;
+                sweep();
+                drop(pair);
+                Ok(())
+            }
+            Parts::Lab(lab) => lab.end(),
+        }
+    }
+}
