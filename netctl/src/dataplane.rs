@@ -11,25 +11,36 @@ mod layout;
 mod links;
 mod load;
 mod maps;
+mod mirror;
 mod owner;
+mod paths;
 mod plan;
 mod rows;
 mod values;
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
     path::{Path, PathBuf},
     thread,
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
-use self::owner::{Reply, Request};
 pub use self::{
     desired::{Applied, Desired, FdbTarget, NetworkEntry, Port, PortEntry, Sweep},
     error::Error,
+    paths::Path as HostPath,
     rows::{CounterRow, FdbRow, FloodRow, NeighRow, PortRow},
 };
-use crate::model::Vteps;
+use self::{
+    mirror::Mirror,
+    owner::{Reply, Request},
+};
+use crate::{
+    kernel::{Netlink, Netns},
+    model::Vteps,
+};
 
 /// How many requests may wait for the owner before those who ask wait too.
 const QUEUE: usize = 16;
@@ -67,11 +78,16 @@ impl Dataplane {
     pub async fn start(config: Config) -> Result<Self, Error> {
         let (requests, queue) = mpsc::channel(QUEUE);
         let (ready, started) = oneshot::channel();
+        let (known, hosts) = watch::channel(BTreeSet::new());
+        let (underlay, local) = (config.underlay.clone(), config.vteps);
         let thread = thread::Builder::new().name("dataplane".to_owned());
         let owner = thread
-            .spawn(move || owner::run(&config, ready, queue))
+            .spawn(move || owner::run(&config, ready, queue, known))
             .map_err(|source| Error::Thread { source })?;
         started.await.map_err(|_gone| Error::Stopped)??;
+        let netlink = Netlink::open(&Netns::current()?).await?;
+        let mirror = Mirror { netlink, underlay, local, owner: requests.downgrade(), hosts };
+        drop(tokio::spawn(mirror.run()));
         Ok(Self { requests, owner })
     }
 
@@ -103,6 +119,11 @@ impl Dataplane {
     /// The devices that endpoints are behind, as the map says.
     pub async fn ports(&self) -> Result<Vec<PortRow>, Error> {
         self.ask(Request::Ports).await
+    }
+
+    /// The way to each other host, as far as the kernel's routes and neighbours were followed.
+    pub async fn paths(&self) -> Result<BTreeMap<IpAddr, HostPath>, Error> {
+        self.ask(Request::Paths).await
     }
 
     /// How many packets ended in which way, since the maps were made.

@@ -3,9 +3,14 @@
 //! Devices are found by name in the namespace of the thread that asks, so this one is started by the daemon in its
 //! host's namespace and never leaves it.
 
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
 use aya::Ebpf;
 use nix::net::if_::{if_indextoname, if_nametoindex};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{info, warn};
 
 use super::{
@@ -14,10 +19,11 @@ use super::{
     links::{Ensured, Links, Role},
     load::{self, Settings},
     maps::{Maps, Tunnel},
+    paths::Path,
     plan::{Effect, plan},
     rows, values,
 };
-use crate::kernel;
+use crate::{kernel, model::MacAddr};
 
 const UNDERLAY_HINT: &str = "choose one of those that `ip link` lists with --bind-interface";
 const VXLAN_HINT: &str = "the daemon makes it when it starts, so restart the daemon";
@@ -33,17 +39,39 @@ pub(super) enum Request {
     Neigh(Reply<Vec<NeighRow>>),
     Ports(Reply<Vec<PortRow>>),
     Counters(Reply<Vec<CounterRow>>),
+    Paths(Reply<BTreeMap<IpAddr, Path>>),
+    /// The ways to these hosts, and the underlay device's own address.
+    SetPaths(Vec<(IpAddr, Path)>, MacAddr),
+    /// Until when the ways may be used.
+    Vouch(u64),
 }
 
 /// The life of the owner's thread: opens the data plane, tells how that went, and serves until nobody can ask.
-pub(super) fn run(config: &Config, ready: Reply<()>, mut requests: mpsc::Receiver<Request>) {
+pub(super) fn run(
+    config: &Config,
+    ready: Reply<()>,
+    mut requests: mpsc::Receiver<Request>,
+    hosts: watch::Sender<BTreeSet<IpAddr>>,
+) {
     let mut owner = match Owner::open(config) {
         Ok(owner) => owner,
         Err(error) => return answer(ready, Err(error)),
     };
     answer(ready, Ok(()));
-    while let Some(request) = requests.blocking_recv() {
+    loop {
+        let known: BTreeSet<IpAddr> = owner.maps.tables().vteps.keys().copied().collect();
+        hosts.send_if_modified(|hosts| std::mem::replace(hosts, known.clone()) != known);
+        let Some(request) = requests.blocking_recv() else { break };
         owner.serve(request);
+    }
+    // Nobody follows the kernel from here on.
+    said(owner.maps.vouch(0));
+}
+
+/// What nobody waits for.
+fn said(result: Result<(), Error>) {
+    if let Err(error) = result {
+        warn!(%error, "the way to another host is not told to the programs");
     }
 }
 
@@ -123,6 +151,13 @@ impl Owner {
             Request::Neigh(reply) => answer(reply, self.neigh()),
             Request::Ports(reply) => answer(reply, self.ports()),
             Request::Counters(reply) => answer(reply, rows::counters(&self.maps.counters)),
+            Request::Paths(reply) => answer(reply, Ok(self.maps.paths())),
+            Request::SetPaths(paths, source) => {
+                for (host, path) in paths {
+                    said(self.maps.set_path(host, path, source));
+                }
+            }
+            Request::Vouch(until) => said(self.maps.vouch(until)),
         }
     }
 
