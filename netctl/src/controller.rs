@@ -4,6 +4,7 @@
 //! the store is done in one place, the reconcile loop, whoever changed it: a person here, another host, or a crash.
 
 mod attach;
+mod big_tcp;
 mod error;
 mod files;
 mod find;
@@ -39,7 +40,7 @@ use crate::{
     dataplane::{self, Dataplane},
     drivers::{self, Drivers, HostContext},
     kernel::{self, Link, Netlink, Netns, Underlay},
-    model::{Host, HostName, SCHEMA, UnixTime},
+    model::{Choice, Chosen, Host, HostName, SCHEMA, UnixTime},
     store::SharedStore,
 };
 
@@ -60,6 +61,8 @@ pub struct Config {
     pub bind_interface: Option<String>,
     /// The UDP port of VXLAN, the same in the whole cluster.
     pub vxlan_port: u16,
+    /// Whether TCP's packets may be larger than 64 KiB.
+    pub big_tcp: Choice,
 }
 
 /// The short form of a result.
@@ -76,6 +79,7 @@ pub struct Controller {
     drivers: Drivers,
     context: Arc<HostContext>,
     underlay: Underlay,
+    big_tcp: Chosen,
     dataplane: Arc<Dataplane>,
     records: Arc<Records>,
     /// Held by operations on sandboxes of this host, one at a time.
@@ -116,7 +120,10 @@ impl Controller {
         let dataplane = Arc::new(start_dataplane(&config, &netlink, &underlay).await?);
         let (mtu, underlay_mtu) = watch::channel(underlay.mtu);
         let following = underlay::follow(netlink.clone(), underlay.name.clone(), mtu);
-        let context = Arc::new(HostContext { netlink, underlay_mtu: underlay_mtu.clone() });
+        let (super_packets, big_tcp) =
+            big_tcp::settle(&netlink, &underlay, config.big_tcp, &config.run_dir).await?;
+        let context =
+            Arc::new(HostContext { netlink, underlay_mtu: underlay_mtu.clone(), super_packets });
         let cancel = CancellationToken::new();
         let drivers = Drivers::new();
         let (reconciler, progress) = Reconciler::new(
@@ -133,6 +140,7 @@ impl Controller {
             drivers,
             context,
             underlay,
+            big_tcp,
             dataplane,
             records,
             operations: Mutex::new(()),

@@ -5,6 +5,7 @@
 //! [`Driver::join`] for what there should be, and [`Driver::sweep`] for the rest, at every start and after every
 //! change. There is no other way to take something down, so that what a crash left goes the same way.
 
+mod headroom;
 mod links;
 mod null;
 mod options;
@@ -24,7 +25,7 @@ use tokio::sync::watch;
 pub use self::{links::is_ours, null::Null, overlay::Overlay};
 use crate::{
     dataplane::Desired,
-    kernel::{self, Netlink, Netns},
+    kernel::{self, Link, Netlink, Netns},
     model::{DriverName, Endpoint, EndpointId, Name, Network, NetworkSpec, Vni},
 };
 
@@ -48,6 +49,8 @@ pub struct HostContext {
     pub netlink: Netlink,
     /// The MTU of the underlay device, in bytes. Whenever it changes, all is entered and joined again.
     pub underlay_mtu: watch::Receiver<u32>,
+    /// The largest IPv4 packets that endpoints send and take, to be cut later, in bytes.
+    pub super_packets: u32,
 }
 
 /// A device of the host.
@@ -57,6 +60,12 @@ pub struct Device {
     pub name: String,
     /// Its index.
     pub index: u32,
+}
+
+impl Device {
+    fn of(link: &Link) -> Self {
+        Self { name: link.name.clone(), index: link.index }
+    }
 }
 
 /// How a network is present on this host.

@@ -12,8 +12,10 @@
 )]
 
 mod address;
+mod bridge;
 mod command;
 mod error;
+mod ethtool;
 mod link;
 mod netlink;
 mod netns;
@@ -29,7 +31,7 @@ mod watch;
 pub use address::Address;
 pub use command::{Ended, NetnsCommand, unstartable};
 pub use error::Error;
-pub use link::{Link, Peer};
+pub use link::{Link, Peer, Sizes};
 pub use netlink::Netlink;
 pub use netns::{Netns, NetnsId};
 pub use privilege::check_privileges;

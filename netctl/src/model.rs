@@ -2,6 +2,7 @@
 //!
 //! Nothing here does I/O. The JSON form of these types is the state in the store and the body of the API at once.
 
+mod choice;
 mod endpoint;
 mod host;
 mod id;
@@ -14,6 +15,7 @@ mod view;
 pub use netctl_common::{MacAddr, Vni};
 
 pub use self::{
+    choice::{Choice, ChoiceError, Chosen},
     endpoint::{Endpoint, Owner},
     host::Host,
     id::{EndpointId, HostId, IdError, NetworkId, SandboxId},

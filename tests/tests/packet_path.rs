@@ -7,6 +7,8 @@
 //!                                       └ stock 192.0.2.3, vxlan device of the kernel's with 10.0.0.31
 //! ```
 
+#[path = "packet_path/big_tcp.rs"]
+mod big_tcp;
 #[path = "packet_path/forged.rs"]
 mod forged;
 #[path = "packet_path/rig.rs"]

@@ -11,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 use super::log;
 use crate::{
     controller::Config,
-    model::HostName,
+    model::{Choice, HostName},
     store::{EtcdOptions, InvalidSpec, OpenOptions, StoreSpec},
 };
 
@@ -79,6 +79,11 @@ pub(super) struct Options {
     /// [default: 4789]
     #[arg(long, env = "NETCTL_VXLAN_PORT", value_name = "PORT", hide_env_values = true)]
     vxlan_port: Option<u16>,
+    /// TCP packets of up to 192 KiB between containers: auto, on or off. They are cut, if at all, by the underlay's
+    /// driver; auto leaves them off where a network card would have to do it
+    /// [default: auto]
+    #[arg(long, env = "NETCTL_BIG_TCP", value_name = "WHEN", hide_env_values = true)]
+    big_tcp: Option<Choice>,
     /// Name of this host, unique in the cluster
     /// [default: the machine's]
     #[arg(long, env = "NETCTL_HOST_NAME", value_name = "NAME", hide_env_values = true)]
@@ -100,6 +105,7 @@ pub(super) struct Settings {
     pub store_options: OpenOptions,
     pub bind_interface: Option<String>,
     pub vxlan_port: u16,
+    pub big_tcp: Choice,
     pub host: HostName,
     pub log: EnvFilter,
 }
@@ -184,6 +190,7 @@ impl Settings {
             bind_interface: options.bind_interface,
             run_dir,
             vxlan_port,
+            big_tcp: options.big_tcp.unwrap_or_default(),
             log,
         })
     }
@@ -199,10 +206,11 @@ impl Settings {
             store_options: _,
             bind_interface,
             vxlan_port,
+            big_tcp,
             host,
             log: _,
         } = self;
-        Config { host, run_dir, state_dir, bpf_dir, netns_dir, bind_interface, vxlan_port }
+        Config { host, run_dir, state_dir, bpf_dir, netns_dir, bind_interface, vxlan_port, big_tcp }
     }
 }
 
@@ -223,6 +231,7 @@ impl Options {
             store_password_file: self.store_password_file.or(those.store_password_file),
             bind_interface: self.bind_interface.or(those.bind_interface),
             vxlan_port: self.vxlan_port.or(those.vxlan_port),
+            big_tcp: self.big_tcp.or(those.big_tcp),
             host_name: self.host_name.or(those.host_name),
             log: self.log.or(those.log),
         }

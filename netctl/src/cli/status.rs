@@ -19,6 +19,7 @@ fn text(status: &StatusView) -> String {
         ("Store", store),
         ("Underlay", format!("{} {} mtu {}", status.underlay, status.vtep, status.underlay_mtu)),
         ("VXLAN port", status.vxlan_port.to_string()),
+        ("BIG TCP", status.big_tcp.to_string()),
         ("Networks", status.networks.to_string()),
         ("Endpoints", status.endpoints.to_string()),
         ("Sandboxes", status.sandboxes.to_string()),
@@ -34,7 +35,8 @@ mod tests {
     fn a_store_that_is_away_is_said_with_the_reason() {
         let status: StatusView = serde_json::from_value(serde_json::json!({
             "version": "0.1.0", "host": "h1", "underlay": "eth0", "vtep": "192.168.0.1",
-            "underlay_mtu": 1500, "vxlan_port": 4789, "store": "etcd http://10.0.0.1:2379",
+            "underlay_mtu": 1500, "vxlan_port": 4789,
+            "big_tcp": { "on": false, "why": "switched off" }, "store": "etcd http://10.0.0.1:2379",
             "store_error": "connection refused", "networks": 1, "endpoints": 2, "sandboxes": 3,
             "bpf_dir": "/sys/fs/bpf/netctl", "started": 0,
         }))
@@ -43,5 +45,6 @@ mod tests {
         let expected = "Store:       etcd http://10.0.0.1:2379, not usable: connection refused\n\
                         Underlay:    eth0 192.168.0.1 mtu 1500\n";
         assert!(text.contains(expected), "{text}");
+        assert!(text.contains("BIG TCP:     off, switched off\n"), "{text}");
     }
 }

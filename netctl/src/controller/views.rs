@@ -98,6 +98,7 @@ impl Controller {
             vtep: self.underlay.address.into(),
             underlay_mtu: *self.context.underlay_mtu.borrow(),
             vxlan_port: self.config.vxlan_port,
+            big_tcp: self.big_tcp.clone(),
             store: self.store.place(),
             store_error: reachable.err().map(|error| error.to_string()),
             networks: networks.len(),

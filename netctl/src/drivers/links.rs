@@ -5,6 +5,8 @@ use crate::model::{EndpointId, Vni};
 const PORT: &str = "nc";
 const GATEWAY: &str = "nh-";
 const GATEWAY_PORT: &str = "np-";
+const HEADROOM: &str = "netctl-hr";
+const HEADROOM_ASKER: &str = "netctl-hv";
 
 /// The host's side of an endpoint's interface: 14 of the 15 characters that a name may have (`IFNAMSIZ`).
 pub(super) fn port(endpoint: &EndpointId) -> String {
@@ -21,8 +23,30 @@ pub(super) fn gateway_port(vni: Vni) -> String {
     format!("{GATEWAY_PORT}{:06x}", vni.get())
 }
 
+/// The bridge of this number whose ports get headroom.
+pub(super) fn headroom(number: u32) -> String {
+    format!("{HEADROOM}{number}")
+}
+
+/// The device by which that bridge comes to ask for it.
+pub(super) fn headroom_asker(number: u32) -> String {
+    format!("{HEADROOM_ASKER}{number}")
+}
+
+/// The number of the bridge that a link of this name is, or is the asker of.
+pub(super) fn headroom_number(name: &str) -> Option<u32> {
+    let number = name.strip_prefix(HEADROOM).or(name.strip_prefix(HEADROOM_ASKER))?;
+    let number = number.bytes().all(|c| c.is_ascii_digit()).then(|| number.parse().ok())??;
+    [headroom(number), headroom_asker(number)].iter().any(|ours| ours == name).then_some(number)
+}
+
 /// Whether a link of this name is of our making.
 pub fn is_ours(name: &str) -> bool {
+    is_of_endpoint(name) || headroom_number(name).is_some()
+}
+
+/// Whether it is so because of an endpoint or a network.
+pub(super) fn is_of_endpoint(name: &str) -> bool {
     let hex = |rest: &str, digits: usize| {
         rest.len() == digits && rest.bytes().all(|c| c.is_ascii_hexdigit())
     };
@@ -40,8 +64,12 @@ mod tests {
             [port(&EndpointId::random()), gateway(Vni::MAX), gateway_port(Vni::FIRST_AUTOMATIC)];
         assert_eq!(names[1..], ["nh-ffffff", "np-001000"]);
         for name in names {
-            assert!(name.len() <= 15 && is_ours(&name), "{name}");
+            assert!(name.len() <= 15 && is_ours(&name) && is_of_endpoint(&name), "{name}");
         }
+        for name in [headroom(0), headroom_asker(99_999)] {
+            assert!(name.len() <= 15 && is_ours(&name) && !is_of_endpoint(&name), "{name}");
+        }
+        assert_eq!(headroom_number("netctl-hv12"), Some(12));
         for name in [
             "eth0",
             "nc",
@@ -50,6 +78,10 @@ mod tests {
             "nh-123456789",
             "np-00000g",
             "ncdevice",
+            "netctl-hr",
+            "netctl-hr01",
+            "netctl-hr+1",
+            "netctl-vx",
             "",
         ] {
             assert!(!is_ours(name), "{name}");

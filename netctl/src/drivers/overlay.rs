@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use ipnet::IpNet;
 
 use super::{
-    Device, Driver, Error, HostContext, Local, Place, Plan, Presence, Present, links,
+    Device, Driver, Error, HostContext, Local, Place, Plan, Presence, Present, headroom, links,
     options::Options, settle::settle_interface,
 };
 use crate::{
@@ -53,7 +53,7 @@ impl Driver for Overlay {
     async fn enter(&self, host: &HostContext, network: &Network) -> Result<Presence, Error> {
         let (vni, mac) = segment(network)?;
         let (name, port) = (links::gateway(vni), links::gateway_port(vni));
-        let VethPair { host: gateway, peer: port, .. } = pair(
+        let made = pair(
             &host.netlink,
             &VethSpec {
                 name: &name,
@@ -65,19 +65,20 @@ impl Driver for Overlay {
             },
         )
         .await?;
+        let VethPair { host: gateway, peer: port, .. } = &made;
         host.settle_gateway(&gateway.name, &port.name).await?;
+        headroom::give(&host.netlink, &made, port).await;
+        host.settle_sizes(&host.netlink, gateway).await?;
+        host.settle_sizes(&host.netlink, port).await?;
         let addresses: Vec<IpNet> = network
             .subnets
             .iter()
             .map(|subnet| IpNet::new_assert(subnet.gateway, subnet.cidr.prefix_len()))
             .collect();
-        host.netlink.set_addresses(&gateway, &addresses).await?;
-        host.netlink.set_up(&port).await?;
-        host.netlink.set_up(&gateway).await?;
-        Ok(Presence {
-            gateway: Some(Device { name: gateway.name, index: gateway.index }),
-            port: Some(Device { name: port.name, index: port.index }),
-        })
+        host.netlink.set_addresses(gateway, &addresses).await?;
+        host.netlink.set_up(port).await?;
+        host.netlink.set_up(gateway).await?;
+        Ok(Presence { gateway: Some(Device::of(gateway)), port: Some(Device::of(port)) })
     }
 
     async fn join(
@@ -89,7 +90,7 @@ impl Driver for Overlay {
     ) -> Result<Option<Device>, Error> {
         let mac = endpoint.mac.ok_or_else(|| lacks(network, "its endpoint has no MAC address"))?;
         let name = links::port(&endpoint.id);
-        let VethPair { host: port, peer: interface, .. } = pair(
+        let made = pair(
             &host.netlink,
             &VethSpec {
                 name: &name,
@@ -101,14 +102,18 @@ impl Driver for Overlay {
             },
         )
         .await?;
+        let VethPair { host: port, peer: interface, .. } = &made;
         host.settle_port(&port.name).await?;
+        headroom::give(&host.netlink, &made, port).await;
         settle_interface(place.netns, place.device, endpoint).await?;
         let inside = Netlink::open(place.netns).await?;
+        host.settle_sizes(&host.netlink, port).await?;
+        host.settle_sizes(&inside, interface).await?;
         for &address in &endpoint.addresses {
-            inside.add_address(&interface, address).await?;
+            inside.add_address(interface, address).await?;
         }
-        inside.set_up(&interface).await?;
-        Ok(Some(Device { name: port.name, index: port.index }))
+        inside.set_up(interface).await?;
+        Ok(Some(Device::of(port)))
     }
 
     fn forward(
@@ -173,12 +178,12 @@ impl Driver for Overlay {
             )
             .collect();
         for link in host.netlink.links().await? {
-            if links::is_ours(&link.name) && !keep.contains(&link.name) {
+            if links::is_of_endpoint(&link.name) && !keep.contains(&link.name) {
                 tracing::info!(link = link.name, "removing a link that nothing needs");
                 host.netlink.delete_link(&link.name).await?;
             }
         }
-        Ok(())
+        Ok(headroom::sweep(&host.netlink).await?)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Error, HostContext};
 use crate::{
-    kernel::{self, Netns},
+    kernel::{self, Link, Netlink, Netns, Sizes},
     model::Endpoint,
 };
 
@@ -21,6 +21,20 @@ impl HostContext {
         self.settle_port(gateway).await?;
         self.set(&format!("ipv4/conf/{gateway}/forwarding"), "0").await?;
         self.set(&format!("ipv4/conf/{gateway}/rp_filter"), "2").await
+    }
+
+    /// Both ends of a pair send and take super-packets of the same size. A kernel that does not know of it keeps its
+    /// own, and so does IPv6: its packets of more than 64 KiB have a header more, which is not taken off where the kernel
+    /// cuts one inside a tunnel (`ipv6_hopopt_jumbo_remove`).
+    pub(super) async fn settle_sizes(&self, netlink: &Netlink, end: &Link) -> Result<(), Error> {
+        let Sizes { gso_ipv4, gro_ipv4, .. } = end.sizes;
+        if gso_ipv4 != 0 && gso_ipv4 != self.super_packets {
+            netlink.set_gso_ipv4(end, self.super_packets).await?;
+        }
+        if gro_ipv4 != 0 && gro_ipv4 != self.super_packets {
+            netlink.set_gro_ipv4(end, self.super_packets).await?;
+        }
+        Ok(())
     }
 
     async fn set(&self, name: &str, value: &str) -> Result<(), Error> {

@@ -32,6 +32,20 @@ pub struct Link {
     pub peer: Option<Peer>,
     /// What there is to say of a vxlan device.
     pub vxlan: Option<Vxlan>,
+    /// The largest packets that it sends and merges.
+    pub sizes: Sizes,
+}
+
+/// The largest packets that a link takes to be cut later (GSO), or makes of those it receives (GRO), in bytes. Zero is
+/// what a kernel says that does not know of it: Linux 6.3 brought those of IPv4.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// Of IPv4, sent.
+    pub gso_ipv4: u32,
+    /// Of IPv4, received.
+    pub gro_ipv4: u32,
+    /// What the driver can send at most.
+    pub tso: u32,
 }
 
 /// The other end of a veth pair, or the lower device.
@@ -56,6 +70,7 @@ impl Link {
             master: None,
             peer: None,
             vxlan: None,
+            sizes: Sizes::default(),
         };
         let (mut lower, mut netnsid) = (None, None);
         for attribute in &message.attributes {
@@ -72,6 +87,9 @@ impl Link {
                 LinkAttribute::Link(index) => lower = Some(*index).filter(|index| *index != 0),
                 LinkAttribute::LinkNetNsId(id) => netnsid = Some(*id),
                 LinkAttribute::LinkInfo(infos) => link.take_infos(infos),
+                LinkAttribute::GsoIpv4MaxSize(bytes) => link.sizes.gso_ipv4 = *bytes,
+                LinkAttribute::GroIpv4MaxSize(bytes) => link.sizes.gro_ipv4 = *bytes,
+                LinkAttribute::TsoMaxSize(bytes) => link.sizes.tso = *bytes,
                 _ => {}
             }
         }
@@ -165,6 +183,20 @@ impl Netlink {
         })
     }
 
+    /// Has the link take IPv4 packets of so many bytes to send.
+    pub async fn set_gso_ipv4(&self, link: &Link, bytes: u32) -> Result<(), Error> {
+        self.set_attribute(link, LinkAttribute::GsoIpv4MaxSize(bytes)).await.map_err(|failure| {
+            failure.doing(format!("have {} take packets of {bytes} bytes", link.name))
+        })
+    }
+
+    /// Has the link merge IPv4 packets that it receives up to so many bytes.
+    pub async fn set_gro_ipv4(&self, link: &Link, bytes: u32) -> Result<(), Error> {
+        self.set_attribute(link, LinkAttribute::GroIpv4MaxSize(bytes)).await.map_err(|failure| {
+            failure.doing(format!("have {} merge packets up to {bytes} bytes", link.name))
+        })
+    }
+
     /// Gives the link another name. Since Linux 6.2 it may be up meanwhile.
     ///
     /// # Errors
@@ -199,7 +231,7 @@ impl Netlink {
         }
     }
 
-    async fn set_attribute(
+    pub(super) async fn set_attribute(
         &self,
         link: &Link,
         attribute: LinkAttribute,

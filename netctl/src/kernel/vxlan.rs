@@ -1,5 +1,7 @@
 //! The flow-based vxlan device.
 
+use std::net::Ipv6Addr;
+
 use nix::errno::Errno;
 use rtnetlink::{
     packet_core::{NLM_F_CREATE, NLM_F_EXCL},
@@ -79,6 +81,48 @@ impl Netlink {
                 }
                 Err(error)
             }
+        }
+    }
+
+    /// Makes a vxlan device of a VNI on a UDP port, and leaves it down, unless there is one of the name. While it is
+    /// down it has no socket. It asks for headroom enough for outer headers of IPv6, where the kernel has IPv6.
+    ///
+    /// # Errors
+    /// [`Error::LinkExists`] if the name is taken by something else.
+    pub async fn ensure_idle_vxlan(&self, name: &str, vni: u32, port: u16) -> Result<Link, Error> {
+        let create = async |local: Option<InfoVxlan>| {
+            let mut message = named(name);
+            let mut data = vec![InfoVxlan::Id(vni), InfoVxlan::Port(port)];
+            data.extend(local);
+            message.attributes.push(LinkAttribute::LinkInfo(vec![
+                LinkInfo::Kind(InfoKind::Vxlan),
+                LinkInfo::Data(InfoData::Vxlan(data)),
+            ]));
+            let flags = NLM_F_CREATE | NLM_F_EXCL;
+            self.change(RouteNetlinkMessage::NewLink(message), flags).await
+        };
+        let over_ipv6 = create(Some(InfoVxlan::Local6(Ipv6Addr::LOCALHOST))).await;
+        let created = match over_ipv6 {
+            Err(failure) if failure.errno() == Some(Errno::EPFNOSUPPORT) => create(None).await,
+            other => other,
+        };
+        let taken = match created {
+            Ok(()) => None,
+            // The kernel says so of the name, and of another device with this VNI and port.
+            Err(failure) if failure.errno() == Some(Errno::EEXIST) => Some(failure),
+            Err(failure) => return Err(failure.doing(format!("make the vxlan device {name}"))),
+        };
+        let link = match (self.find_link(name).await?, taken) {
+            (Some(link), _) => link,
+            (None, Some(failure)) => {
+                return Err(failure.doing(format!("make the vxlan device {name}")));
+            }
+            (None, None) => return Err(Error::LinkMissing { name: name.to_owned() }),
+        };
+        if link.vxlan.is_some_and(|vxlan| vxlan.vni == Some(vni)) {
+            Ok(link)
+        } else {
+            Err(Error::LinkExists { name: name.to_owned(), found: describe_vxlan(&link) })
         }
     }
 

@@ -5,7 +5,9 @@ use std::{net::IpAddr, path::PathBuf};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{Endpoint, EndpointId, Host, HostName, MacAddr, Name, Network, Sandbox, UnixTime, Vni};
+use super::{
+    Chosen, Endpoint, EndpointId, Host, HostName, MacAddr, Name, Network, Sandbox, UnixTime, Vni,
+};
 
 /// A network with its services.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,6 +135,8 @@ pub struct StatusView {
     pub underlay_mtu: u32,
     /// The UDP port of VXLAN.
     pub vxlan_port: u16,
+    /// Whether TCP's packets may be larger than 64 KiB.
+    pub big_tcp: Chosen,
     /// Where the store is.
     pub store: String,
     /// Why the store cannot be used, if so.

@@ -1,7 +1,7 @@
 //! Containers of one network reach each other, on whatever hosts they are.
 
 use anyhow::{Result, ensure};
-use testbed::Lab;
+use testbed::{Host, Lab};
 
 use crate::container::{Container, all_pairs};
 
@@ -37,6 +37,7 @@ fn containers_reach_each_other(lab: &Lab, hosts: [usize; 3]) -> Result<()> {
         .collect::<Result<_>>()?;
     let [one, two, three] = containers.as_slice() else { unreachable!("three were made") };
     all_pairs(&[one, two, three])?;
+    hosts.into_iter().try_for_each(|host| ports_have_headroom(lab.host(host)))?;
 
     let address = two.address()?;
     two.detach()?;
@@ -56,4 +57,15 @@ fn containers_reach_each_other(lab: &Lab, hosts: [usize; 3]) -> Result<()> {
     two.attach()?;
     ensure!(two.address()? == address, "it has another address now");
     all_pairs(&[one, two, three])
+}
+
+/// Each port of the data plane is one of a bridge that is down.
+fn ports_have_headroom(host: &Host) -> Result<()> {
+    let links = host.run(["ip", "-brief", "link", "show", "master", "netctl-hr0"])?.ok()?;
+    let of = |prefix: &str| links.lines().filter(|line| line.starts_with(prefix)).count();
+    let sandboxes = host.ok(["sandbox", "ls", "--quiet"])?.lines().count();
+    ensure!(of("np-") == 1 && of("nc") == sandboxes && of("netctl-hv0") == 1, "{links}");
+    let bridge = host.run(["ip", "link", "show", "netctl-hr0"])?.ok()?;
+    ensure!(bridge.contains("state DOWN") && !bridge.contains("UP"), "{bridge}");
+    Ok(())
 }

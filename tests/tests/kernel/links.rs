@@ -225,3 +225,25 @@ async fn addresses_and_routes() {
     assert!(netlink.delete_address(&pair.host, net("10.9.0.3/24")).await.unwrap());
     assert!(!netlink.delete_address(&pair.host, net("10.9.0.3/24")).await.unwrap());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sizes_and_features() {
+    let (netns, netlink) = host().await;
+    sh(&netns, "ip link add v0 type veth peer name v1");
+    let link = netlink.link_by_name("v0").await.unwrap();
+    assert_eq!((link.sizes.gso_ipv4, link.sizes.gro_ipv4), (65_536, 65_536));
+    netlink.set_gso_ipv4(&link, 196_608).await.unwrap();
+    netlink.set_gro_ipv4(&link, 131_072).await.unwrap();
+    let sizes = netlink.link_by_name("v0").await.unwrap().sizes;
+    assert_eq!((sizes.gso_ipv4, sizes.gro_ipv4), (196_608, 131_072));
+    let error = netlink.set_gso_ipv4(&link, sizes.tso + 1).await.unwrap_err().to_string();
+    assert!(error.contains("v0") && error.contains(&(sizes.tso + 1).to_string()), "{error}");
+
+    let feature = "tx-udp_tnl-segmentation";
+    for (word, on) in [("on", true), ("off", false), ("on", true)] {
+        sh(&netns, &format!("ethtool -K v0 {feature} {word}"));
+        assert_eq!(netlink.has_feature("v0", feature).await.unwrap(), on);
+    }
+    assert!(!netlink.has_feature("v0", "no-such-feature").await.unwrap());
+    assert!(netlink.has_feature("v7", feature).await.is_err());
+}

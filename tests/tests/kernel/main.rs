@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test does not expect is its failure")]
 
+mod bridge;
 mod command;
 mod links;
 mod netns;

@@ -105,6 +105,10 @@ impl Host {
             format!("link set {VXLAN} mtu 65485 up"),
             format!("link add np type veth peer name nh address {}", GATEWAY.mac_text()),
             format!("addr add {}/24 dev nh", GATEWAY.ip()),
+            // Ports are what the daemon makes them: of a bridge that asks for headroom.
+            "link add hr type bridge".to_owned(),
+            "link add hv master hr type vxlan id 1 local ::1 dstport 1".to_owned(),
+            "link set np master hr".to_owned(),
             "link set nh up".to_owned(),
             "link set np up".to_owned(),
         ])?;
@@ -127,7 +131,7 @@ impl Host {
         let (inside, mac, ip) = (netns.path().display(), station.mac_text(), station.ip());
         self.netns.ip([
             format!("link add {port} mtu {MTU} type veth peer name eth0 mtu {MTU} address {mac} netns {inside}"),
-            format!("link set {port} up"),
+            format!("link set {port} master hr up"),
         ])?;
         netns.ip([format!("addr add {ip}/24 dev eth0"), "link set eth0 up".to_owned()])?;
         let device = index(&self.netns, &port)?;

@@ -39,6 +39,7 @@ fn defaults_are_those_of_the_manual() {
     assert_eq!(settings.store_options.etcd, EtcdOptions::default());
     assert_eq!(settings.bind_interface, None);
     assert_eq!(settings.vxlan_port, 4789);
+    assert_eq!(settings.big_tcp, Choice::Auto);
     assert_eq!(settings.host.as_str(), "h1");
     assert_eq!(settings.log.to_string(), "info");
 }
@@ -73,7 +74,11 @@ fn each_setting_is_an_option_a_variable_and_a_key_of_the_same_name() {
         let variable = argument.get_env().and_then(|name| name.to_str()).expect("a variable");
         assert_eq!(variable, format!("NETCTL_{}", option.replace('-', "_").to_uppercase()));
         if option != "config" {
-            let value = if option == "vxlan-port" { "1" } else { "\"a\"" };
+            let value = match option {
+                "vxlan-port" => "1",
+                "big-tcp" => "\"off\"",
+                _ => "\"a\"",
+            };
             file(&format!("{option} = {value}")).expect(option);
         }
     }
@@ -95,6 +100,7 @@ fn whichever_source_says_it_every_setting_is_taken() {
         store_password_file: Some("/9".into()),
         bind_interface: Some("eth0".to_owned()),
         vxlan_port: Some(1),
+        big_tcp: Some(Choice::On),
         host_name: Some("h1".parse().expect("a name")),
         log: Some("debug".to_owned()),
     };
@@ -107,6 +113,10 @@ fn an_unusable_value_is_named_with_its_option() {
     for (words, expected) in [
         (["--vxlan-port", "0"], "--vxlan-port \"0\" is not usable: a port is from 1 to 65535"),
         (["--vxlan-port", "70000"], "invalid value '70000' for '--vxlan-port <PORT>'"),
+        (
+            ["--big-tcp", "yes"],
+            "invalid value 'yes' for '--big-tcp <WHEN>': it is none of auto, on",
+        ),
         (["--store", "redis:x"], "--store \"redis:x\" is not usable: write file"),
         (["--bind-interface", "a/b"], "--bind-interface \"a/b\" is not usable: it is no name of a"),
         (["--bind-interface", "sixteen-letters-"], "--bind-interface \"sixteen-letters-\" is not"),
