@@ -18,7 +18,7 @@ use crate::{
 /// More than any packet here needs with its outer headers, so that nothing is cut.
 const MTU: u32 = 9000;
 /// How long a copy may take. It is there at once, unless the machine is busy.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 pub(crate) struct Place {
     run: Run,
@@ -95,6 +95,18 @@ impl Place {
     pub(crate) fn end(self) -> Result<()> {
         drop((self.members, self.underlay, self.host, self.outside));
         self.run.end()
+    }
+}
+
+/// What a member of this host sees of a copy. The kernel takes a VLAN tag off what it receives, and drops what is too
+/// short to have one (`skb_vlan_untag`).
+pub(crate) fn as_received(copy: Copy) -> Option<Copy> {
+    match copy {
+        Copy::Local(device, frame) if matches!(frame[12..14], [0x81, 0] | [0x88, 0xa8]) => {
+            let untagged = || Copy::Local(device, [&frame[..12], &frame[16..]].concat());
+            (frame.len() >= 20).then(untagged)
+        }
+        other => Some(other),
     }
 }
 
