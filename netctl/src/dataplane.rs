@@ -17,7 +17,6 @@ mod rows;
 mod values;
 
 use std::{
-    net::IpAddr,
     path::{Path, PathBuf},
     thread,
 };
@@ -28,8 +27,9 @@ use self::owner::{Reply, Request};
 pub use self::{
     desired::{Applied, Desired, FdbTarget, NetworkEntry, Port, PortEntry, Sweep},
     error::Error,
-    rows::{CounterRow, FdbRow, NeighRow, PortRow},
+    rows::{CounterRow, FdbRow, FloodRow, NeighRow, PortRow},
 };
+use crate::model::Vteps;
 
 /// How many requests may wait for the owner before those who ask wait too.
 const QUEUE: usize = 16;
@@ -41,8 +41,8 @@ pub struct Config {
     pub bpf_dir: PathBuf,
     /// The device that leads to the other hosts, by its name in the namespace of the caller.
     pub underlay: String,
-    /// This host's own address on it.
-    pub vtep: IpAddr,
+    /// This host's own addresses on it.
+    pub vteps: Vteps,
     /// The UDP port of VXLAN, the same on every host.
     pub vxlan_port: u16,
     /// The kernel's flow-based vxlan device on that port, which must exist.
@@ -90,7 +90,12 @@ impl Dataplane {
         self.ask(Request::Fdb).await
     }
 
-    /// Who answers for each address, as the map says.
+    /// Who gets what is sent to all of each network, as the map says.
+    pub async fn flood(&self) -> Result<Vec<FloodRow>, Error> {
+        self.ask(Request::Flood).await
+    }
+
+    /// Who answers for each address, as the maps say.
     pub async fn neigh(&self) -> Result<Vec<NeighRow>, Error> {
         self.ask(Request::Neigh).await
     }

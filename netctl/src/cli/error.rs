@@ -28,6 +28,9 @@ pub enum Error {
     /// Some calls to the daemon failed.
     #[error("{}", lines(.0))]
     Requests(Vec<client::Error>),
+    /// Arguments do not go together.
+    #[error("{0}")]
+    Unusable(&'static str),
     /// A setting of the daemon is unusable.
     #[error(transparent)]
     Settings(#[from] settings::Error),
@@ -78,7 +81,7 @@ impl Error {
                 u8::try_from(BY_SIGNAL + signal.as_raw_value()).unwrap_or(FAILED)
             }
             Self::Both { failed, .. } => failed.code(),
-            Self::Settings(_) => UNUSABLE,
+            Self::Settings(_) | Self::Unusable(_) => UNUSABLE,
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             Self::Output(_)
             | Self::Start(_)

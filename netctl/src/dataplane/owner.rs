@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
 use super::{
-    Applied, Config, CounterRow, Desired, Error, FdbRow, NeighRow, PortRow, Sweep,
+    Applied, Config, CounterRow, Desired, Error, FdbRow, FloodRow, NeighRow, PortRow, Sweep,
     bpffs::{self, Pins},
     links::{Ensured, Links, Role},
     load::{self, Settings},
@@ -29,6 +29,7 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
 pub(super) enum Request {
     Apply(Box<Desired>, Sweep, Reply<Applied>),
     Fdb(Reply<Vec<FdbRow>>),
+    Flood(Reply<Vec<FloodRow>>),
     Neigh(Reply<Vec<NeighRow>>),
     Ports(Reply<Vec<PortRow>>),
     Counters(Reply<Vec<CounterRow>>),
@@ -68,7 +69,7 @@ impl Owner {
             underlay: index(&config.underlay, UNDERLAY_HINT)?,
             vxlan: index(&config.vxlan_device, VXLAN_HINT)?,
             port: config.vxlan_port,
-            local: values::over_ipv4(config.vtep)?,
+            local: config.vteps,
         };
         let pins = Pins::open(&config.bpf_dir)?;
         let fresh = pins.fresh;
@@ -91,7 +92,7 @@ impl Owner {
         owner.links.adopt(&mut owner.ebpf)?;
         owner.settle(Role::Underlay, settings.underlay, &config.underlay, UNDERLAY_HINT)?;
         owner.settle(Role::Tunnel, settings.vxlan, &config.vxlan_device, VXLAN_HINT)?;
-        info!(underlay = config.underlay, vtep = %config.vtep, adopted, "the data plane is up");
+        info!(underlay = config.underlay, vteps = %config.vteps, adopted, "the data plane is up");
         Ok(owner)
     }
 
@@ -118,6 +119,7 @@ impl Owner {
         match request {
             Request::Apply(desired, sweep, reply) => answer(reply, self.apply(&desired, sweep)),
             Request::Fdb(reply) => answer(reply, self.fdb()),
+            Request::Flood(reply) => answer(reply, self.flood()),
             Request::Neigh(reply) => answer(reply, self.neigh()),
             Request::Ports(reply) => answer(reply, self.ports()),
             Request::Counters(reply) => answer(reply, rows::counters(&self.maps.counters)),
@@ -125,7 +127,7 @@ impl Owner {
     }
 
     fn apply(&mut self, desired: &Desired, sweep: Sweep) -> Result<Applied, Error> {
-        values::check(desired)?;
+        values::check(desired, self.maps.local())?;
         let plan = plan(self.maps.tables(), desired, sweep)?;
         let mut applied = Applied::default();
         for op in plan.first {
@@ -175,6 +177,11 @@ impl Owner {
     fn fdb(&self) -> Result<Vec<FdbRow>, Error> {
         let rows = self.maps.fdb()?.into_iter();
         Ok(rows.map(|((vni, mac), target)| FdbRow { vni, mac, target }).collect())
+    }
+
+    fn flood(&self) -> Result<Vec<FloodRow>, Error> {
+        let rows = self.maps.flood()?.into_iter();
+        Ok(rows.map(|((vni, position), target)| FloodRow { vni, position, target }).collect())
     }
 
     fn neigh(&self) -> Result<Vec<NeighRow>, Error> {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Chosen, Endpoint, EndpointId, Host, HostName, MacAddr, Name, Network, Sandbox, UnixTime, Vni,
+    Vteps,
 };
 
 /// A network with its services.
@@ -80,8 +81,8 @@ pub struct FdbView {
     pub vni: Vni,
     /// The network, where it is known.
     pub network: Option<Name>,
-    /// The station.
-    pub mac: MacAddr,
+    /// The station; `None` where it is a member that gets what is sent to all of the network.
+    pub mac: Option<MacAddr>,
     /// The local device that leads to it.
     pub device: Option<String>,
     /// The remote tunnel end that leads to it.
@@ -129,8 +130,8 @@ pub struct StatusView {
     pub host: HostName,
     /// The underlay device.
     pub underlay: String,
-    /// The host's address on it.
-    pub vtep: IpAddr,
+    /// The host's addresses on it.
+    pub vteps: Vteps,
     /// The MTU of it, in bytes.
     pub underlay_mtu: u32,
     /// The UDP port of VXLAN.
