@@ -43,7 +43,7 @@ fn look_behind(bytes: &[u8], ip: &Ipv6) -> Result<(), DropReason> {
     let mut passed = 0;
     while matches!(next, HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS) {
         passed += 1;
-        let header = bytes.get(place..place + 8);
+        let header = bytes.get(place..place + 2);
         let header = header.filter(|_| passed <= 4).ok_or(DropReason::MalformedIpv6)?;
         next = header[0];
         place += 8 * (1 + usize::from(header[1]));
