@@ -18,7 +18,7 @@ use crate::{
 /// More than any packet here needs with its outer headers, so that nothing is cut.
 const MTU: u32 = 9000;
 /// How long a copy may take. It is there at once, unless the machine is busy.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 pub(crate) struct Place {
     run: Run,
@@ -95,6 +95,32 @@ impl Place {
     pub(crate) fn end(self) -> Result<()> {
         drop((self.members, self.underlay, self.host, self.outside));
         self.run.end()
+    }
+}
+
+/// What comes out of a copy, if anything. The kernel takes a VLAN tag off what it receives, and drops what is too short
+/// to have one (`skb_vlan_untag`). Its vxlan device drops what is too short for the IP header that its type promises,
+/// behind VLAN tags too (`skb_vlan_inet_prepare`).
+pub(crate) fn as_received(copy: Copy) -> Option<Copy> {
+    match copy {
+        Copy::Remote(_, _, ref frame) => has_ip_header(frame).then_some(copy),
+        Copy::Local(device, frame) if matches!(frame[12..14], [0x81, 0] | [0x88, 0xa8]) => {
+            let untagged = || Copy::Local(device, [&frame[..12], &frame[16..]].concat());
+            (frame.len() >= 20).then(untagged)
+        }
+        other => Some(other),
+    }
+}
+
+fn has_ip_header(frame: &[u8]) -> bool {
+    let mut place = 12;
+    loop {
+        match frame.get(place..place + 2) {
+            Some([0x81, 0] | [0x88, 0xa8]) => place += 4,
+            Some([0x08, 0]) => return frame.len() >= place + 2 + 20,
+            Some([0x86, 0xdd]) => return frame.len() >= place + 2 + 40,
+            Some(_) | None => return true,
+        }
     }
 }
 
