@@ -58,7 +58,7 @@ impl Args {
         let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
         let mut end = End::expect(kinds).map_err(Error::Start)?;
         let status = client.status().await?;
-        let other = self.other(client).await?;
+        let other = self.other(client, &status).await?;
         place::sweep(client).await?;
         let (network, key, address) = place::server(client, &self.host).await?;
         let ends = Ends { key: key.as_str().to_owned(), overlay: address, underlay: other };
@@ -75,8 +75,8 @@ impl Args {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// The other host's address on the underlay.
-    async fn other(&self, client: &Client) -> Result<IpAddr> {
+    /// The other host's address on the underlay, of the family that tunnels to it have.
+    async fn other(&self, client: &Client, status: &StatusView) -> Result<IpAddr> {
         let hosts = client.hosts().await?;
         let found = hosts.iter().find(|view| view.host.name == self.host);
         let Some(found) = found else {
@@ -89,7 +89,10 @@ impl Args {
             let sentence = format!("{} is this host: name another of the cluster", self.host);
             return Err(Error::Unmeasurable(sentence));
         }
-        Ok(found.host.vtep)
+        status.vteps.towards(&found.host.vteps).ok_or_else(|| {
+            let sentence = format!("{} has no address of a family that this host has", self.host);
+            Error::Unmeasurable(sentence)
+        })
     }
 
     async fn measure(

@@ -6,7 +6,7 @@ use super::super::{Error, Result};
 use crate::{
     api::Client,
     kernel::{Netlink, Netns},
-    model::{EndpointId, HostName, RunSpec, SandboxSpec, SandboxView, ServiceRef},
+    model::{EndpointId, HostName, RunSpec, SandboxSpec, SandboxView, ServiceRef, ServiceSpec},
 };
 
 /// How the services of an end that serves begin.
@@ -43,7 +43,7 @@ impl Place {
         let name = own.parse().map_err(|error| Error::Unmeasurable(format!("{own}: {error}")))?;
         let spec = RunSpec {
             sandbox: SandboxSpec { name: Some(name), ..SandboxSpec::default() },
-            publish: vec![service],
+            publish: vec![ServiceSpec::of(service)],
         };
         Ok(Self { sandbox: client.run(&spec).await? })
     }

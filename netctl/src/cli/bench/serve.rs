@@ -6,6 +6,10 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{
+    FutureExt as _,
+    future::{self, BoxFuture},
+};
 use tokio::{
     signal::unix::SignalKind,
     time::{Instant, sleep, sleep_until},
@@ -86,19 +90,21 @@ async fn serve(
 ) -> Result<()> {
     let status = client.status().await?;
     let hosts = client.hosts().await?;
-    let peers = hosts.iter().filter(|view| !view.this).map(|view| view.host.vtep).collect();
+    let others = hosts.iter().filter(|view| !view.this);
+    let peers = others.flat_map(|view| view.host.vteps.iter()).collect();
     let key = place.endpoint()?.as_str().to_owned();
     let device = Some(device(&status).await?);
     let inside = Terms { key, peers: None, device };
     let underlay = Terms { peers: Some(peers), ..inside.clone() };
     // Whoever is told that it serves can measure at once: both listen by then.
     let overlay = bound(place.netns()?, place.address()?, inside).await?;
-    let underlay = bound(Netns::current()?, status.vtep, underlay).await?;
-    ready(status.host.as_str())?;
-    tokio::select! {
-        outcome = overlay => outcome,
-        outcome = underlay => outcome,
+    let host = Netns::current()?;
+    let mut serving = vec![overlay];
+    for vtep in status.vteps.iter() {
+        serving.push(bound(host.clone(), vtep, underlay.clone()).await?);
     }
+    ready(status.host.as_str())?;
+    future::select_all(serving).await.0
 }
 
 /// Listens in `netns`, and gives what ends when nothing can be accepted there any more.
@@ -106,10 +112,10 @@ async fn bound(
     netns: Netns,
     address: IpAddr,
     terms: Terms,
-) -> Result<impl Future<Output = Result<()>>> {
+) -> Result<BoxFuture<'static, Result<()>>> {
     let at = SocketAddr::new(address, PORT);
     let server = netns.run(move || Server::bind(at, terms)).await??;
-    Ok(async move { Ok(netns.run(move || server.serve()).await??) })
+    Ok(async move { Ok(netns.run(move || server.serve()).await??) }.boxed())
 }
 
 /// Removes the network that was made, as soon as nobody has a service on it any more.
