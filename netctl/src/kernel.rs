@@ -21,6 +21,7 @@ mod netlink;
 mod netns;
 mod privilege;
 mod route;
+mod rule;
 mod signals;
 mod sysctl;
 mod underlay;

@@ -256,7 +256,9 @@ impl Objects {
                 expected.insert(format!("np-{vni:06x}"));
             }
         }
-        let found = links(host)?;
+        let mut found = links(host)?;
+        // What gives the endpoints' devices room for outer headers is there for as long as one of them is.
+        found.retain(|name| !(name.starts_with("netctl-h") && !own.is_empty()));
         ensure!(found == expected, "links {found:?}, expected {expected:?}");
         let pins = stems(&host.dir("bpf").join("v1/links")).unwrap_or_default();
         ensure!(
