@@ -29,7 +29,7 @@ mod veth;
 mod vxlan;
 mod watch;
 
-pub use address::Address;
+pub use address::{Address, AddressState};
 pub use command::{Ended, NetnsCommand, unstartable};
 pub use error::Error;
 pub use link::{Link, Peer, Sizes};

@@ -132,7 +132,7 @@ fn the_underlay_must_be_usable() -> Result<()> {
     );
     host.netns().ip(["addr add 203.0.113.1/24 dev bare0", "addr add 192.0.2.1/24 dev eth0"])?;
     ensure!(before.lines().count() == links(host)?.lines().count(), "{before}");
-    ensure!(!lab.dir().join("home/bpf/v1").exists(), "pins are left");
+    ensure!(!lab.dir().join("home/bpf").join(state::pins_dir()).exists(), "pins are left");
     lab.end()
 }
 
@@ -251,7 +251,7 @@ fn the_stores_file_must_be_usable() -> Result<()> {
 }
 
 fn assert_untouched(home: &Path) -> Result<()> {
-    for name in ["bpf/v1", "netns", "run/netctl.sock"] {
+    for name in [&format!("bpf/{}", state::pins_dir()), "netns", "run/netctl.sock"] {
         ensure!(!home.join(name).exists(), "{name} is left");
     }
     Ok(())
