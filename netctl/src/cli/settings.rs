@@ -72,7 +72,7 @@ pub(super) struct Options {
     #[arg(long, env = "NETCTL_STORE_PASSWORD_FILE", value_name = "PATH", hide_env_values = true)]
     store_password_file: Option<PathBuf>,
     /// Device of the underlay
-    /// [default: the one that the default route is on, or else the only one with a global IPv4 address]
+    /// [default: the one that the default route is on, or else the only one with a global address]
     #[arg(long, env = "NETCTL_BIND_INTERFACE", value_name = "DEVICE", hide_env_values = true)]
     bind_interface: Option<String>,
     /// UDP port of VXLAN, the same on all hosts
