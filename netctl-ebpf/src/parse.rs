@@ -31,24 +31,24 @@ impl<P> Frame<P> {
     }
 }
 
-/// The header of the frame that is the packet; `None` beside it says that a VLAN tag hides what follows.
+/// The header of the frame that is the packet, and its type; `None` for that says that a VLAN tag hides what follows.
 #[inline(always)]
 pub(crate) fn ethernet(
     packet: &Packet,
     short: DropReason,
 ) -> Result<(Ethernet, Option<u16>), DropReason> {
     packet.pull(SEEN as u32);
-    // VLAN 0 is none: the tag has only a priority (IEEE 802.1Q section 9.6), and receivers ignore it.
-    let tagged = match packet.vlan() {
-        None => false,
-        Some(0) if packet.untag() => {
-            packet.pull(SEEN as u32);
-            false
+    // VLAN 0 is none: the tag has only a priority (IEEE 802.1Q section 9.6), and receivers take off as many as there
+    // are (`__netif_receive_skb_core`). What would stand behind a second one is not looked at, so it must not get there.
+    if packet.vlan() == Some(0) {
+        if !packet.untag() || packet.vlan() == Some(0) {
+            return Err(short);
         }
-        Some(_) => true,
-    };
+        packet.pull(SEEN as u32);
+    }
     let ethernet = *packet.at::<Ethernet>(0).ok_or(short)?;
-    Ok((ethernet, if tagged { None } else { Some(ethernet.ether_type()) }))
+    let ether_type = if packet.vlan().is_some() { None } else { Some(ethernet.ether_type()) };
+    Ok((ethernet, ether_type))
 }
 
 /// The IPv4 header of the frame that stands `OFFSET` bytes from the start.

@@ -26,7 +26,7 @@ pub use self::{
     client::{Outcome, run},
     cpu::Busy,
     error::Error,
-    job::{Job, Kind, Side},
+    job::{Device, Job, Kind, Side},
     server::{Server, Terms},
 };
 

@@ -40,7 +40,7 @@ use crate::{
     dataplane::{self, Dataplane},
     drivers::{self, Drivers, HostContext},
     kernel::{self, Link, Netlink, Netns, Underlay},
-    model::{Choice, Chosen, Host, HostName, SCHEMA, UnixTime},
+    model::{Choice, Chosen, Host, HostName, SCHEMA, UnixTime, Vteps},
     store::SharedStore,
 };
 
@@ -79,6 +79,7 @@ pub struct Controller {
     drivers: Drivers,
     context: Arc<HostContext>,
     underlay: Underlay,
+    vteps: Vteps,
     big_tcp: Chosen,
     dataplane: Arc<Dataplane>,
     records: Arc<Records>,
@@ -100,12 +101,14 @@ impl Controller {
         let ours = |link: &Link| link.name == VXLAN_DEVICE || drivers::is_ours(&link.name);
         let underlay =
             kernel::find_underlay(&netlink, config.bind_interface.as_deref(), ours).await?;
+        let vteps = Vteps::new(underlay.v4, underlay.v6)
+            .ok_or_else(|| Error::internal("the underlay has no address"))?;
         let started = now();
         let host = Host {
             schema: SCHEMA,
             id: presence::identity(&config.state_dir)?,
             name: config.host.clone(),
-            vtep: underlay.address.into(),
+            vteps,
             vxlan_port: config.vxlan_port,
             mtu: underlay.mtu,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -117,13 +120,17 @@ impl Controller {
             }
             checked => checked?,
         }
-        let dataplane = Arc::new(start_dataplane(&config, &netlink, &underlay).await?);
+        let dataplane = Arc::new(start_dataplane(&config, &netlink, &underlay, vteps).await?);
         let (mtu, underlay_mtu) = watch::channel(underlay.mtu);
         let following = underlay::follow(netlink.clone(), underlay.name.clone(), mtu);
         let (super_packets, big_tcp) =
             big_tcp::settle(&netlink, &underlay, config.big_tcp, &config.run_dir).await?;
-        let context =
-            Arc::new(HostContext { netlink, underlay_mtu: underlay_mtu.clone(), super_packets });
+        let context = Arc::new(HostContext {
+            netlink,
+            vteps,
+            underlay_mtu: underlay_mtu.clone(),
+            super_packets,
+        });
         let cancel = CancellationToken::new();
         let drivers = Drivers::new();
         let (reconciler, progress) = Reconciler::new(
@@ -140,6 +147,7 @@ impl Controller {
             drivers,
             context,
             underlay,
+            vteps,
             big_tcp,
             dataplane,
             records,
@@ -212,6 +220,7 @@ async fn start_dataplane(
     config: &Config,
     netlink: &Netlink,
     underlay: &Underlay,
+    vteps: Vteps,
 ) -> Result<Dataplane> {
     let found = netlink.find_link(VXLAN_DEVICE).await?;
     let moved = |vxlan: kernel::Vxlan| vxlan.flow_based && vxlan.port != config.vxlan_port;
@@ -223,7 +232,7 @@ async fn start_dataplane(
     let started = Dataplane::start(dataplane::Config {
         bpf_dir: config.bpf_dir.clone(),
         underlay: underlay.name.clone(),
-        vtep: underlay.address.into(),
+        vteps,
         vxlan_port: config.vxlan_port,
         vxlan_device: VXLAN_DEVICE.to_owned(),
     })

@@ -11,24 +11,35 @@ mod layout;
 mod links;
 mod load;
 mod maps;
+mod mirror;
 mod owner;
+mod paths;
 mod plan;
 mod rows;
 mod values;
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     path::{Path, PathBuf},
     thread,
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
-use self::owner::{Reply, Request};
 pub use self::{
     desired::{Applied, Desired, FdbTarget, NetworkEntry, Port, PortEntry, Sweep},
     error::Error,
-    rows::{CounterRow, FdbRow, NeighRow, PortRow},
+    paths::Path as HostPath,
+    rows::{CounterRow, FdbRow, FloodRow, NeighRow, PortRow},
+};
+use self::{
+    mirror::Mirror,
+    owner::{Reply, Request},
+};
+use crate::{
+    kernel::{Netlink, Netns},
+    model::Vteps,
 };
 
 /// How many requests may wait for the owner before those who ask wait too.
@@ -41,8 +52,8 @@ pub struct Config {
     pub bpf_dir: PathBuf,
     /// The device that leads to the other hosts, by its name in the namespace of the caller.
     pub underlay: String,
-    /// This host's own address on it.
-    pub vtep: IpAddr,
+    /// This host's own addresses on it.
+    pub vteps: Vteps,
     /// The UDP port of VXLAN, the same on every host.
     pub vxlan_port: u16,
     /// The kernel's flow-based vxlan device on that port, which must exist.
@@ -67,11 +78,16 @@ impl Dataplane {
     pub async fn start(config: Config) -> Result<Self, Error> {
         let (requests, queue) = mpsc::channel(QUEUE);
         let (ready, started) = oneshot::channel();
+        let (known, hosts) = watch::channel(BTreeSet::new());
+        let (underlay, local) = (config.underlay.clone(), config.vteps);
         let thread = thread::Builder::new().name("dataplane".to_owned());
         let owner = thread
-            .spawn(move || owner::run(&config, ready, queue))
+            .spawn(move || owner::run(&config, ready, queue, known))
             .map_err(|source| Error::Thread { source })?;
         started.await.map_err(|_gone| Error::Stopped)??;
+        let netlink = Netlink::open(&Netns::current()?).await?;
+        let mirror = Mirror { netlink, underlay, local, owner: requests.downgrade(), hosts };
+        drop(tokio::spawn(mirror.run()));
         Ok(Self { requests, owner })
     }
 
@@ -90,7 +106,12 @@ impl Dataplane {
         self.ask(Request::Fdb).await
     }
 
-    /// Who answers for each address, as the map says.
+    /// Who gets what is sent to all of each network, as the map says.
+    pub async fn flood(&self) -> Result<Vec<FloodRow>, Error> {
+        self.ask(Request::Flood).await
+    }
+
+    /// Who answers for each address, as the maps say.
     pub async fn neigh(&self) -> Result<Vec<NeighRow>, Error> {
         self.ask(Request::Neigh).await
     }
@@ -98,6 +119,11 @@ impl Dataplane {
     /// The devices that endpoints are behind, as the map says.
     pub async fn ports(&self) -> Result<Vec<PortRow>, Error> {
         self.ask(Request::Ports).await
+    }
+
+    /// The way to each other host, as far as the kernel's routes and neighbours were followed.
+    pub async fn paths(&self) -> Result<BTreeMap<IpAddr, HostPath>, Error> {
+        self.ask(Request::Paths).await
     }
 
     /// How many packets ended in which way, since the maps were made.

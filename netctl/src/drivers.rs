@@ -19,14 +19,13 @@ use std::{
 };
 
 use async_trait::async_trait;
-use ipnet::IpNet;
 use tokio::sync::watch;
 
 pub use self::{links::is_ours, null::Null, overlay::Overlay};
 use crate::{
     dataplane::Desired,
     kernel::{self, Link, Netlink, Netns},
-    model::{DriverName, Endpoint, EndpointId, Name, Network, NetworkSpec, Vni},
+    model::{DriverName, Endpoint, EndpointId, Name, Network, NetworkSpec, Vni, Vteps},
 };
 
 /// What a network of some specification needs.
@@ -47,6 +46,8 @@ pub struct Plan {
 pub struct HostContext {
     /// The links, addresses and settings of the host's network namespace.
     pub netlink: Netlink,
+    /// Its own tunnel addresses.
+    pub vteps: Vteps,
     /// The MTU of the underlay device, in bytes. Whenever it changes, all is entered and joined again.
     pub underlay_mtu: watch::Receiver<u32>,
     /// The largest IPv4 packets that endpoints send and take, to be cut later, in bytes.
@@ -134,14 +135,6 @@ pub enum Error {
         value: String,
         /// What is wrong with it.
         reason: String,
-    },
-    /// The driver does not carry addresses of the family of a subnet.
-    #[error("subnet {subnet} is IPv6, which driver {driver} does not carry yet")]
-    Family {
-        /// The driver.
-        driver: &'static str,
-        /// The subnet.
-        subnet: IpNet,
     },
     /// The network lacks what the driver gave it, or the host what the network needs.
     #[error("network {network}: {reason}")]

@@ -9,7 +9,7 @@ mod pool;
 mod vni;
 
 pub use self::{
-    address::{address, address_key, mac, mac_key},
+    address::{address_key, addresses, mac, mac_key},
     pool::{PoolWish, pools, release_pools},
     vni::{vni, vni_key},
 };

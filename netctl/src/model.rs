@@ -11,6 +11,7 @@ mod network;
 mod sandbox;
 mod spec;
 mod view;
+mod vteps;
 
 pub use netctl_common::{MacAddr, Vni};
 
@@ -27,6 +28,7 @@ pub use self::{
         CounterView, FdbView, HostView, InterfaceView, NeighView, NetworkView, SandboxView,
         ServiceView, StatusView,
     },
+    vteps::{Vteps, VtepsError},
 };
 
 /// The version of the JSON form of every stored value.

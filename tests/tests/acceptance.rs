@@ -13,19 +13,27 @@ mod container;
 #[path = "acceptance/rest.rs"]
 mod rest;
 
+#[path = "acceptance/groups.rs"]
+mod groups;
 #[path = "acceptance/handover.rs"]
 mod handover;
 #[path = "acceptance/hosts.rs"]
 mod hosts;
+#[path = "acceptance/ipv6.rs"]
+mod ipv6;
 #[path = "acceptance/isolation.rs"]
 mod isolation;
 #[path = "acceptance/model.rs"]
 mod model;
 #[path = "acceptance/overlay.rs"]
 mod overlay;
+#[path = "acceptance/ports.rs"]
+mod ports;
 #[path = "acceptance/restart.rs"]
 mod restart;
 #[path = "acceptance/run.rs"]
 mod run;
+#[path = "acceptance/underlay6.rs"]
+mod underlay6;
 #[path = "acceptance/wire.rs"]
 mod wire;

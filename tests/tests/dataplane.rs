@@ -7,14 +7,20 @@
 #[path = "dataplane/host.rs"]
 mod host;
 
-use std::{fs, os::unix::process::ExitStatusExt as _, process::Command, time::Duration};
+use std::{
+    collections::BTreeMap, fs, net::IpAddr, os::unix::process::ExitStatusExt as _,
+    process::Command, time::Duration,
+};
 
 use anyhow::{Context as _, ensure};
 use aya::maps::{HashMap, MapData};
-use netctl::dataplane::{self, Config, Dataplane, Desired, Error, FdbTarget, Sweep};
+use netctl::{
+    dataplane::{self, Config, Dataplane, Desired, Error, FdbTarget, Sweep},
+    model::Vteps,
+};
 use testbed::Netns;
 
-use crate::host::{Host, ROLE, expect, mac, remote, running, stopped, vni};
+use crate::host::{Host, ROLE, address, expect, mac, remote, running, stopped, vni};
 
 #[test]
 fn what_is_applied_is_held_and_what_is_held_is_adopted() {
@@ -23,8 +29,8 @@ fn what_is_applied_is_held_and_what_is_held_is_adopted() {
     host.within(async || {
         let dataplane = Dataplane::start(host.config()).await?;
         let applied = dataplane.apply(desired.clone(), Sweep::Remove).await?;
-        // One network, two ports, five stations, four neighbours, two hosts.
-        ensure!((applied.added, applied.replaced, applied.removed) == (14, 0, 0), "{applied:?}");
+        // One network, two ports, five stations, eight neighbours, four members of its list, two hosts, both members.
+        ensure!((applied.added, applied.replaced, applied.removed) == (24, 0, 0), "{applied:?}");
         ensure!(applied.attached.iter().eq(desired.ports.keys()), "{applied:?}");
         expect(&dataplane, &desired).await?;
         let again = dataplane.apply(desired.clone(), Sweep::Remove).await?;
@@ -40,7 +46,7 @@ fn what_is_applied_is_held_and_what_is_held_is_adopted() {
 
     let before = host.numbers();
     assert_eq!(before.links.len(), 4);
-    assert_eq!(before.maps.len(), 7);
+    assert_eq!(before.maps.len(), 10);
     let after = host.within(async || {
         let dataplane = Dataplane::start(host.config()).await?;
         expect(&dataplane, &desired).await?;
@@ -66,9 +72,21 @@ fn changes_are_made_by_difference() {
         dataplane.apply(desired.clone(), Sweep::Remove).await?;
 
         // A station moves from one host to a third, and its old host is no longer needed.
+        let before = places(&dataplane).await?;
         desired.fdb.insert((vni(), mac(4)), remote(9));
+        desired.tunnels.remove(&address(2));
+        desired.tunnels.insert(address(9), 1450);
+        let list = desired.flood.entry(vni()).or_default();
+        ensure!(list.remove(&remote(2)) && list.insert(remote(9)));
         let moved = dataplane.apply(desired.clone(), Sweep::Remove).await?;
-        ensure!((moved.added, moved.replaced, moved.removed) == (1, 1, 1), "{moved:?}");
+        // The host, its membership, its place; the station and how long the list is; what the old host had.
+        ensure!((moved.added, moved.replaced, moved.removed) == (3, 2, 3), "{moved:?}");
+        let after = places(&dataplane).await?;
+        let stays = |(target, _): &(&FdbTarget, &u32)| **target != remote(2);
+        ensure!(
+            before.iter().filter(stays).all(|(target, place)| after.get(target) == Some(place)),
+            "{before:?} became {after:?}"
+        );
         expect(&dataplane, &desired).await?;
 
         // Before the list is complete, nothing goes.
@@ -79,25 +97,93 @@ fn changes_are_made_by_difference() {
         let port0 = host.index("port0");
         desired.ports.remove(&port0);
         desired.fdb.remove(&(vni(), mac(2)));
+        desired.flood.entry(vni()).or_default().remove(&FdbTarget::Container { ifindex: port0 });
         let left = dataplane.apply(desired.clone(), Sweep::Remove).await?;
-        ensure!((left.added, left.replaced, left.removed) == (0, 0, 2), "{left:?}");
+        ensure!((left.added, left.replaced, left.removed) == (0, 0, 3), "{left:?}");
         stopped("port0").await?;
         ensure!(running("port1")? == 1);
         expect(&dataplane, &desired).await?;
 
         let none = dataplane.apply(Desired::default(), Sweep::Remove).await?;
-        ensure!(none.removed == 12, "{none:?}");
+        ensure!(none.removed == 21, "{none:?}");
         stopped("port1").await?;
         ensure!(running("underlay")? == 1);
 
-        let host_over_ipv6 = Desired {
-            fdb: [((vni(), mac(4)), FdbTarget::Remote { vtep: "2001:db8::1".parse()? })].into(),
-            tunnel_mtu: 1450,
-            ..host.desired()
-        };
-        let refused = dataplane.apply(host_over_ipv6, Sweep::Remove).await;
+        let mut over_ipv6 = host.desired();
+        over_ipv6.tunnels.insert("2001:db8::1".parse()?, 1430);
+        let refused = dataplane.apply(over_ipv6, Sweep::Remove).await;
         ensure!(matches!(refused, Err(Error::Unsupported { .. })), "{refused:?}");
         expect(&dataplane, &Desired::default()).await?;
+        Ok(dataplane.shutdown().await?)
+    });
+}
+
+/// The place of each member in the list of the one network.
+async fn places(dataplane: &Dataplane) -> anyhow::Result<BTreeMap<FdbTarget, u32>> {
+    Ok(dataplane.flood().await?.into_iter().map(|row| (row.target, row.position)).collect())
+}
+
+#[test]
+fn places_of_members_outlive_the_process() {
+    let host = Host::new();
+    let mut desired = host.desired();
+    host.within(async || {
+        let dataplane = Dataplane::start(host.config()).await?;
+        dataplane.apply(desired.clone(), Sweep::Remove).await?;
+        let before = places(&dataplane).await?;
+        dataplane.shutdown().await?;
+        // The first of the list is gone when the next process looks, and another has come.
+        let (gone, _) = before.iter().min_by_key(|(_, place)| **place).context("no members")?;
+        let list = desired.flood.entry(vni()).or_default();
+        ensure!(list.remove(gone) && list.insert(FdbTarget::Container { ifindex: 77 }));
+        let dataplane = Dataplane::start(host.config()).await?;
+        dataplane.apply(desired.clone(), Sweep::Remove).await?;
+        expect(&dataplane, &desired).await?;
+        let after = places(&dataplane).await?;
+        let stays = |(target, _): &(&FdbTarget, &u32)| target != &gone;
+        ensure!(
+            before.iter().filter(stays).all(|(target, place)| after.get(target) == Some(place)),
+            "{before:?} became {after:?}"
+        );
+        Ok(dataplane.shutdown().await?)
+    });
+}
+
+/// A host that gains an address of IPv6 keeps what it had; one that loses its address of IPv4 forgets who it reached by
+/// it, and nothing names them any more.
+#[test]
+fn addresses_of_the_host_itself_come_and_go() {
+    let host = Host::new();
+    let (v4, v6) = ([192, 0, 2, 1].into(), "2001:db8::1".parse().expect("an address"));
+    let with = |v4, v6| Config { vteps: Vteps::new(v4, v6).expect("some"), ..host.config() };
+    let mut desired = host.desired();
+    let far: IpAddr = "2001:db8::3".parse().expect("an address");
+    host.within(async || {
+        let dataplane = Dataplane::start(host.config()).await?;
+        dataplane.apply(desired.clone(), Sweep::Remove).await?;
+        dataplane.shutdown().await?;
+
+        let dataplane = Dataplane::start(with(Some(v4), Some(v6))).await?;
+        expect(&dataplane, &desired).await?;
+        desired.tunnels.insert(far, 1430);
+        desired.fdb.insert((vni(), mac(5)), FdbTarget::Remote { vtep: far });
+        desired.flood.entry(vni()).or_default().insert(FdbTarget::Remote { vtep: far });
+        dataplane.apply(desired.clone(), Sweep::Remove).await?;
+        expect(&dataplane, &desired).await?;
+        dataplane.shutdown().await?;
+
+        let dataplane = Dataplane::start(with(None, Some(v6))).await?;
+        let over_ipv4 =
+            |target: &FdbTarget| matches!(target, FdbTarget::Remote { vtep } if vtep.is_ipv4());
+        desired.tunnels.retain(|vtep, _| vtep.is_ipv6());
+        desired.fdb.retain(|_, target| !over_ipv4(target));
+        for list in desired.flood.values_mut() {
+            list.retain(|target| !over_ipv4(target));
+        }
+        expect(&dataplane, &desired).await?;
+        // What is left to do is to count the places of the list anew.
+        let applied = dataplane.apply(desired.clone(), Sweep::Remove).await?;
+        ensure!((applied.added, applied.removed) == (0, 0) && applied.replaced <= 1, "{applied:?}");
         Ok(dataplane.shutdown().await?)
     });
 }
@@ -138,7 +224,7 @@ fn role() {
     let config = Config {
         bpf_dir: bpf.into(),
         underlay: "underlay".to_owned(),
-        vtep: [192, 0, 2, 1].into(),
+        vteps: address(1).into(),
         vxlan_port: 4789,
         vxlan_device: "vx".to_owned(),
     };
@@ -148,7 +234,8 @@ fn role() {
         match (role, started) {
             ("die", Ok(dataplane)) => {
                 let fdb = [((vni(), mac(4)), remote(2))].into();
-                let desired = Desired { fdb, tunnel_mtu: 1450, ..Desired::default() };
+                let tunnels = [(address(2), 1450)].into();
+                let desired = Desired { fdb, tunnels, ..Desired::default() };
                 dataplane.apply(desired, Sweep::Keep).await.expect("a station");
                 let own = i32::try_from(std::process::id()).expect("a process id");
                 Command::new("kill").args(["-KILL", &own.to_string()]).status().expect("the end");
@@ -194,9 +281,6 @@ fn without_its_devices_it_leaves_nothing() {
     assert!(!host.bpf.exists());
     let error = start(Config { vxlan_device: "vx7".to_owned(), ..host.config() });
     assert!(error.to_string().starts_with("network interface vx7 does not exist: "), "{error}");
-    assert!(!host.bpf.exists());
-    let error = start(Config { vtep: "2001:db8::1".parse().expect("an address"), ..host.config() });
-    assert_eq!(error.to_string(), "host 2001:db8::1: tunnels run over IPv4 only");
     assert!(!host.bpf.exists());
     // What cannot be a bpf file system.
     let file = host.run.dir().join("file");
@@ -296,7 +380,9 @@ fn a_restart_loses_no_packet() {
             host.netns.ip([format!("link set {port} up")]).expect("the host's end");
             container
         });
-    desired.fdb.retain(|_, target| matches!(target, FdbTarget::Local { host: false, .. }));
+    desired.fdb.retain(|_, target| {
+        matches!(target, FdbTarget::Container { .. } | FdbTarget::Bridging { .. })
+    });
     let lost = host.within(async || {
         let mut dataplane = Dataplane::start(host.config()).await?;
         dataplane.apply(desired.clone(), Sweep::Remove).await?;

@@ -62,10 +62,11 @@ fn endpoint(network: &Network, name: &str, address: &str, sandbox: &SandboxId) -
         aliases: vec![],
         mac: None,
         addresses: vec![address.parse().expect("an address")],
+        bridging: false,
         owner: Some(Owner {
             host: "h1".parse().expect("a name"),
             sandbox: sandbox.clone(),
-            vtep: "192.0.2.1".parse().expect("an address"),
+            vteps: std::net::IpAddr::from([192, 0, 2, 1]).into(),
         }),
         created: 0,
     }

@@ -8,7 +8,9 @@ pub(super) async fn run(Context { client, output }: &Context) -> Result {
 }
 
 fn line(entry: &FdbView) -> String {
-    let mut words = vec![entry.mac.to_string()];
+    // What `bridge fdb` prints for where to send what has no entry of its own.
+    let mac = entry.mac.map_or_else(|| "00:00:00:00:00:00".to_owned(), |mac| mac.to_string());
+    let mut words = vec![mac];
     words.extend(entry.device.as_ref().map(|device| format!("dev {device}")));
     words.extend(entry.vtep.map(|vtep| format!("dst {vtep}")));
     words.push(format!("vni {}", entry.vni));
@@ -40,5 +42,7 @@ mod tests {
             ..entry
         };
         assert_eq!(line(&remote), "02:00:00:00:00:01 dst 192.168.0.2 vni 4097\n");
+        let member = FdbView { mac: None, ..remote };
+        assert_eq!(line(&member), "00:00:00:00:00:00 dst 192.168.0.2 vni 4097\n");
     }
 }

@@ -33,7 +33,7 @@ fn table(hosts: &[HostView]) -> Table {
         table.row([
             host.name.to_string(),
             if *this { "*" } else { "" }.to_owned(),
-            host.vtep.to_string(),
+            host.vteps.to_string(),
             host.vxlan_port.to_string(),
             host.mtu.to_string(),
             host.version.clone(),

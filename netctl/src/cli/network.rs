@@ -44,9 +44,12 @@ pub(super) struct Create {
     /// Driver: overlay, null [default: overlay]
     #[arg(short, long, value_name = "DRIVER")]
     driver: Option<DriverName>,
-    /// Subnet of its addresses; one that is free is chosen where none is given
+    /// Subnet of its addresses, of IPv4 or IPv6; a free one of IPv4 is chosen where none is given
     #[arg(long = "subnet", value_name = "CIDR")]
     subnets: Vec<IpNet>,
+    /// IPv4 and IPv6: a free subnet is chosen for the family that none is given of
+    #[arg(long)]
+    ipv6: bool,
     /// Part of a subnet to hand out addresses from
     #[arg(long = "ip-range", value_name = "CIDR")]
     ip_ranges: Vec<IpNet>,
@@ -72,6 +75,7 @@ impl From<Create> for NetworkSpec {
             name: create.name,
             driver: create.driver,
             subnets: create.subnets,
+            ipv6: create.ipv6,
             ip_ranges: create.ip_ranges,
             gateways: create.gateways,
             internal: create.internal,

@@ -4,10 +4,10 @@ use std::{net::IpAddr, process::ExitCode};
 
 use tokio::signal::unix::SignalKind;
 
-use super::{Context, Error, Result, end::End, inside::CommandLine};
+use super::{Context, Error, Result, end::End, inside::CommandLine, service::Details};
 use crate::{
     api::Client,
-    model::{Name, RunSpec, SandboxId, SandboxSpec, ServiceRef},
+    model::{Name, RunSpec, SandboxId, SandboxSpec, ServiceRef, ServiceSpec},
 };
 
 #[derive(Debug, clap::Args)]
@@ -18,6 +18,8 @@ pub(super) struct Args {
     /// Service to publish and attach; a network that is not there is made
     #[arg(long = "publish-service", value_name = "SERVICE.NETWORK[.DRIVER]")]
     services: Vec<ServiceRef>,
+    #[command(flatten)]
+    details: Details,
     /// Name server to use in place of netctl's own
     #[arg(long, value_name = "IP")]
     dns: Vec<IpAddr>,
@@ -36,7 +38,7 @@ impl Args {
         self.command.check()?;
         let spec = RunSpec {
             sandbox: SandboxSpec { name: self.name, netns: None, dns: self.dns },
-            publish: self.services,
+            publish: published(self.services, self.details)?,
         };
         let sandbox = client.run(&spec).await?;
         let outcome = match end.has_come() {
@@ -49,6 +51,19 @@ impl Args {
         } else {
             outcome
         }
+    }
+}
+
+/// What there is to publish. What only one of several services can have is for one alone.
+fn published(services: Vec<ServiceRef>, details: Details) -> Result<Vec<ServiceSpec>> {
+    if !details.given() {
+        return Ok(services.into_iter().map(ServiceSpec::of).collect());
+    }
+    match <[ServiceRef; 1]>::try_from(services) {
+        Ok([service]) => Ok(vec![details.of(service)]),
+        Err(_) => Err(Error::Unusable(
+            "--ip, --ip6, --mac and --bridging are for one service: give --publish-service once",
+        )),
     }
 }
 

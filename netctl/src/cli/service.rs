@@ -1,6 +1,6 @@
 //! `netctl service`.
 
-use std::net::IpAddr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
 
@@ -58,15 +58,42 @@ pub(super) struct Publish {
     /// Further name, which other services of the network may share
     #[arg(long = "alias", value_name = "NAME")]
     aliases: Vec<Name>,
-    /// Address to have; one is chosen where none is given
-    #[arg(long, value_name = "IP")]
-    ip: Option<IpAddr>,
-    /// Link-layer address to have; one is chosen where none is given
-    #[arg(long, value_name = "MAC")]
-    mac: Option<MacAddr>,
+    #[command(flatten)]
+    details: Details,
     /// Name of the service, and the network to publish it on
     #[arg(value_name = "SERVICE.NETWORK")]
     service: ServiceRef,
+}
+
+/// What a service may have of its own.
+#[derive(Debug, Default, Args)]
+pub(super) struct Details {
+    /// IPv4 address to have; one is chosen where none is given
+    #[arg(long, value_name = "IP")]
+    ip: Option<Ipv4Addr>,
+    /// IPv6 address to have; one is chosen where none is given
+    #[arg(long, value_name = "IP6")]
+    ip6: Option<Ipv6Addr>,
+    /// Link-layer address to have; one is chosen where none is given
+    #[arg(long, value_name = "MAC")]
+    mac: Option<MacAddr>,
+    /// Its sandbox bridges onward to stations of its own
+    #[arg(long)]
+    bridging: bool,
+}
+
+impl Details {
+    /// Whether any is given.
+    pub(super) fn given(&self) -> bool {
+        let Self { ip, ip6, mac, bridging } = self;
+        ip.is_some() || ip6.is_some() || mac.is_some() || *bridging
+    }
+
+    /// The service with these.
+    pub(super) fn of(self, service: ServiceRef) -> ServiceSpec {
+        let Self { ip, ip6, mac, bridging } = self;
+        ServiceSpec { address: ip, address6: ip6, mac, bridging, ..ServiceSpec::of(service) }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -80,8 +107,8 @@ pub(super) struct Ends {
 }
 
 impl From<Publish> for ServiceSpec {
-    fn from(Publish { aliases, ip, mac, service }: Publish) -> Self {
-        Self { service, aliases, address: ip, mac }
+    fn from(Publish { aliases, details, service }: Publish) -> Self {
+        Self { aliases, ..details.of(service) }
     }
 }
 
@@ -150,10 +177,11 @@ fn text(ServiceView { endpoint, network_name }: &ServiceView) -> String {
     lines.extend(endpoint.aliases.iter().map(|alias| ("Alias", alias.to_string())));
     lines.extend(endpoint.mac.map(|mac| ("MAC", mac.to_string())));
     lines.extend(endpoint.addresses.iter().map(|address| ("Address", address.to_string())));
+    lines.extend(endpoint.bridging.then(|| ("Bridging", "yes".to_owned())));
     if let Some(owner) = &endpoint.owner {
         lines.push(("Host", owner.host.to_string()));
         lines.push(("Sandbox", owner.sandbox.to_string()));
-        lines.push(("VTEP", owner.vtep.to_string()));
+        lines.extend(owner.vteps.iter().map(|vtep| ("VTEP", vtep.to_string())));
     }
     fields(lines)
 }

@@ -17,9 +17,10 @@ fn text(status: &StatusView) -> String {
         ("Version", status.version.clone()),
         ("Up", age(status.started)),
         ("Store", store),
-        ("Underlay", format!("{} {} mtu {}", status.underlay, status.vtep, status.underlay_mtu)),
+        ("Underlay", format!("{} {} mtu {}", status.underlay, status.vteps, status.underlay_mtu)),
         ("VXLAN port", status.vxlan_port.to_string()),
         ("BIG TCP", status.big_tcp.to_string()),
+        ("Next hops", format!("{} of {} hosts", status.next_hops, status.tunnels)),
         ("Networks", status.networks.to_string()),
         ("Endpoints", status.endpoints.to_string()),
         ("Sandboxes", status.sandboxes.to_string()),
@@ -34,9 +35,10 @@ mod tests {
     #[test]
     fn a_store_that_is_away_is_said_with_the_reason() {
         let status: StatusView = serde_json::from_value(serde_json::json!({
-            "version": "0.1.0", "host": "h1", "underlay": "eth0", "vtep": "192.168.0.1",
+            "version": "0.1.0", "host": "h1", "underlay": "eth0", "vteps": ["192.168.0.1"],
             "underlay_mtu": 1500, "vxlan_port": 4789,
-            "big_tcp": { "on": false, "why": "switched off" }, "store": "etcd http://10.0.0.1:2379",
+            "big_tcp": { "on": false, "why": "switched off" }, "tunnels": 3, "next_hops": 2,
+            "store": "etcd http://10.0.0.1:2379",
             "store_error": "connection refused", "networks": 1, "endpoints": 2, "sandboxes": 3,
             "bpf_dir": "/sys/fs/bpf/netctl", "started": 0,
         }))

@@ -77,24 +77,26 @@ fn every_verb_is_understood() {
 fn what_is_given_is_what_is_asked_for() {
     let spec = network(
         "network create -d overlay --subnet 10.1.0.0/24 --subnet 10.2.0.0/24 --ip-range 10.1.0.128/25 \
-         --gateway 10.1.0.1 --internal -o a=b --opt c=d=e --label x= dev",
+         --gateway 10.1.0.1 --ipv6 --internal -o a=b --opt c=d=e --label x= dev",
     );
     assert_eq!(
         json(&spec),
         serde_json::json!({
             "name": "dev", "driver": "overlay", "subnets": ["10.1.0.0/24", "10.2.0.0/24"],
-            "ip_ranges": ["10.1.0.128/25"], "gateways": ["10.1.0.1"], "internal": true,
+            "ipv6": true, "ip_ranges": ["10.1.0.128/25"], "gateways": ["10.1.0.1"], "internal": true,
             "options": {"a": "b", "c": "d=e"}, "labels": {"x": ""},
         })
     );
     assert_eq!(json(&network("network create dev"))["driver"], serde_json::Value::Null);
-    let spec =
-        service("service publish --alias a --alias b --ip 10.1.0.9 --mac 02:00:00:00:00:01 s.dev");
+    let spec = service(
+        "service publish --alias a --alias b --ip 10.1.0.9 --ip6 fd00::9 --mac 02:00:00:00:00:01 --bridging \
+         s.dev",
+    );
     assert_eq!(
         json(&spec),
         serde_json::json!({
             "service": "s.dev", "aliases": ["a", "b"], "address": "10.1.0.9",
-            "mac": "02:00:00:00:00:01",
+            "address6": "fd00::9", "mac": "02:00:00:00:00:01", "bridging": true,
         })
     );
 }
@@ -119,6 +121,8 @@ fn unusable_arguments_are_named_with_their_value() {
             "invalid value 'a..b' for '<SERVICE.NETWORK>': service \"a..b\": a name",
         ),
         ("service publish --ip x s.dev", "invalid value 'x' for '--ip <IP>'"),
+        ("service publish --ip fd00::9 s.dev", "invalid value 'fd00::9' for '--ip <IP>'"),
+        ("service publish --ip6 10.1.0.9 s.dev", "invalid value '10.1.0.9' for '--ip6 <IP6>'"),
         ("service publish --mac 02:00 s.dev", "invalid value '02:00' for '--mac <MAC>'"),
         ("service attach box", "not provided:\n  <SERVICE[.NETWORK]>"),
         ("sandbox create --dns x", "invalid value 'x' for '--dns <IP>'"),

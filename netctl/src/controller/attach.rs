@@ -141,11 +141,7 @@ impl Controller {
     }
 
     fn owner(&self, sandbox: &SandboxId) -> Owner {
-        Owner {
-            host: self.config.host.clone(),
-            sandbox: sandbox.clone(),
-            vtep: self.underlay.address.into(),
-        }
+        Owner { host: self.config.host.clone(), sandbox: sandbox.clone(), vteps: self.vteps }
     }
 
     /// Waits until this host has taken notice that an endpoint is no longer its own, so that what is left of the

@@ -5,7 +5,7 @@
 //! packet that is larger than a device takes is cut by the kernel (`gso_features_check`), so the underlay has to be told
 //! only where it is to let them through whole.
 
-use std::{fs, io, net::IpAddr, path::Path};
+use std::{fs, io, path::Path};
 
 use serde::{Deserialize, Serialize};
 
@@ -42,7 +42,7 @@ pub(super) async fn settle(
     let link = netlink.link_by_name(&underlay.name).await?;
     let whole = link.kind.as_deref() == Some("veth");
     let cuts = netlink.has_feature(&link.name, TUNNEL_SEGMENTATION).await?;
-    let chosen = if IpAddr::from(underlay.address).is_ipv6() {
+    let chosen = if underlay.v4.is_none() {
         // An IPv6 packet of that size has a header more to say so, which ours have not.
         Chosen::off("the underlay is IPv6")
     } else {
@@ -124,7 +124,7 @@ mod tests {
             master: None,
             peer: None,
             vxlan: None,
-            sizes: Sizes { gso_ipv4, gro_ipv4: gso_ipv4, tso: USUAL },
+            sizes: Sizes { gso_ipv4, gro_ipv4: gso_ipv4, tso: USUAL, ..Sizes::default() },
         };
         let (old, new) = (link(0), link(USUAL));
         for (choice, link, whole, cuts, on) in [

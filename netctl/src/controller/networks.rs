@@ -82,6 +82,7 @@ impl Controller {
                 id,
                 name: &spec.name,
                 subnets: wanted.to_vec(),
+                dual: spec.ipv6,
                 overlap: plan.allow_overlap,
                 host: &host,
             };
@@ -185,12 +186,14 @@ pub(super) fn default_driver() -> Name {
 /// Pairs each range and each gateway with the subnet that it lies in.
 fn subnets_of(spec: &NetworkSpec, plan: &Plan) -> Result<Vec<Subnet>> {
     if !plan.addresses {
-        let given =
-            !spec.subnets.is_empty() || !spec.ip_ranges.is_empty() || !spec.gateways.is_empty();
+        let given = spec.ipv6
+            || !spec.subnets.is_empty()
+            || !spec.ip_ranges.is_empty()
+            || !spec.gateways.is_empty();
         return if given {
             let driver = spec.driver.clone().unwrap_or_else(default_driver);
             Err(Error::unusable(format!(
-                "driver {driver} gives no addresses: leave out --subnet, --ip-range and --gateway"
+                "driver {driver} gives no addresses: leave out --subnet, --ipv6, --ip-range and --gateway"
             )))
         } else {
             Ok(Vec::new())

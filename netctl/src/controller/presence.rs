@@ -66,7 +66,7 @@ pub(super) async fn check_name(store: &SharedStore, host: &Host) -> Result<()> {
 fn name_taken(other: &Host) -> Error {
     Error::conflict(format!(
         "host name {} is taken by the host with address {}: give this one another with --host-name",
-        other.name, other.vtep
+        other.name, other.vteps
     ))
 }
 

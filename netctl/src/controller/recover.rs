@@ -80,12 +80,12 @@ impl Controller {
         Ok(None)
     }
 
-    /// Puts this host's address, which may have changed since, where others look for the endpoint; `false` if another
+    /// Puts this host's addresses, which may have changed since, where others look for the endpoint; `false` if another
     /// changed the endpoint in the meantime.
     async fn refresh(&self, stored: &keys::Stored<Endpoint>) -> Result<bool> {
         let mut endpoint = stored.value.clone();
         if let Some(owner) = &mut endpoint.owner {
-            owner.vtep = self.underlay.address.into();
+            owner.vteps = self.vteps;
         }
         Ok(endpoint == stored.value
             || self.store.commit(Self::ownership(stored, &endpoint)).await? != Outcome::Conflict)

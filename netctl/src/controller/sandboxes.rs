@@ -86,7 +86,8 @@ impl Controller {
     }
 
     /// Publishes and attaches one service for a new sandbox, and makes its network if it is not there.
-    async fn provide(&self, id: &SandboxId, service: &ServiceRef) -> Result<()> {
+    async fn provide(&self, id: &SandboxId, spec: &ServiceSpec) -> Result<()> {
+        let service = &spec.service;
         let network = service.network.clone().ok_or_else(|| {
             Error::unusable(format!(
                 "service {service} names no network: write {service}.NETWORK[.DRIVER]"
@@ -94,8 +95,7 @@ impl Controller {
         })?;
         let network = self.provide_network(id, &network, service.driver.as_ref()).await?;
         let service = ServiceRef { driver: None, ..service.clone() };
-        let spec =
-            ServiceSpec { service: service.clone(), aliases: Vec::new(), address: None, mac: None };
+        let spec = ServiceSpec { service: service.clone(), ..spec.clone() };
         // Noted before it is made: a daemon that is killed in between leaves nothing that nobody knows of.
         let endpoint = EndpointId::random();
         let noted = (network.id.clone(), endpoint.clone());
@@ -121,6 +121,7 @@ impl Controller {
                     name: name.clone(),
                     driver: Some(driver.cloned().unwrap_or_else(default_driver)),
                     subnets: Vec::new(),
+                    ipv6: false,
                     ip_ranges: Vec::new(),
                     gateways: Vec::new(),
                     internal: false,

@@ -1,6 +1,6 @@
 //! Services: publish, list, inspect, unpublish.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use super::{
     Controller, Error, Result, find,
@@ -78,6 +78,7 @@ impl Controller {
             aliases: spec.aliases.clone(),
             mac: None,
             addresses: Vec::new(),
+            bridging: spec.bridging,
             owner: None,
             created: now(),
         };
@@ -86,16 +87,18 @@ impl Controller {
             .when(stored.unchanged())
             .when(Guard::Absent(name_key.clone()))
             .put(name_key, id.as_str());
+        let wanted: Vec<IpAddr> =
+            spec.address.map(IpAddr::V4).into_iter().chain(spec.address6.map(IpAddr::V6)).collect();
         if network.subnets.is_empty() {
-            if spec.address.is_some() || spec.mac.is_some() {
+            if !wanted.is_empty() || spec.mac.is_some() || spec.bridging {
                 return Err(Error::unusable(format!(
-                    "network {} gives no addresses: leave out --ip and --mac",
+                    "network {} gives no addresses: leave out --ip, --ip6, --mac and --bridging",
                     network.name
                 )));
             }
         } else {
-            let claim = ipam::address(store, network, spec.address, id.as_str(), attempt).await?;
-            endpoint.addresses.push(claim.value);
+            let claim = ipam::addresses(store, network, &wanted, id.as_str(), attempt).await?;
+            endpoint.addresses = claim.value;
             txn = txn.and(claim.txn);
             let claim = ipam::mac(store, network, spec.mac, id.as_str()).await?;
             endpoint.mac = Some(claim.value);

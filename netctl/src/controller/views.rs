@@ -9,7 +9,7 @@ use super::{
     keys::{self, Stored},
 };
 use crate::{
-    dataplane::FdbTarget,
+    dataplane::{FdbRow, FdbTarget, FloodRow},
     model::{CounterView, Endpoint, FdbView, MacAddr, Name, NeighView, StatusView, Vni},
 };
 
@@ -21,33 +21,38 @@ struct Labels {
 }
 
 impl Controller {
-    /// The forwarding database of this host, as its map has it.
+    /// The forwarding database of this host, as its maps have it: where each station is, and then who gets what is sent
+    /// to all of a network.
     pub async fn fdb(&self) -> Result<Vec<FdbView>> {
         let labels = self.labels().await;
         let devices = self.context.netlink.links().await?;
         let name = |index: u32| {
-            devices.iter().find(|link| link.index == index).map(|link| link.name.clone())
+            let found = devices.iter().find(|link| link.index == index);
+            found.map_or_else(|| format!("if{index}"), |link| link.name.clone())
         };
-        let rows = self.dataplane.fdb().await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| {
-                let (device, vtep) = match row.target {
-                    FdbTarget::Local { ifindex, .. } => {
-                        (Some(name(ifindex).unwrap_or(format!("if{ifindex}"))), None)
-                    }
-                    FdbTarget::Remote { vtep } => (None, Some(vtep)),
-                };
-                FdbView {
-                    vni: row.vni,
-                    network: labels.network(row.vni),
-                    mac: row.mac,
-                    device,
-                    vtep,
-                    service: labels.stations.get(&(row.vni, row.mac)).cloned(),
-                }
-            })
-            .collect())
+        let stations = self.dataplane.fdb().await?;
+        let behind: BTreeMap<(Vni, FdbTarget), String> = stations
+            .iter()
+            .filter(|row| !matches!(row.target, FdbTarget::Remote { .. }))
+            .filter_map(|row| Some(((row.vni, row.target), labels.station(row.vni, row.mac)?)))
+            .collect();
+        let view = |vni, mac, target, service| {
+            let (device, vtep) = match target {
+                FdbTarget::Container { ifindex }
+                | FdbTarget::Bridging { ifindex }
+                | FdbTarget::Host { ifindex } => (Some(name(ifindex)), None),
+                FdbTarget::Remote { vtep } => (None, Some(vtep)),
+            };
+            FdbView { vni, network: labels.network(vni), mac, device, vtep, service }
+        };
+        let station = |FdbRow { vni, mac, target }: FdbRow| {
+            view(vni, Some(mac), target, labels.station(vni, mac))
+        };
+        let member = |FloodRow { vni, target, .. }: FloodRow| {
+            view(vni, None, target, behind.get(&(vni, target)).cloned())
+        };
+        let members = self.dataplane.flood().await?;
+        Ok(stations.into_iter().map(station).chain(members.into_iter().map(member)).collect())
     }
 
     /// The neighbours of this host, as its map has them.
@@ -91,14 +96,17 @@ impl Controller {
             .iter()
             .flat_map(|record| record.attachments.iter().map(|a| &a.network))
             .collect();
+        let paths = self.dataplane.paths().await.unwrap_or_default();
         StatusView {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             host: self.config.host.clone(),
             underlay: self.underlay.name.clone(),
-            vtep: self.underlay.address.into(),
+            vteps: self.vteps,
             underlay_mtu: *self.context.underlay_mtu.borrow(),
             vxlan_port: self.config.vxlan_port,
             big_tcp: self.big_tcp.clone(),
+            tunnels: paths.len(),
+            next_hops: paths.values().filter(|path| path.next_hop.is_some()).count(),
             store: self.store.place(),
             store_error: reachable.err().map(|error| error.to_string()),
             networks: networks.len(),
@@ -144,5 +152,9 @@ impl Controller {
 impl Labels {
     fn network(&self, vni: Vni) -> Option<Name> {
         self.networks.get(&vni).cloned()
+    }
+
+    fn station(&self, vni: Vni, mac: MacAddr) -> Option<String> {
+        self.stations.get(&(vni, mac)).cloned()
     }
 }

@@ -11,7 +11,6 @@ use crate::model::{EndpointId, MacAddr, Vni};
 
 /// All that the data plane of this host should hold.
 ///
-/// Which other hosts it must know follows from the remote targets in `fdb`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Desired {
     /// The networks with an endpoint on this host.
@@ -20,11 +19,13 @@ pub struct Desired {
     pub ports: BTreeMap<u32, Port>,
     /// Where each station is.
     pub fdb: BTreeMap<(Vni, MacAddr), FdbTarget>,
-    /// The link-layer address of each address, for answers to ARP.
+    /// Who gets what is sent to all of a network: ports, the host's own endpoint, and other hosts, each once.
+    pub flood: BTreeMap<Vni, BTreeSet<FdbTarget>>,
+    /// The link-layer address of each address, for answers to ARP and to neighbour solicitations.
     pub neigh: BTreeMap<(Vni, IpAddr), MacAddr>,
-    /// What fits a tunnel to any other host, in bytes of the inner packet from the network layer on: the underlay's
-    /// MTU less the overhead. Zero only where `fdb` has no remote target.
-    pub tunnel_mtu: u16,
+    /// The other hosts, by their address on the underlay, each with what fits a tunnel to it, in bytes of the inner
+    /// packet from the network layer on. Every remote target in `fdb` and `flood` is among them.
+    pub tunnels: BTreeMap<IpAddr, u16>,
 }
 
 /// One network.
@@ -34,6 +35,8 @@ pub struct NetworkEntry {
     pub gateway_mac: Option<MacAddr>,
     /// The largest IP packet that its endpoints send, in bytes.
     pub mtu: u16,
+    /// Its endpoints may have addresses that nobody else knows of: who asks for one asks all members.
+    pub open: bool,
 }
 
 /// One device whose received packets the data plane takes.
@@ -56,7 +59,8 @@ pub struct PortEntry {
     pub mac: MacAddr,
     /// The only source addresses of its packets: at most [`netctl_common::maps::PORT_ADDRESSES`] of each family.
     pub addresses: BTreeSet<IpAddr>,
-    /// Any IP source address may come from it: it is the host's own endpoint, which routes for others.
+    /// Any IP source address may come from it: it is the host's own endpoint, which routes for others, or its network
+    /// is open.
     pub any_source: bool,
 }
 
@@ -64,18 +68,46 @@ pub struct PortEntry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FdbTarget {
-    /// On this host.
-    Local {
+    /// A container of this host.
+    Container {
         /// The device that leads to it: the host's side of a veth pair.
         ifindex: u32,
-        /// It is the host's own endpoint: packets are handed to the device itself, not to its peer.
-        host: bool,
+    },
+    /// A container of this host that bridges onward: packets leave by the device as any that the host sends, since what
+    /// is put behind the peer directly is not seen by a bridge there.
+    Bridging {
+        /// The same.
+        ifindex: u32,
+    },
+    /// The host's own endpoint: packets are handed to the device itself, not to its peer.
+    Host {
+        /// The device that has the gateway's addresses.
+        ifindex: u32,
     },
     /// On another host.
     Remote {
         /// The address of that host on the underlay.
         vtep: IpAddr,
     },
+}
+
+/// One and the same member of a network's list, whatever is known of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Member {
+    Device(u32),
+    Tunnel(IpAddr),
+}
+
+impl FdbTarget {
+    /// Which member of a list it is.
+    pub(super) fn member(self) -> Member {
+        match self {
+            Self::Container { ifindex } | Self::Bridging { ifindex } | Self::Host { ifindex } => {
+                Member::Device(ifindex)
+            }
+            Self::Remote { vtep } => Member::Tunnel(vtep),
+        }
+    }
 }
 
 /// What becomes of entries that are held and not desired.

@@ -26,6 +26,11 @@ impl Layout {
         Self { name, kind, key: size_of::<K>(), value: size_of::<V>(), capacity }
     }
 
+    /// How many entries it takes, to compare with.
+    pub(super) fn room(&self) -> usize {
+        usize::try_from(self.capacity).unwrap_or(usize::MAX)
+    }
+
     /// The positions of an array.
     pub(super) fn indices(&self) -> std::ops::Range<u32> {
         0..self.capacity
@@ -79,6 +84,18 @@ pub(super) const NEIGH4: Layout = Layout::new::<maps::NeighbourKey4, maps::Neigh
     MapType::Hash,
     maps::NEIGH_ENTRIES,
 );
+pub(super) const NEIGH6: Layout = Layout::new::<maps::NeighbourKey6, maps::Neighbour>(
+    maps::NEIGH6,
+    MapType::Hash,
+    maps::NEIGH_ENTRIES,
+);
+pub(super) const FLOOD: Layout = Layout::new::<maps::FloodKey, maps::FloodMember>(
+    maps::FLOOD,
+    MapType::Hash,
+    maps::FLOOD_ENTRIES,
+);
+pub(super) const MEMBERS: Layout =
+    Layout::new::<maps::MemberKey, u32>(maps::MEMBERS, MapType::Hash, maps::MEMBER_ENTRIES);
 pub(super) const VTEPS: Layout =
     Layout::new::<u32, maps::Vtep>(maps::VTEPS, MapType::Array, maps::VTEP_ENTRIES);
 pub(super) const VTEP_BY_ADDR: Layout =
@@ -87,8 +104,8 @@ pub(super) const COUNTERS: Layout =
     Layout::new::<u32, Count>(counter::COUNTERS, MapType::PerCpuArray, counter::COUNTER_ENTRIES);
 
 /// All maps that are pinned.
-pub(super) const ALL: [&Layout; 7] =
-    [&NETWORKS, &PORTS, &FDB, &NEIGH4, &VTEPS, &VTEP_BY_ADDR, &COUNTERS];
+pub(super) const ALL: [&Layout; 10] =
+    [&NETWORKS, &PORTS, &FDB, &FLOOD, &MEMBERS, &NEIGH4, &NEIGH6, &VTEPS, &VTEP_BY_ADDR, &COUNTERS];
 
 /// Refuses maps that another layout pinned: the kernel would load programs on them that read past their values, and
 /// says no more than "permission denied" when it does not.

@@ -1,13 +1,15 @@
 //! Loading the object that is embedded in this binary.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use aya::{
     Ebpf, EbpfLoader,
     programs::{ProgramError, ProgramType},
     sys::{BpfHelper, is_helper_supported},
 };
-use netctl_common::config::{LOCAL_VTEP4, UNDERLAY_IFINDEX, VXLAN_IFINDEX, VXLAN_PORT};
+use netctl_common::config::{
+    LOCAL_VTEP4, LOCAL_VTEP6, UNDERLAY_IFINDEX, VXLAN_IFINDEX, VXLAN_PORT,
+};
 
 use super::{
     Error,
@@ -15,6 +17,7 @@ use super::{
     layout,
     links::{self, Role},
 };
+use crate::model::Vteps;
 
 /// The programs and maps, as `build.rs` built them.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/netctl-ebpf"));
@@ -31,20 +34,22 @@ pub(super) struct Settings {
     pub(super) underlay: u32,
     pub(super) vxlan: u32,
     pub(super) port: u16,
-    pub(super) local: Ipv4Addr,
+    pub(super) local: Vteps,
 }
 
 /// Loads programs and maps. Maps that are pinned are used as they are; others are made and pinned.
 pub(super) fn load(pins: &Pins, settings: Settings) -> Result<Ebpf, Error> {
     layout::check(pins)?;
-    let local = settings.local.octets();
+    let local4 = settings.local.v4().unwrap_or(Ipv4Addr::UNSPECIFIED).octets();
+    let local6 = settings.local.v6().unwrap_or(Ipv6Addr::UNSPECIFIED).octets();
     let mut loader = EbpfLoader::new();
     loader
         .default_map_pin_directory(pins.maps())
         .override_global(UNDERLAY_IFINDEX, &settings.underlay, true)
         .override_global(VXLAN_IFINDEX, &settings.vxlan, true)
         .override_global(VXLAN_PORT, &settings.port, true)
-        .override_global(LOCAL_VTEP4, &local, true);
+        .override_global(LOCAL_VTEP4, &local4, true)
+        .override_global(LOCAL_VTEP6, &local6, true);
     for layout in layout::ALL {
         loader.map_pin_path(layout.name, pins.maps().join(layout.name));
     }

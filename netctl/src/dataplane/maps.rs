@@ -1,9 +1,8 @@
 //! The maps themselves, and the copy of their contents that the owner keeps.
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr},
-};
+mod adopt;
+
+use std::{collections::BTreeMap, net::IpAddr};
 
 use aya::{
     Ebpf, Pod,
@@ -11,27 +10,37 @@ use aya::{
 };
 use netctl_common::{
     counter::Count,
-    maps::{self as abi, FdbEntry, FdbKey, Neighbour, NeighbourKey4, TunnelAddr, Vtep},
+    maps::{
+        self as abi, FdbEntry, FdbKey, FloodKey, FloodMember, MemberKey, Neighbour, NeighbourKey4,
+        NeighbourKey6, TunnelAddr, Vtep,
+    },
+    outer::{OVERHEAD4, OVERHEAD6},
 };
-use tracing::warn;
 
 use super::{
-    Error, FdbTarget, NetworkEntry, PortEntry,
-    layout::{COUNTERS, FDB, Layout, NEIGH4, NETWORKS, PORTS, VTEP_BY_ADDR, VTEPS},
+    Error,
+    layout::{
+        COUNTERS, FDB, FLOOD, Layout, MEMBERS, NEIGH4, NEIGH6, NETWORKS, PORTS, VTEP_BY_ADDR, VTEPS,
+    },
+    paths::{Path, Paths},
     plan::{Effect, Op, Tables, VtepEntry},
     values,
 };
-use crate::model::{MacAddr, Vni};
+use crate::model::{MacAddr, Vteps};
 
 /// Every map that the daemon writes, and the counters. There is one of it for a directory of pins.
 pub(super) struct Maps {
     networks: HashMap<MapData, u32, abi::Network>,
     ports: HashMap<MapData, u32, abi::Port>,
     fdb: HashMap<MapData, FdbKey, FdbEntry>,
+    flood: HashMap<MapData, FloodKey, FloodMember>,
+    members: HashMap<MapData, MemberKey, u32>,
     neigh4: HashMap<MapData, NeighbourKey4, Neighbour>,
+    neigh6: HashMap<MapData, NeighbourKey6, Neighbour>,
     vteps: Array<MapData, Vtep>,
     vtep_by_addr: HashMap<MapData, TunnelAddr, u32>,
     pub(super) counters: PerCpuArray<MapData, Count>,
+    paths: Paths,
     tunnel: Tunnel,
     tables: Tables,
 }
@@ -39,8 +48,8 @@ pub(super) struct Maps {
 /// What the outer headers to every host have in common.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tunnel {
-    /// This host's own address.
-    pub(super) local: Ipv4Addr,
+    /// This host's own addresses.
+    pub(super) local: Vteps,
     /// The UDP port of VXLAN.
     pub(super) port: u16,
 }
@@ -52,10 +61,14 @@ impl Maps {
             networks: take(ebpf, &NETWORKS)?,
             ports: take(ebpf, &PORTS)?,
             fdb: take(ebpf, &FDB)?,
+            flood: take(ebpf, &FLOOD)?,
+            members: take(ebpf, &MEMBERS)?,
             neigh4: take(ebpf, &NEIGH4)?,
+            neigh6: take(ebpf, &NEIGH6)?,
             vteps: take(ebpf, &VTEPS)?,
             vtep_by_addr: take(ebpf, &VTEP_BY_ADDR)?,
             counters: take(ebpf, &COUNTERS)?,
+            paths: Paths::take(ebpf)?,
             tunnel,
             tables: Tables::default(),
         };
@@ -68,12 +81,16 @@ impl Maps {
         &self.tables
     }
 
+    /// This host's own tunnel addresses.
+    pub(super) fn local(&self) -> Vteps {
+        self.tunnel.local
+    }
+
     /// Writes what `op` says.
     pub(super) fn execute(&mut self, op: Op) -> Result<Effect, Error> {
         match &op {
             Op::SetVtep { address, entry } => {
-                let vtep = values::vtep(self.tunnel, *address, *entry)?;
-                self.vteps.set(entry.index, vtep, 0).map_err(|e| written(&VTEPS, e))?;
+                self.set_vtep(*address, *entry)?;
                 // Whoever finds the index must find the header behind it.
                 insert(
                     &mut self.vtep_by_addr,
@@ -82,27 +99,59 @@ impl Maps {
                     entry.index,
                 )?;
             }
-            Op::SetNetwork { vni, entry } => {
-                insert(&mut self.networks, &NETWORKS, vni.get(), values::network(entry))?;
+            Op::SetMember { vni, vtep, index } => {
+                let key = MemberKey::new(*vni, TunnelAddr::from(*vtep));
+                insert(&mut self.members, &MEMBERS, key, *index)?;
+            }
+            Op::SetFlood { vni, position, target } => {
+                let member = FloodMember::new(values::target(*target, &self.tables.vteps)?);
+                insert(&mut self.flood, &FLOOD, FloodKey::new(*vni, *position), member)?;
+            }
+            Op::SetNetwork { vni, network } => {
+                insert(&mut self.networks, &NETWORKS, vni.get(), values::network(network))?;
             }
             Op::SetFdb { vni, mac, target } => {
-                let entry = values::fdb(*target, &self.tables.vteps)?;
+                let entry = FdbEntry::new(values::target(*target, &self.tables.vteps)?);
                 insert(&mut self.fdb, &FDB, FdbKey::new(*vni, *mac), entry)?;
             }
             Op::SetNeigh { vni, address, mac } => {
-                let key = values::neighbour_key(*vni, *address)?;
-                insert(&mut self.neigh4, &NEIGH4, key, Neighbour::new(*mac))?;
+                let neighbour = Neighbour::new(*mac);
+                match address {
+                    IpAddr::V4(address) => {
+                        let key = NeighbourKey4::new(*vni, address.octets());
+                        insert(&mut self.neigh4, &NEIGH4, key, neighbour)?;
+                    }
+                    IpAddr::V6(address) => {
+                        let key = NeighbourKey6::new(*vni, address.octets());
+                        insert(&mut self.neigh6, &NEIGH6, key, neighbour)?;
+                    }
+                }
             }
             Op::SetPort { ifindex, entry } => {
                 insert(&mut self.ports, &PORTS, *ifindex, values::port(entry)?)?;
             }
             Op::RemovePort { ifindex } => remove(&mut self.ports, &PORTS, ifindex)?,
-            Op::RemoveNeigh { vni, address } => {
-                remove(&mut self.neigh4, &NEIGH4, &values::neighbour_key(*vni, *address)?)?;
-            }
+            Op::RemoveNeigh { vni, address } => match address {
+                IpAddr::V4(address) => {
+                    let key = NeighbourKey4::new(*vni, address.octets());
+                    remove(&mut self.neigh4, &NEIGH4, &key)?;
+                }
+                IpAddr::V6(address) => {
+                    let key = NeighbourKey6::new(*vni, address.octets());
+                    remove(&mut self.neigh6, &NEIGH6, &key)?;
+                }
+            },
             Op::RemoveFdb { vni, mac } => remove(&mut self.fdb, &FDB, &FdbKey::new(*vni, *mac))?,
+            Op::RemoveFlood { vni, position } => {
+                remove(&mut self.flood, &FLOOD, &FloodKey::new(*vni, *position))?;
+            }
+            Op::RemoveMember { vni, vtep } => {
+                let key = MemberKey::new(*vni, TunnelAddr::from(*vtep));
+                remove(&mut self.members, &MEMBERS, &key)?;
+            }
             Op::RemoveVtep { address, index } => {
                 remove(&mut self.vtep_by_addr, &VTEP_BY_ADDR, &TunnelAddr::from(*address))?;
+                self.paths.forget(*address, *index)?;
                 self.vteps.set(*index, Vtep::UNUSED, 0).map_err(|e| written(&VTEPS, e))?;
             }
             Op::RemoveNetwork { vni } => remove(&mut self.networks, &NETWORKS, &vni.get())?,
@@ -110,97 +159,43 @@ impl Maps {
         Ok(self.tables.record(op))
     }
 
-    /// Reads all maps into the copy, and mends what a process that was killed between two writes, or one with another
-    /// address of its own, left.
-    fn adopt(&mut self) -> Result<(), Error> {
-        let vteps = self.vteps()?;
-        for (&address, &entry) in &vteps {
-            let expected = values::vtep(self.tunnel, address, entry)?;
-            if self.vteps.get(&entry.index, 0).map_err(|e| read(&VTEPS, e))? != expected {
-                self.vteps.set(entry.index, expected, 0).map_err(|e| written(&VTEPS, e))?;
-            }
-        }
-        for key in self.dangling(&vteps)? {
-            warn!(vni = key.vni(), mac = %key.mac(), "removing an FDB entry whose host is not in VTEPS");
-            remove(&mut self.fdb, &FDB, &key)?;
-        }
-        self.tables = Tables {
-            networks: self.networks()?,
-            ports: self.ports()?,
-            fdb: self.fdb()?,
-            neigh: self.neigh()?,
-            vteps,
-        };
-        Ok(())
+    /// Writes the headers to a host, with the MTU that is desired or the path's, whichever is less.
+    fn set_vtep(
+        &mut self,
+        address: IpAddr,
+        VtepEntry { index, mtu }: VtepEntry,
+    ) -> Result<(), Error> {
+        let overhead = if address.is_ipv4() { OVERHEAD4 } else { OVERHEAD6 };
+        let path = self.paths.to(address).mtu.map(|mtu| mtu.saturating_sub(overhead));
+        let path = path.and_then(|mtu| u16::try_from(mtu).ok()).unwrap_or(u16::MAX);
+        let vtep = values::vtep(self.tunnel, address, mtu.min(path)).ok_or_else(|| {
+            values::unsupported(address, "this host has no tunnel address of its family")
+        })?;
+        self.vteps.set(index, vtep, 0).map_err(|e| written(&VTEPS, e))
     }
 
-    fn networks(&self) -> Result<BTreeMap<Vni, NetworkEntry>, Error> {
-        let all = read_all(&self.networks, &NETWORKS)?.into_iter();
-        Ok(all
-            .filter_map(|(vni, network)| Some((Vni::new(vni)?, values::network_of(&network))))
-            .collect())
+    /// Holds the way to a host, if it is one still; `source` is the underlay device's own address.
+    pub(super) fn set_path(
+        &mut self,
+        host: IpAddr,
+        path: Path,
+        source: MacAddr,
+    ) -> Result<(), Error> {
+        let Some(&entry) = self.tables.vteps.get(&host) else { return Ok(()) };
+        let before = self.paths.to(host);
+        self.paths.set(host, entry.index, path, source)?;
+        if before.mtu == path.mtu { Ok(()) } else { self.set_vtep(host, entry) }
     }
 
-    /// Reads PORTS.
-    pub(super) fn ports(&self) -> Result<BTreeMap<u32, PortEntry>, Error> {
-        let all = read_all(&self.ports, &PORTS)?.into_iter();
-        Ok(all.filter_map(|(ifindex, port)| Some((ifindex, values::port_of(&port)?))).collect())
+    /// Until when the ways that are held may be used.
+    pub(super) fn vouch(&mut self, until: u64) -> Result<(), Error> {
+        self.paths.vouch(until)
     }
 
-    /// Reads NEIGH4.
-    pub(super) fn neigh(&self) -> Result<BTreeMap<(Vni, IpAddr), MacAddr>, Error> {
-        let all = read_all(&self.neigh4, &NEIGH4)?.into_iter();
-        let row = |(key, neighbour): (NeighbourKey4, Neighbour)| {
-            Some(((Vni::new(key.vni())?, IpAddr::from(key.address())), neighbour.mac()))
-        };
-        Ok(all.filter_map(row).collect())
+    /// The ways to all hosts.
+    pub(super) fn paths(&self) -> BTreeMap<IpAddr, Path> {
+        self.tables.vteps.keys().map(|&host| (host, self.paths.to(host))).collect()
     }
-
-    /// Reads FDB, without entries whose host is not known.
-    pub(super) fn fdb(&self) -> Result<BTreeMap<(Vni, MacAddr), FdbTarget>, Error> {
-        let addresses = by_index(&self.vteps()?);
-        let all = read_all(&self.fdb, &FDB)?.into_iter();
-        let row = |(key, entry): (FdbKey, FdbEntry)| {
-            let target = match entry.target() {
-                abi::FdbTarget::Container(ifindex) | abi::FdbTarget::Bridging(ifindex) => {
-                    FdbTarget::Local { ifindex, host: false }
-                }
-                abi::FdbTarget::Host(ifindex) => FdbTarget::Local { ifindex, host: true },
-                abi::FdbTarget::Remote(index) => {
-                    FdbTarget::Remote { vtep: *addresses.get(&index)? }
-                }
-            };
-            Some(((Vni::new(key.vni())?, key.mac()), target))
-        };
-        Ok(all.filter_map(row).collect())
-    }
-
-    fn vteps(&self) -> Result<BTreeMap<IpAddr, VtepEntry>, Error> {
-        let mut vteps = BTreeMap::new();
-        for (address, index) in read_all(&self.vtep_by_addr, &VTEP_BY_ADDR)? {
-            let held = self.vteps.get(&index, 0).map_err(|e| read(&VTEPS, e))?;
-            let mtu = u16::try_from(held.mtu()).unwrap_or(u16::MAX);
-            vteps.insert(address.ip(), VtepEntry { index, mtu });
-        }
-        Ok(vteps)
-    }
-
-    /// The entries of FDB that name an index of none of `vteps`.
-    fn dangling(&self, vteps: &BTreeMap<IpAddr, VtepEntry>) -> Result<Vec<FdbKey>, Error> {
-        let addresses = by_index(vteps);
-        let all = read_all(&self.fdb, &FDB)?.into_iter();
-        let lost = |entry: &FdbEntry| match entry.target() {
-            abi::FdbTarget::Remote(index) => !addresses.contains_key(&index),
-            abi::FdbTarget::Container(_)
-            | abi::FdbTarget::Bridging(_)
-            | abi::FdbTarget::Host(_) => false,
-        };
-        Ok(all.filter(|(_, entry)| lost(entry)).map(|(key, _)| key).collect())
-    }
-}
-
-fn by_index(vteps: &BTreeMap<IpAddr, VtepEntry>) -> BTreeMap<u32, IpAddr> {
-    vteps.iter().map(|(&address, entry)| (entry.index, address)).collect()
 }
 
 fn take<T: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, layout: &Layout) -> Result<T, Error> {

@@ -3,21 +3,27 @@
 //! Devices are found by name in the namespace of the thread that asks, so this one is started by the daemon in its
 //! host's namespace and never leaves it.
 
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
 use aya::Ebpf;
 use nix::net::if_::{if_indextoname, if_nametoindex};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{info, warn};
 
 use super::{
-    Applied, Config, CounterRow, Desired, Error, FdbRow, NeighRow, PortRow, Sweep,
+    Applied, Config, CounterRow, Desired, Error, FdbRow, FloodRow, NeighRow, PortRow, Sweep,
     bpffs::{self, Pins},
     links::{Ensured, Links, Role},
     load::{self, Settings},
     maps::{Maps, Tunnel},
+    paths::Path,
     plan::{Effect, plan},
     rows, values,
 };
-use crate::kernel;
+use crate::{kernel, model::MacAddr};
 
 const UNDERLAY_HINT: &str = "choose one of those that `ip link` lists with --bind-interface";
 const VXLAN_HINT: &str = "the daemon makes it when it starts, so restart the daemon";
@@ -29,20 +35,43 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
 pub(super) enum Request {
     Apply(Box<Desired>, Sweep, Reply<Applied>),
     Fdb(Reply<Vec<FdbRow>>),
+    Flood(Reply<Vec<FloodRow>>),
     Neigh(Reply<Vec<NeighRow>>),
     Ports(Reply<Vec<PortRow>>),
     Counters(Reply<Vec<CounterRow>>),
+    Paths(Reply<BTreeMap<IpAddr, Path>>),
+    /// The ways to these hosts, and the underlay device's own address.
+    SetPaths(Vec<(IpAddr, Path)>, MacAddr),
+    /// Until when the ways may be used.
+    Vouch(u64),
 }
 
 /// The life of the owner's thread: opens the data plane, tells how that went, and serves until nobody can ask.
-pub(super) fn run(config: &Config, ready: Reply<()>, mut requests: mpsc::Receiver<Request>) {
+pub(super) fn run(
+    config: &Config,
+    ready: Reply<()>,
+    mut requests: mpsc::Receiver<Request>,
+    hosts: watch::Sender<BTreeSet<IpAddr>>,
+) {
     let mut owner = match Owner::open(config) {
         Ok(owner) => owner,
         Err(error) => return answer(ready, Err(error)),
     };
     answer(ready, Ok(()));
-    while let Some(request) = requests.blocking_recv() {
+    loop {
+        let known: BTreeSet<IpAddr> = owner.maps.tables().vteps.keys().copied().collect();
+        hosts.send_if_modified(|hosts| std::mem::replace(hosts, known.clone()) != known);
+        let Some(request) = requests.blocking_recv() else { break };
         owner.serve(request);
+    }
+    // Nobody follows the kernel from here on.
+    said(owner.maps.vouch(0));
+}
+
+/// What nobody waits for.
+fn said(result: Result<(), Error>) {
+    if let Err(error) = result {
+        warn!(%error, "the way to another host is not told to the programs");
     }
 }
 
@@ -68,7 +97,7 @@ impl Owner {
             underlay: index(&config.underlay, UNDERLAY_HINT)?,
             vxlan: index(&config.vxlan_device, VXLAN_HINT)?,
             port: config.vxlan_port,
-            local: values::over_ipv4(config.vtep)?,
+            local: config.vteps,
         };
         let pins = Pins::open(&config.bpf_dir)?;
         let fresh = pins.fresh;
@@ -91,7 +120,7 @@ impl Owner {
         owner.links.adopt(&mut owner.ebpf)?;
         owner.settle(Role::Underlay, settings.underlay, &config.underlay, UNDERLAY_HINT)?;
         owner.settle(Role::Tunnel, settings.vxlan, &config.vxlan_device, VXLAN_HINT)?;
-        info!(underlay = config.underlay, vtep = %config.vtep, adopted, "the data plane is up");
+        info!(underlay = config.underlay, vteps = %config.vteps, adopted, "the data plane is up");
         Ok(owner)
     }
 
@@ -118,14 +147,22 @@ impl Owner {
         match request {
             Request::Apply(desired, sweep, reply) => answer(reply, self.apply(&desired, sweep)),
             Request::Fdb(reply) => answer(reply, self.fdb()),
+            Request::Flood(reply) => answer(reply, self.flood()),
             Request::Neigh(reply) => answer(reply, self.neigh()),
             Request::Ports(reply) => answer(reply, self.ports()),
             Request::Counters(reply) => answer(reply, rows::counters(&self.maps.counters)),
+            Request::Paths(reply) => answer(reply, Ok(self.maps.paths())),
+            Request::SetPaths(paths, source) => {
+                for (host, path) in paths {
+                    said(self.maps.set_path(host, path, source));
+                }
+            }
+            Request::Vouch(until) => said(self.maps.vouch(until)),
         }
     }
 
     fn apply(&mut self, desired: &Desired, sweep: Sweep) -> Result<Applied, Error> {
-        values::check(desired)?;
+        values::check(desired, self.maps.local())?;
         let plan = plan(self.maps.tables(), desired, sweep)?;
         let mut applied = Applied::default();
         for op in plan.first {
@@ -175,6 +212,11 @@ impl Owner {
     fn fdb(&self) -> Result<Vec<FdbRow>, Error> {
         let rows = self.maps.fdb()?.into_iter();
         Ok(rows.map(|((vni, mac), target)| FdbRow { vni, mac, target }).collect())
+    }
+
+    fn flood(&self) -> Result<Vec<FloodRow>, Error> {
+        let rows = self.maps.flood()?.into_iter();
+        Ok(rows.map(|((vni, position), target)| FloodRow { vni, position, target }).collect())
     }
 
     fn neigh(&self) -> Result<Vec<NeighRow>, Error> {

@@ -1,17 +1,23 @@
 //! From what the maps hold to what they should: a list of single writes, in an order that is safe at every step.
 //!
-//! An entry of FDB that names another host is written after that host's entry in VTEPS and removed before it, so a
-//! packet never finds a target without an outer header. Entries of one map are added before others are removed, so
-//! nothing that should work ever stops; only where a map has no room for both does it go the other way round.
+//! What names another host (entries of FDB, FLOOD and MEMBERS) is written after that host's entry in VTEPS and removed
+//! before it, so a packet never finds a target without an outer header, and an index is not used again before nothing
+//! names it. A host is among a network's members before anything is sent to it there, since it may answer at once. A
+//! port is the last to be written and the first to be removed: who may send is known to all of its network. Entries of
+//! one map are added before others are removed, so nothing that should work ever stops; only where a map has no room
+//! for both does it go the other way round.
+
+mod flood;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
 };
 
+use self::flood::Lists;
 use super::{
     Desired, Error, FdbTarget, NetworkEntry, PortEntry, Sweep,
-    layout::{FDB, Layout, NEIGH4, NETWORKS, PORTS, VTEPS},
+    layout::{FDB, Layout, MEMBERS, NEIGH4, NEIGH6, NETWORKS, PORTS, VTEPS},
 };
 use crate::model::{MacAddr, Vni};
 
@@ -19,7 +25,11 @@ use crate::model::{MacAddr, Vni};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tables {
     pub(super) vteps: BTreeMap<IpAddr, VtepEntry>,
-    pub(super) networks: BTreeMap<Vni, NetworkEntry>,
+    /// Which hosts have endpoints in which networks, by their tunnel address, with their place in VTEPS.
+    pub(super) members: BTreeMap<(Vni, IpAddr), u32>,
+    /// By network and place.
+    pub(super) flood: BTreeMap<(Vni, u32), FdbTarget>,
+    pub(super) networks: BTreeMap<Vni, HeldNetwork>,
     pub(super) ports: BTreeMap<u32, PortEntry>,
     pub(super) fdb: BTreeMap<(Vni, MacAddr), FdbTarget>,
     pub(super) neigh: BTreeMap<(Vni, IpAddr), MacAddr>,
@@ -34,17 +44,29 @@ pub(super) struct VtepEntry {
     pub(super) mtu: u16,
 }
 
+/// A network with its list of members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct HeldNetwork {
+    pub(super) entry: NetworkEntry,
+    /// How many places its list in FLOOD has, empty ones among them.
+    pub(super) places: u32,
+}
+
 /// One write to one map, or the pair of writes that one host takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Op {
     SetVtep { address: IpAddr, entry: VtepEntry },
-    SetNetwork { vni: Vni, entry: NetworkEntry },
+    SetMember { vni: Vni, vtep: IpAddr, index: u32 },
+    SetFlood { vni: Vni, position: u32, target: FdbTarget },
+    SetNetwork { vni: Vni, network: HeldNetwork },
     SetFdb { vni: Vni, mac: MacAddr, target: FdbTarget },
     SetNeigh { vni: Vni, address: IpAddr, mac: MacAddr },
     SetPort { ifindex: u32, entry: PortEntry },
     RemovePort { ifindex: u32 },
     RemoveNeigh { vni: Vni, address: IpAddr },
     RemoveFdb { vni: Vni, mac: MacAddr },
+    RemoveFlood { vni: Vni, position: u32 },
+    RemoveMember { vni: Vni, vtep: IpAddr },
     RemoveVtep { address: IpAddr, index: u32 },
     RemoveNetwork { vni: Vni },
 }
@@ -65,7 +87,9 @@ impl Tables {
         }
         match op {
             Op::SetVtep { address, entry } => set(&mut self.vteps, address, entry),
-            Op::SetNetwork { vni, entry } => set(&mut self.networks, vni, entry),
+            Op::SetMember { vni, vtep, index } => set(&mut self.members, (vni, vtep), index),
+            Op::SetFlood { vni, position, target } => set(&mut self.flood, (vni, position), target),
+            Op::SetNetwork { vni, network } => set(&mut self.networks, vni, network),
             Op::SetFdb { vni, mac, target } => set(&mut self.fdb, (vni, mac), target),
             Op::SetNeigh { vni, address, mac } => set(&mut self.neigh, (vni, address), mac),
             Op::SetPort { ifindex, entry } => set(&mut self.ports, ifindex, entry),
@@ -79,6 +103,14 @@ impl Tables {
             }
             Op::RemoveFdb { vni, mac } => {
                 self.fdb.remove(&(vni, mac));
+                Effect::Removed
+            }
+            Op::RemoveFlood { vni, position } => {
+                self.flood.remove(&(vni, position));
+                Effect::Removed
+            }
+            Op::RemoveMember { vni, vtep } => {
+                self.members.remove(&(vni, vtep));
                 Effect::Removed
             }
             Op::RemoveVtep { address, index: _ } => {
@@ -111,31 +143,47 @@ pub(super) struct Plan {
 pub(super) fn plan(held: &Tables, desired: &Desired, sweep: Sweep) -> Result<Plan, Error> {
     let ports: BTreeMap<_, _> =
         desired.ports.iter().map(|(&index, port)| (index, port.entry.clone())).collect();
-    let remotes = desired.fdb.values().filter_map(|target| match *target {
-        FdbTarget::Remote { vtep } => Some(vtep),
-        FdbTarget::Local { .. } => None,
+    let hosts = hosts(&held.vteps, &desired.tunnels)?;
+    let vteps = Difference::of(&VTEPS, &held.vteps, &hosts, sweep)?.order(
+        |address, entry| Op::SetVtep { address, entry },
+        |address| Op::RemoveVtep { address, index: held.vteps[&address].index },
+    );
+    let members = Difference::of(&MEMBERS, &held.members, &members(desired, &hosts), sweep)?.order(
+        |(vni, vtep), index| Op::SetMember { vni, vtep, index },
+        |(vni, vtep)| Op::RemoveMember { vni, vtep },
+    );
+    let lists = Lists::of(&held.flood, &desired.flood, sweep)?;
+    let with_list = |(&vni, &entry): (&Vni, &NetworkEntry)| {
+        (vni, HeldNetwork { entry, places: lists.places(vni).during })
+    };
+    let networks: BTreeMap<_, _> = desired.networks.iter().map(with_list).collect();
+    let shorter = networks.iter().filter_map(|(&vni, network)| {
+        let places = lists.places(vni).after;
+        let network = HeldNetwork { places, ..*network };
+        (places < lists.places(vni).during).then_some(Op::SetNetwork { vni, network })
     });
-    let vteps = hosts(&held.vteps, &remotes.collect(), desired.tunnel_mtu, sweep)?;
-    let networks = Difference::of(&NETWORKS, &held.networks, &desired.networks, sweep)?
-        .order(|vni, entry| Op::SetNetwork { vni, entry }, |vni| Op::RemoveNetwork { vni });
+    let shorter: Vec<Op> = shorter.collect();
+    let networks = Difference::of(&NETWORKS, &held.networks, &networks, sweep)?
+        .order(|vni, network| Op::SetNetwork { vni, network }, |vni| Op::RemoveNetwork { vni });
+    let flood = lists.order();
     let fdb = Difference::of(&FDB, &held.fdb, &desired.fdb, sweep)?.order(
         |(vni, mac), target| Op::SetFdb { vni, mac, target },
         |(vni, mac)| Op::RemoveFdb { vni, mac },
     );
-    let neigh = Difference::of(&NEIGH4, &held.neigh, &desired.neigh, sweep)?.order(
-        |(vni, address), mac| Op::SetNeigh { vni, address, mac },
-        |(vni, address)| Op::RemoveNeigh { vni, address },
-    );
+    let neigh4 = neighbours(&NEIGH4, held, desired, sweep, IpAddr::is_ipv4)?;
+    let neigh6 = neighbours(&NEIGH6, held, desired, sweep, IpAddr::is_ipv6)?;
     let ports = Difference::of(&PORTS, &held.ports, &ports, sweep)?.order(
         |ifindex, entry| Op::SetPort { ifindex, entry },
         |ifindex| Op::RemovePort { ifindex },
     );
 
     let mut plan = Plan::default();
-    for (first, _) in [&vteps, &networks, &fdb, &neigh, &ports] {
+    for (first, _) in [&vteps, &members, &flood, &networks, &fdb, &neigh4, &neigh6, &ports] {
         plan.first.extend_from_slice(first);
     }
-    for (_, then) in [&ports, &neigh, &fdb, &vteps, &networks] {
+    let shorter = (Vec::new(), shorter);
+    for (_, then) in [&ports, &neigh6, &neigh4, &fdb, &flood, &shorter, &members, &vteps, &networks]
+    {
         plan.then.extend_from_slice(then);
     }
     Ok(plan)
@@ -144,26 +192,43 @@ pub(super) fn plan(held: &Tables, desired: &Desired, sweep: Sweep) -> Result<Pla
 /// Gives each host that is new the lowest index that no other host has, or had until now.
 fn hosts(
     held: &BTreeMap<IpAddr, VtepEntry>,
-    wanted: &BTreeSet<IpAddr>,
-    mtu: u16,
-    sweep: Sweep,
-) -> Result<(Vec<Op>, Vec<Op>), Error> {
+    wanted: &BTreeMap<IpAddr, u16>,
+) -> Result<BTreeMap<IpAddr, VtepEntry>, Error> {
     let taken: BTreeSet<u32> = held.values().map(|entry| entry.index).collect();
     let mut free = VTEPS.indices().filter(|index| !taken.contains(index));
-    let mut set = Vec::new();
-    for &address in wanted {
-        let old = held.get(&address);
-        let index = old.map(|entry| entry.index).or_else(|| free.next());
+    let entry = |(&address, &mtu): (&IpAddr, &u16)| {
+        let old = held.get(&address).map(|entry| entry.index);
+        let index = old.or_else(|| free.next());
         let index = index.ok_or_else(|| VTEPS.full(held.len() + wanted.len()))?;
-        let entry = VtepEntry { index, mtu };
-        if old != Some(&entry) {
-            set.push(Op::SetVtep { address, entry });
-        }
-    }
-    let gone =
-        held.iter().filter(|(address, _)| sweep == Sweep::Remove && !wanted.contains(*address));
-    let gone = gone.map(|(&address, &VtepEntry { index, .. })| Op::RemoveVtep { address, index });
-    Ok((set, gone.collect()))
+        Ok((address, VtepEntry { index, mtu }))
+    };
+    wanted.iter().map(entry).collect()
+}
+
+/// The other hosts with a place in the list of each network.
+fn members(desired: &Desired, hosts: &BTreeMap<IpAddr, VtepEntry>) -> BTreeMap<(Vni, IpAddr), u32> {
+    let all = desired.flood.iter().flat_map(|(&vni, list)| list.iter().map(move |of| (vni, of)));
+    all.filter_map(|(vni, target)| {
+        let FdbTarget::Remote { vtep } = *target else { return None };
+        Some(((vni, vtep), hosts.get(&vtep)?.index))
+    })
+    .collect()
+}
+
+/// How the neighbours of one family have to change.
+fn neighbours(
+    map: &Layout,
+    held: &Tables,
+    desired: &Desired,
+    sweep: Sweep,
+    of_family: impl Fn(&IpAddr) -> bool,
+) -> Result<(Vec<Op>, Vec<Op>), Error> {
+    let belongs = |(_, address): &(Vni, IpAddr)| of_family(address);
+    let difference = Difference::among(map, &held.neigh, &desired.neigh, sweep, belongs)?;
+    Ok(difference.order(
+        |(vni, address), mac| Op::SetNeigh { vni, address, mac },
+        |(vni, address)| Op::RemoveNeigh { vni, address },
+    ))
 }
 
 /// How one map has to change.
@@ -181,22 +246,32 @@ impl<K: Ord + Copy, V: PartialEq + Clone> Difference<K, V> {
         desired: &BTreeMap<K, V>,
         sweep: Sweep,
     ) -> Result<Self, Error> {
-        let set = desired.iter().filter(|(key, value)| held.get(key) != Some(value));
+        Self::among(map, held, desired, sweep, |_| true)
+    }
+
+    /// The same of the keys that belong to `map`, where others belong to another.
+    fn among(
+        map: &Layout,
+        held: &BTreeMap<K, V>,
+        desired: &BTreeMap<K, V>,
+        sweep: Sweep,
+        belongs: impl Fn(&K) -> bool,
+    ) -> Result<Self, Error> {
+        let set =
+            desired.iter().filter(|(key, value)| belongs(key) && held.get(key) != Some(value));
         let set: Vec<(K, V)> = set.map(|(&key, value)| (key, value.clone())).collect();
+        let here = || held.keys().copied().filter(&belongs);
         let gone: Vec<K> = match sweep {
-            Sweep::Remove => {
-                held.keys().copied().filter(|key| !desired.contains_key(key)).collect()
-            }
+            Sweep::Remove => here().filter(|key| !desired.contains_key(key)).collect(),
             Sweep::Keep => Vec::new(),
         };
         let new = set.iter().filter(|(key, _)| !held.contains_key(key)).count();
-        let together = held.len() + new;
+        let together = here().count() + new;
         let after = together - gone.len();
-        let capacity = usize::try_from(map.capacity).unwrap_or(usize::MAX);
-        if after > capacity {
+        if after > map.room() {
             return Err(map.full(after));
         }
-        Ok(Self { set, gone, crowded: together > capacity })
+        Ok(Self { set, gone, crowded: together > map.room() })
     }
 
     /// Makes of it what is done first, and what is done after all that.

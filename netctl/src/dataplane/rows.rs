@@ -22,6 +22,17 @@ pub struct FdbRow {
     pub target: FdbTarget,
 }
 
+/// Who gets what is sent to all of a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FloodRow {
+    /// The network.
+    pub vni: Vni,
+    /// The place in its list.
+    pub position: u32,
+    /// Where the member is.
+    pub target: FdbTarget,
+}
+
 /// Who answers for an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NeighRow {

@@ -2,67 +2,73 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, Ipv4Addr},
+    net::IpAddr,
 };
 
-use netctl_common::maps::{self as abi, FdbEntry, NeighbourKey4, PORT_ADDRESSES, Port, Vtep};
+use netctl_common::maps::{self as abi, PORT_ADDRESSES, Port, Vtep};
 
-use super::{Desired, Error, FdbTarget, NetworkEntry, PortEntry, maps::Tunnel, plan::VtepEntry};
-use crate::model::{EndpointId, Vni};
+use super::{
+    Desired, Error, FdbTarget, NetworkEntry, PortEntry,
+    maps::Tunnel,
+    plan::{HeldNetwork, VtepEntry},
+};
+use crate::model::{EndpointId, Vni, Vteps};
 
-pub(super) fn network(entry: &NetworkEntry) -> abi::Network {
+pub(super) fn network(HeldNetwork { entry, places }: &HeldNetwork) -> abi::Network {
+    let flags = if entry.open { abi::Network::OPEN } else { 0 };
     abi::Network::new(entry.mtu.into(), entry.gateway_mac)
+        .with_flags(flags)
+        .with_flood_members(*places)
 }
 
-pub(super) fn network_of(network: &abi::Network) -> NetworkEntry {
-    NetworkEntry {
+pub(super) fn network_of(network: &abi::Network) -> HeldNetwork {
+    let entry = NetworkEntry {
         gateway_mac: network.gateway(),
         mtu: u16::try_from(network.mtu()).unwrap_or(u16::MAX),
-    }
+        open: network.is_open(),
+    };
+    HeldNetwork { entry, places: network.flood_members() }
 }
 
-pub(super) fn vtep(tunnel: Tunnel, address: IpAddr, entry: VtepEntry) -> Result<Vtep, Error> {
-    let remote = over_ipv4(address)?;
-    Ok(Vtep::new_v4(tunnel.local.octets(), remote.octets(), tunnel.port, entry.mtu.into()))
+/// The host at `remote`, reached from our own address of the same family; `None` where we have none.
+pub(super) fn vtep(tunnel: Tunnel, remote: IpAddr, mtu: u16) -> Option<Vtep> {
+    let Tunnel { local, port } = tunnel;
+    Some(match remote {
+        IpAddr::V4(remote) => Vtep::new_v4(local.v4()?.octets(), remote.octets(), port, mtu.into()),
+        IpAddr::V6(remote) => Vtep::new_v6(local.v6()?.octets(), remote.octets(), port, mtu.into()),
+    })
 }
 
-/// The address of a tunnel's end, which has to be IPv4.
-pub(super) fn over_ipv4(address: IpAddr) -> Result<Ipv4Addr, Error> {
-    match address {
-        IpAddr::V4(v4) => Ok(v4),
-        IpAddr::V6(_) => Err(Error::Unsupported {
-            object: format!("host {address}"),
-            reason: "tunnels run over IPv4 only",
-        }),
-    }
-}
-
-pub(super) fn fdb(
+pub(super) fn target(
     target: FdbTarget,
     vteps: &BTreeMap<IpAddr, VtepEntry>,
-) -> Result<FdbEntry, Error> {
-    let target = match target {
-        FdbTarget::Local { ifindex, host: false } => abi::FdbTarget::Container(ifindex),
-        FdbTarget::Local { ifindex, host: true } => abi::FdbTarget::Host(ifindex),
+) -> Result<abi::FdbTarget, Error> {
+    Ok(match target {
+        FdbTarget::Container { ifindex } => abi::FdbTarget::Container(ifindex),
+        FdbTarget::Bridging { ifindex } => abi::FdbTarget::Bridging(ifindex),
+        FdbTarget::Host { ifindex } => abi::FdbTarget::Host(ifindex),
         FdbTarget::Remote { vtep } => {
-            let entry = vteps.get(&vtep).ok_or_else(|| Error::Unsupported {
-                object: format!("host {vtep}"),
-                reason: "it has no entry in VTEPS yet",
-            })?;
+            let entry = vteps.get(&vtep).ok_or_else(|| unsupported(vtep, "it has no tunnel"))?;
             abi::FdbTarget::Remote(entry.index)
         }
-    };
-    Ok(FdbEntry::new(target))
+    })
 }
 
-pub(super) fn neighbour_key(vni: Vni, address: IpAddr) -> Result<NeighbourKey4, Error> {
-    match address {
-        IpAddr::V4(v4) => Ok(NeighbourKey4::new(vni, v4.octets())),
-        IpAddr::V6(_) => Err(Error::Unsupported {
-            object: format!("neighbour {address} of VNI {vni}"),
-            reason: "networks carry IPv4 only",
-        }),
-    }
+/// `None` where it names an index that none of the hosts has.
+pub(super) fn target_of(
+    target: abi::FdbTarget,
+    hosts: &BTreeMap<u32, IpAddr>,
+) -> Option<FdbTarget> {
+    Some(match target {
+        abi::FdbTarget::Container(ifindex) => FdbTarget::Container { ifindex },
+        abi::FdbTarget::Bridging(ifindex) => FdbTarget::Bridging { ifindex },
+        abi::FdbTarget::Host(ifindex) => FdbTarget::Host { ifindex },
+        abi::FdbTarget::Remote(index) => FdbTarget::Remote { vtep: *hosts.get(&index)? },
+    })
+}
+
+pub(super) fn unsupported(host: IpAddr, reason: &'static str) -> Error {
+    Error::Unsupported { object: format!("host {host}"), reason }
 }
 
 pub(super) fn port(entry: &PortEntry) -> Result<Port, Error> {
@@ -105,19 +111,21 @@ pub(super) fn port_of(port: &Port) -> Option<PortEntry> {
 }
 
 /// Refuses what the maps have no form for, before anything is written.
-pub(super) fn check(desired: &Desired) -> Result<(), Error> {
-    for target in desired.fdb.values() {
-        let FdbTarget::Remote { vtep: address } = *target else { continue };
-        over_ipv4(address)?;
-        if desired.tunnel_mtu == 0 {
-            return Err(Error::Unsupported {
-                object: format!("host {address}"),
-                reason: "no packet fits a tunnel of MTU 0",
-            });
+pub(super) fn check(desired: &Desired, local: Vteps) -> Result<(), Error> {
+    for (&remote, &mtu) in &desired.tunnels {
+        if local.towards(&remote.into()).is_none() {
+            return Err(unsupported(remote, "this host has no tunnel address of its family"));
+        }
+        if mtu == 0 {
+            return Err(unsupported(remote, "no packet fits a tunnel of MTU 0"));
         }
     }
-    for &(vni, address) in desired.neigh.keys() {
-        neighbour_key(vni, address)?;
+    for target in desired.fdb.values().chain(desired.flood.values().flatten()) {
+        if let FdbTarget::Remote { vtep } = target
+            && !desired.tunnels.contains_key(vtep)
+        {
+            return Err(unsupported(*vtep, "it has no tunnel"));
+        }
     }
     desired.ports.values().try_for_each(|wanted| port(&wanted.entry).map(drop))
 }
@@ -153,41 +161,63 @@ mod tests {
 
     #[test]
     fn networks_survive() {
-        for gateway_mac in [None, Some(MacAddr([2, 0, 0, 0, 0, 1]))] {
-            let entry = NetworkEntry { gateway_mac, mtu: 1450 };
-            assert_eq!(network_of(&network(&entry)), entry);
+        for (gateway_mac, open) in [(None, false), (Some(MacAddr([2, 0, 0, 0, 0, 1])), true)] {
+            let entry = NetworkEntry { gateway_mac, mtu: 1450, open };
+            let held = HeldNetwork { entry, places: 7 };
+            assert_eq!(network_of(&network(&held)), held);
         }
+    }
+
+    #[test]
+    fn targets_survive() {
+        let there = address("2001:db8::1");
+        let vteps = [(there, VtepEntry { index: 9, mtu: 1430 })].into();
+        let hosts = [(9, there)].into();
+        for place in [
+            FdbTarget::Container { ifindex: 3 },
+            FdbTarget::Bridging { ifindex: 3 },
+            FdbTarget::Host { ifindex: 3 },
+            FdbTarget::Remote { vtep: there },
+        ] {
+            let held = target(place, &vteps).expect("a known host");
+            assert_eq!(target_of(held, &hosts), Some(place));
+        }
+        assert_eq!(target_of(abi::FdbTarget::Remote(8), &hosts), None);
     }
 
     #[test]
     fn what_has_no_form_is_refused() {
         let vni = Vni::MAX;
         let mac = MacAddr([2, 0, 0, 0, 0, 1]);
-        let remote = |vtep: &str, tunnel_mtu| Desired {
-            fdb: [((vni, mac), FdbTarget::Remote { vtep: address(vtep) })].into(),
-            tunnel_mtu,
+        let local = Vteps::from(address("192.0.2.9"));
+        let tunnel = |vtep: &str, mtu| Desired {
+            tunnels: [(address(vtep), mtu)].into(),
             ..Desired::default()
         };
-        let neighbour =
-            Desired { neigh: [((vni, address("2001:db8::2")), mac)].into(), ..Desired::default() };
+        let lost = FdbTarget::Remote { vtep: address("192.0.2.1") };
+        let station = Desired { fdb: [((vni, mac), lost)].into(), ..Desired::default() };
+        let member = Desired { flood: [(vni, [lost].into())].into(), ..Desired::default() };
         let many = (1..=5).map(|last| IpAddr::from([10, 0, 0, last])).collect();
         let port = super::super::Port {
             ifname: "nc0".to_owned(),
             entry: PortEntry { addresses: many, ..entry() },
         };
         let crowded = Desired { ports: [(7, port)].into(), ..Desired::default() };
+        let family = "host 2001:db8::1: this host has no tunnel address of its family";
         for (desired, expected) in [
-            (remote("2001:db8::1", 1450), "host 2001:db8::1: tunnels run over IPv4 only"),
-            (remote("192.0.2.1", 0), "host 192.0.2.1: no packet fits a tunnel of MTU 0"),
-            (neighbour, "neighbour 2001:db8::2 of VNI 16777215: networks carry IPv4 only"),
+            (tunnel("2001:db8::1", 1430), family),
+            (tunnel("192.0.2.1", 0), "host 192.0.2.1: no packet fits a tunnel of MTU 0"),
+            (station, "host 192.0.2.1: it has no tunnel"),
+            (member, "host 192.0.2.1: it has no tunnel"),
             (
                 crowded,
                 "endpoint 02:00:00:00:00:01 with 5 addresses: an endpoint can have four addresses of each family",
             ),
         ] {
-            let error = check(&desired).expect_err(expected);
+            let error = check(&desired, local).expect_err(expected);
             assert_eq!(error.to_string(), expected);
         }
-        check(&remote("192.0.2.1", 1450)).expect("a usable host");
+        let known = Desired { fdb: [((vni, mac), lost)].into(), ..tunnel("192.0.2.1", 1450) };
+        check(&known, local).expect("a usable host");
     }
 }

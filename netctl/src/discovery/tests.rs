@@ -47,11 +47,12 @@ pub(super) fn endpoint(
         name: name(label),
         aliases: aliases.iter().map(|alias| name(alias)).collect(),
         mac: None,
+        bridging: false,
         addresses: addresses.iter().map(|a| a.parse::<IpNet>().expect("an address")).collect(),
         owner: sandbox.map(|sandbox| Owner {
             host: "h1".parse().expect("a host's name"),
             sandbox: sandbox.clone(),
-            vtep: ip("192.0.2.1"),
+            vteps: ip("192.0.2.1").into(),
         }),
         created: 0,
     }

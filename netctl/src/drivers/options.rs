@@ -5,6 +5,25 @@ use std::{collections::BTreeMap, fmt::Display, str::FromStr};
 use super::Error;
 use crate::model::NetworkSpec;
 
+/// What can be on or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Switch {
+    On,
+    Off,
+}
+
+impl FromStr for Switch {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "on" => Ok(Self::On),
+            "off" => Ok(Self::Off),
+            _ => Err("it is on or off"),
+        }
+    }
+}
+
 /// The options of one network; each that the driver knows is taken out, and none may be left.
 #[derive(Debug)]
 pub(super) struct Options<'a> {

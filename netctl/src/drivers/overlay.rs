@@ -4,29 +4,32 @@
 //! has a host endpoint: another veth pair, both ends in the host's namespace, one with the gateway's addresses (the
 //! same on every host), the other a port. There is no Linux bridge and no vxlan device per network.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use async_trait::async_trait;
 use ipnet::IpNet;
+use netctl_common::outer::{OVERHEAD4, OVERHEAD6};
 
 use super::{
     Device, Driver, Error, HostContext, Local, Place, Plan, Presence, Present, headroom, links,
-    options::Options, settle::settle_interface,
+    options::{Options, Switch},
+    settle::settle_interface,
 };
 use crate::{
     dataplane::{Desired, FdbTarget, NetworkEntry, Port, PortEntry},
     kernel::{self, Netlink, VethPair, VethSpec},
-    model::{Endpoint, MacAddr, Network, NetworkSpec, Vni},
+    model::{Endpoint, MacAddr, Network, NetworkSpec, Subnet, Vni},
 };
 
-/// What VXLAN over IPv4 adds to a packet: outer IPv4, UDP, VXLAN and inner Ethernet headers, in bytes.
-const OVERHEAD: u32 = 20 + 8 + 8 + 14;
 /// The smallest MTU that IPv4 allows a link to have (RFC 791), in bytes.
 const MIN_MTU: u32 = 68;
+/// The smallest MTU that IPv6 allows a link to have (RFC 8200, section 5), in bytes.
+const MIN_MTU6: u32 = 1280;
 
 const VNI: &[&str] = &["vni", "com.docker.network.driver.overlay.vxlanid_list"];
 const MTU: &[&str] = &["mtu", "com.docker.network.driver.mtu"];
 const ALLOW_OVERLAP: &[&str] = &["allow-overlap"];
+const PORT_SECURITY: &[&str] = &["port-security"];
 
 /// See the module.
 #[derive(Clone, Copy, Debug)]
@@ -41,17 +44,17 @@ impl Driver for Overlay {
     fn plan(&self, spec: &NetworkSpec) -> Result<Plan, Error> {
         let mut options = Options::of(self.name(), spec);
         let vni = options.take::<u32>(VNI)?.map(check_vni).transpose()?;
-        options.take::<u32>(MTU)?.map_or(Ok(()), check_mtu)?;
+        let ipv6 = spec.ipv6 || spec.subnets.iter().any(|subnet| subnet.addr().is_ipv6());
+        options.take::<u32>(MTU)?.map_or(Ok(()), |mtu| check_mtu(mtu, ipv6))?;
         let allow_overlap = options.take::<bool>(ALLOW_OVERLAP)?.unwrap_or(false);
+        options.take::<Switch>(PORT_SECURITY)?;
         options.finish()?;
-        if let Some(&subnet) = spec.subnets.iter().find(|subnet| subnet.addr().is_ipv6()) {
-            return Err(Error::Family { driver: self.name(), subnet });
-        }
         Ok(Plan { addresses: true, segment: true, vni, allow_overlap })
     }
 
     async fn enter(&self, host: &HostContext, network: &Network) -> Result<Presence, Error> {
         let (vni, mac) = segment(network)?;
+        check_room(host, network)?;
         let (name, port) = (links::gateway(vni), links::gateway_port(vni));
         let made = pair(
             &host.netlink,
@@ -66,7 +69,7 @@ impl Driver for Overlay {
         )
         .await?;
         let VethPair { host: gateway, peer: port, .. } = &made;
-        host.settle_gateway(&gateway.name, &port.name).await?;
+        host.settle_gateway(&gateway.name, &port.name, has_ipv6(network)).await?;
         headroom::give(&host.netlink, &made, port).await;
         host.settle_sizes(&host.netlink, gateway).await?;
         host.settle_sizes(&host.netlink, port).await?;
@@ -128,18 +131,18 @@ impl Driver for Overlay {
         let Ok((vni, gateway_mac)) = segment(network) else { return };
         let bytes = |mtu: u32| u16::try_from(mtu).unwrap_or(u16::MAX);
         let mtu = bytes(mtu(host, network));
-        desired.tunnel_mtu = bytes(fitting(host));
-        desired.networks.insert(vni, NetworkEntry { gateway_mac: Some(gateway_mac), mtu });
+        let open = is_open(network);
+        desired.networks.insert(vni, NetworkEntry { gateway_mac: Some(gateway_mac), mtu, open });
+        let mut members = BTreeSet::new();
         if let Presence { gateway: Some(gateway), port: Some(port) } = presence {
             // It may have any address as its source, so that none needs to be told.
             let addresses = BTreeSet::new();
             let entry =
                 PortEntry { vni, endpoint: None, mac: gateway_mac, addresses, any_source: true };
             desired.ports.insert(port.index, Port { ifname: port.name.clone(), entry });
-            desired.fdb.insert(
-                (vni, gateway_mac),
-                FdbTarget::Local { ifindex: gateway.index, host: true },
-            );
+            let target = FdbTarget::Host { ifindex: gateway.index };
+            desired.fdb.insert((vni, gateway_mac), target);
+            members.insert(target);
             for subnet in &network.subnets {
                 desired.neigh.insert((vni, subnet.gateway), gateway_mac);
             }
@@ -152,17 +155,32 @@ impl Driver for Overlay {
                 endpoint: Some(endpoint.id.clone()),
                 mac,
                 addresses,
-                any_source: false,
+                any_source: open,
             };
             desired.ports.insert(port.index, Port { ifname: port.name.clone(), entry });
-            desired.fdb.insert((vni, mac), FdbTarget::Local { ifindex: port.index, host: false });
+            let ifindex = port.index;
+            let target = if endpoint.bridging {
+                FdbTarget::Bridging { ifindex }
+            } else {
+                FdbTarget::Container { ifindex }
+            };
+            desired.fdb.insert((vni, mac), target);
+            members.insert(target);
             add_neighbours(desired, vni, endpoint, mac);
         }
         for endpoint in remote {
             let (Some(mac), Some(owner)) = (endpoint.mac, &endpoint.owner) else { continue };
-            desired.fdb.insert((vni, mac), FdbTarget::Remote { vtep: owner.vtep });
+            let Some(vtep) = host.vteps.towards(&owner.vteps) else {
+                tracing::debug!(service = %endpoint.name, host = %owner.host, "no tunnel: no address family in common");
+                continue;
+            };
+            let target = FdbTarget::Remote { vtep };
+            desired.tunnels.insert(vtep, bytes(fitting(host, vtep)));
+            desired.fdb.insert((vni, mac), target);
+            members.insert(target);
             add_neighbours(desired, vni, endpoint, mac);
         }
+        desired.flood.insert(vni, members);
     }
 
     async fn sweep(&self, host: &HostContext, present: &Present) -> Result<(), Error> {
@@ -215,14 +233,29 @@ fn lacks(network: &Network, reason: &str) -> Error {
     Error::Network { network: network.name.clone(), reason: reason.to_owned() }
 }
 
-/// What fits into the underlay's packets, in bytes.
-fn fitting(host: &HostContext) -> u32 {
-    host.underlay_mtu.borrow().saturating_sub(OVERHEAD).max(MIN_MTU)
+/// Whether its endpoints have addresses of IPv6.
+fn has_ipv6(network: &Network) -> bool {
+    network.subnets.iter().any(Subnet::is_v6)
+}
+
+/// Whether its endpoints may send from any IP address.
+fn is_open(network: &Network) -> bool {
+    let asked = PORT_SECURITY.iter().find_map(|name| network.options.get(*name)?.parse().ok());
+    asked == Some(Switch::Off)
+}
+
+/// What fits into the underlay's packets to a tunnel address, in bytes.
+fn fitting(host: &HostContext, vtep: IpAddr) -> u32 {
+    let overhead = if vtep.is_ipv4() { OVERHEAD4 } else { OVERHEAD6 };
+    host.underlay_mtu.borrow().saturating_sub(overhead).max(MIN_MTU)
 }
 
 /// What fits into the underlay's packets, or less where the network asks for it, in bytes.
+///
+/// Whether a host is reached over IPv6 is not known before its first endpoint is. So this is what fits the family that
+/// this host prefers; the tunnels know better, and who sends too much for one is told so.
 fn mtu(host: &HostContext, network: &Network) -> u32 {
-    let fits = fitting(host);
+    let fits = host.vteps.iter().next().map_or(MIN_MTU, |own| fitting(host, own));
     let wanted = MTU.iter().find_map(|name| network.options.get(*name)?.parse().ok());
     wanted.map_or(fits, |wanted: u32| wanted.min(fits))
 }
@@ -235,13 +268,27 @@ fn check_vni(number: u32) -> Result<Vni, Error> {
     })
 }
 
-fn check_mtu(mtu: u32) -> Result<(), Error> {
-    if (MIN_MTU..=65_535).contains(&mtu) {
+fn check_mtu(mtu: u32, ipv6: bool) -> Result<(), Error> {
+    let (least, of) = if ipv6 { (MIN_MTU6, "an MTU for IPv6") } else { (MIN_MTU, "an MTU") };
+    if (least..=65_535).contains(&mtu) {
         return Ok(());
     }
     Err(Error::Value {
         option: MTU[0].to_owned(),
         value: mtu.to_string(),
-        reason: format!("an MTU is within {MIN_MTU} and 65535 bytes"),
+        reason: format!("{of} is within {least} and 65535 bytes"),
     })
+}
+
+/// The kernel has no IPv6 on a device whose MTU is too small for it (`addrconf_notify`).
+fn check_room(host: &HostContext, network: &Network) -> Result<(), Error> {
+    let mtu = mtu(host, network);
+    if !has_ipv6(network) || mtu >= MIN_MTU6 {
+        return Ok(());
+    }
+    let underlay = *host.underlay_mtu.borrow();
+    let reason = format!(
+        "IPv6 needs an MTU of {MIN_MTU6} bytes, and the underlay's {underlay} leave {mtu} for endpoints"
+    );
+    Err(Error::Network { network: network.name.clone(), reason })
 }

@@ -16,9 +16,16 @@ impl HostContext {
     /// The gateway's device takes what comes from members of its network alone, also where another network on this host
     /// has the same addresses: by the strict rule of `rp_filter` the reply would have to leave through the other. It
     /// forwards nothing, so that networks do not reach each other, or the outside, through the host.
-    pub(super) async fn settle_gateway(&self, gateway: &str, port: &str) -> Result<(), Error> {
+    ///
+    /// `ipv6` says whether it has an IPv6 address.
+    pub(super) async fn settle_gateway(
+        &self,
+        gateway: &str,
+        port: &str,
+        ipv6: bool,
+    ) -> Result<(), Error> {
         self.settle_port(port).await?;
-        self.settle_port(gateway).await?;
+        settle_ipv6(self.netlink.netns(), gateway, ipv6).await?;
         self.set(&format!("ipv4/conf/{gateway}/forwarding"), "0").await?;
         self.set(&format!("ipv4/conf/{gateway}/rp_filter"), "2").await
     }
@@ -42,14 +49,31 @@ impl HostContext {
     }
 }
 
-/// An interface without an IPv6 address has no use for the one that the kernel would make up, and for all that it says
-/// to find others.
+/// An endpoint's interface in its sandbox.
 pub(super) async fn settle_interface(
     netns: &Netns,
     device: &str,
     endpoint: &Endpoint,
 ) -> Result<(), Error> {
     let ipv6 = endpoint.addresses.iter().any(|address| address.addr().is_ipv6());
+    settle_ipv6(netns, device, ipv6).await
+}
+
+/// A device without an IPv6 address has no use for the one that the kernel would make up, and for all that it says to
+/// find others. One that has an address has what was allocated and nothing that a router says; its link-local address
+/// follows from its MAC, as the data plane expects it, and none of both is another's, so they serve at once.
+async fn settle_ipv6(netns: &Netns, device: &str, ipv6: bool) -> Result<(), Error> {
+    if ipv6 {
+        for (name, value) in [
+            ("accept_ra", "0"),
+            ("autoconf", "0"),
+            ("use_tempaddr", "0"),
+            ("accept_dad", "0"),
+            ("addr_gen_mode", "0"),
+        ] {
+            set(netns, &format!("ipv6/conf/{device}/{name}"), value).await?;
+        }
+    }
     let disabled = if ipv6 { "0" } else { "1" };
     set(netns, &format!("ipv6/conf/{device}/disable_ipv6"), disabled).await
 }

@@ -24,23 +24,39 @@ pub fn mac_key(network: &NetworkId, mac: MacAddr) -> String {
     format!("ipam/macs/{network}/{mac}")
 }
 
-/// Claims `wanted`, or the lowest free address of the network's first subnet that has one, for `owner`.
+/// Claims for `owner` an address of each family that the network has, IPv4 first: that which is `wanted`, or the lowest
+/// free one of the first of the family's subnets that has one.
 ///
 /// `attempt` counts the tries of one operation that were lost to others; each makes the choice among more addresses,
 /// so that many hosts that publish at once do not fight for one address for ever.
-pub async fn address(
+pub async fn addresses(
     store: &dyn Store,
     network: &Network,
-    wanted: Option<IpAddr>,
+    wanted: &[IpAddr],
     owner: &str,
     attempt: u32,
-) -> Result<Claim<IpNet>, Error> {
-    let value = match wanted {
-        Some(address) => given(store, network, address).await?,
-        None => lowest_free(store, network, attempt).await?,
-    };
-    let key = address_key(&network.id, value.addr());
-    Ok(Claim { value, txn: Txn::new().when(Guard::Absent(key.clone())).put(key, owner) })
+) -> Result<Claim<Vec<IpNet>>, Error> {
+    let mut claim = Claim { value: Vec::new(), txn: Txn::new() };
+    for v6 in [false, true] {
+        let of_family = |subnet: &&Subnet| subnet.is_v6() == v6;
+        let subnets: Vec<&Subnet> = network.subnets.iter().filter(of_family).collect();
+        let address = match (wanted.iter().find(|address| address.is_ipv6() == v6), subnets.last())
+        {
+            (Some(&address), _) => given(store, network, address).await?,
+            (None, Some(last)) => {
+                let free = lowest_free(store, &network.id, &subnets, attempt).await?;
+                free.ok_or_else(|| Error::Exhausted {
+                    network: network.name.clone(),
+                    pool: last.range.unwrap_or(last.cidr),
+                })?
+            }
+            (None, None) => continue,
+        };
+        let key = address_key(&network.id, address.addr());
+        claim.txn = claim.txn.when(Guard::Absent(key.clone())).put(key, owner);
+        claim.value.push(address);
+    }
+    Ok(claim)
 }
 
 /// Claims a link-layer address: `wanted`, or a random one.
@@ -83,8 +99,13 @@ async fn given(store: &dyn Store, network: &Network, address: IpAddr) -> Result<
     Ok(with_prefix(subnet, address))
 }
 
-async fn lowest_free(store: &dyn Store, network: &Network, attempt: u32) -> Result<IpNet, Error> {
-    let prefix = addresses_prefix(&network.id);
+async fn lowest_free(
+    store: &dyn Store,
+    network: &NetworkId,
+    subnets: &[&Subnet],
+    attempt: u32,
+) -> Result<Option<IpNet>, Error> {
+    let prefix = addresses_prefix(network);
     let listing = store.list(&prefix).await?;
     let taken: BTreeSet<IpAddr> = listing
         .entries
@@ -92,20 +113,16 @@ async fn lowest_free(store: &dyn Store, network: &Network, attempt: u32) -> Resu
         .filter_map(|entry| entry.key.strip_prefix(&prefix)?.parse().ok())
         .collect();
     let skip = spread(attempt);
-    for subnet in &network.subnets {
+    for subnet in subnets {
         let free = candidates(subnet)
             .filter(|address| !taken.contains(address))
             .take(skip + 1)
             .collect::<Vec<IpAddr>>();
         if let Some(&address) = free.last() {
-            return Ok(with_prefix(subnet, address));
+            return Ok(Some(with_prefix(subnet, address)));
         }
     }
-    let pool = network
-        .subnets
-        .last()
-        .map_or_else(|| IpNet::from(IpAddr::from([0; 4])), |s| s.range.unwrap_or(s.cidr));
-    Err(Error::Exhausted { network: network.name.clone(), pool })
+    Ok(None)
 }
 
 /// How many free addresses to pass over: none at first, then up to 1, 3, 7, … 255, at random.
@@ -117,7 +134,7 @@ fn spread(attempt: u32) -> usize {
 }
 
 fn candidates(subnet: &Subnet) -> impl Iterator<Item = IpAddr> + '_ {
-    // `hosts` leaves out the first and last address of a range though they may be inside the subnet.
+    // Of IPv4, `hosts` leaves out the first and last address of a range though they may be inside the subnet.
     let range = subnet.range.unwrap_or(subnet.cidr);
     let ends = [range.network(), range.broadcast()];
     let first = (range != subnet.cidr).then_some(ends[0]);
@@ -144,7 +161,7 @@ mod tests {
     fn all(cidr: &str, range: Option<&str>) -> Vec<String> {
         let parse = |text: &str| text.parse().expect("a test's own text");
         let subnet = Subnet::new(parse(cidr), range.map(parse), None).expect("usable");
-        candidates(&subnet).map(|address| address.to_string()).collect()
+        candidates(&subnet).map(|address| address.to_string()).take(5).collect()
     }
 
     #[test]
@@ -154,6 +171,9 @@ mod tests {
             ["10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.6"]
         );
         assert_eq!(all("10.0.0.0/30", None), ["10.0.0.2"]);
+        assert_eq!(all("fd00::/126", None), ["fd00::2", "fd00::3"]);
+        let many = ["fd00::2", "fd00::3", "fd00::4", "fd00::5", "fd00::6"];
+        assert_eq!(all("fd00::/64", None), many, "of as many as nobody could list");
     }
 
     #[test]
@@ -167,6 +187,7 @@ mod tests {
             ["10.0.0.252", "10.0.0.253", "10.0.0.254"]
         );
         assert_eq!(all("10.0.0.0/24", Some("10.0.0.9/32")), ["10.0.0.9"]);
+        assert_eq!(all("fd00::/64", Some("fd00::8/127")), ["fd00::8", "fd00::9"]);
         assert_eq!(all("10.0.0.0/24", Some("10.0.0.8/31")), ["10.0.0.8", "10.0.0.9"]);
     }
 }

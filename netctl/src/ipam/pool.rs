@@ -1,6 +1,8 @@
 //! Subnets of networks.
 
-use ipnet::{IpNet, Ipv4Net};
+use std::net::Ipv6Addr;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{Claim, Error};
 use crate::{
@@ -12,10 +14,17 @@ const PREFIX: &str = "ipam/pools/";
 /// Put by every transaction that takes a pool, and guarded by it: two pools may overlap without being equal, which
 /// no guard on their own keys would see.
 const SERIAL: &str = "ipam/pools-serial";
-/// Where subnets are chosen from, cut in pieces of [`DEFAULT_PREFIX`] bits.
+/// Where subnets of IPv4 are chosen from, cut in pieces of [`DEFAULT_PREFIX`] bits.
 const DEFAULT: [u8; 4] = [10, 0, 0, 0];
 const DEFAULT_BITS: u8 = 8;
 const DEFAULT_PREFIX: u8 = 24;
+/// Where subnets of IPv6 are chosen from: locally assigned unique local addresses (RFC 4193, section 3.2).
+const DEFAULT6: u8 = 0xfd;
+const DEFAULT6_BITS: u8 = 8;
+/// What a link has (RFC 4291, section 2.5.4): behind the 8 bits of the pool, a global identifier of 40 and a subnet
+/// identifier of 16, both random.
+const DEFAULT6_PREFIX: u8 = 64;
+const RANDOM6: usize = 7;
 
 fn pool_key(cidr: IpNet, network: &NetworkId) -> String {
     format!("{PREFIX}{cidr}/{network}")
@@ -28,8 +37,10 @@ pub struct PoolWish<'a> {
     pub id: &'a NetworkId,
     /// Its name, for errors.
     pub name: &'a Name,
-    /// The subnets; one of the default pool's is chosen where there is none.
+    /// The subnets; one of IPv4 is chosen where there is none.
     pub subnets: Vec<Subnet>,
+    /// Both families: a subnet is chosen for the one that `subnets` has none of.
+    pub dual: bool,
     /// Whether other networks may have the same addresses.
     pub overlap: bool,
     /// What this host uses itself, with the device.
@@ -42,12 +53,16 @@ pub async fn pools(store: &dyn Store, wish: PoolWish<'_>) -> Result<Claim<Vec<Su
     let serial = store.get(SERIAL).await?;
     let taken: Vec<(IpNet, String)> =
         store.list(PREFIX).await?.entries.iter().filter_map(parse_key).collect();
-    let subnets = if wish.subnets.is_empty() {
-        vec![first_free(&taken, wish.host)?]
-    } else {
-        check(&wish, &taken)?;
-        wish.subnets
-    };
+    check(&wish, &taken)?;
+    let lacks = |v6: bool| !wish.subnets.iter().any(|subnet| subnet.is_v6() == v6);
+    let (v4, v6) = (lacks(false) && (wish.dual || lacks(true)), lacks(true) && wish.dual);
+    let mut subnets = wish.subnets;
+    if v4 {
+        subnets.insert(0, first_free(&taken, wish.host)?);
+    }
+    if v6 {
+        subnets.push(unique_local(wish.id, &taken, wish.host)?);
+    }
     let mut txn = Txn::new().when(serial_guard(serial)).put(SERIAL, wish.id.as_str());
     for subnet in &subnets {
         txn = txn.put(pool_key(subnet.cidr, wish.id), wish.name.as_str());
@@ -110,4 +125,49 @@ fn first_free(taken: &[(IpNet, String)], host: &[(IpNet, String)]) -> Result<Sub
         .find(|cidr| taken.iter().chain(host).all(|(other, _)| !overlaps(other, cidr)))
         .and_then(|cidr| Subnet::new(cidr, None, None).ok())
         .ok_or(Error::NoPool { pool: pool.into() })
+}
+
+/// The first subnet spelt by random bytes of the network's own identifier that nobody has: which it is follows from the
+/// identifier, and meeting another by chance is as unlikely as RFC 4193 wants it.
+fn unique_local(
+    id: &NetworkId,
+    taken: &[(IpNet, String)],
+    host: &[(IpNet, String)],
+) -> Result<Subnet, Error> {
+    let spelt = |random: &[u8]| {
+        let mut bytes = [0; 16];
+        bytes[0] = DEFAULT6;
+        bytes[1..=RANDOM6].copy_from_slice(random);
+        IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::from(bytes), DEFAULT6_PREFIX))
+    };
+    id.to_bytes()
+        .windows(RANDOM6)
+        .map(spelt)
+        .find(|cidr| taken.iter().chain(host).all(|(other, _)| !overlaps(other, cidr)))
+        .and_then(|cidr| Subnet::new(cidr, None, None).ok())
+        .ok_or_else(|| {
+            let pool = Ipv6Addr::from([u16::from(DEFAULT6) << 8, 0, 0, 0, 0, 0, 0, 0]);
+            Error::NoPool { pool: Ipv6Net::new_assert(pool, DEFAULT6_BITS).into() }
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_identifier_spells_a_unique_local_subnet() {
+        let bytes: [u8; 32] = std::array::from_fn(|at| u8::try_from(at).expect("few"));
+        let id = NetworkId::from_bytes(bytes);
+        let cidr = |taken: &[&str]| {
+            let named = |text: &&str| (text.parse().expect("a subnet"), String::new());
+            let taken: Vec<(IpNet, String)> = taken.iter().map(named).collect();
+            unique_local(&id, &taken, &[]).map(|subnet| subnet.cidr.to_string())
+        };
+        let first = "fd00:102:304:506::/64";
+        assert_eq!(cidr(&["10.0.0.0/8"]).expect("there is room"), first);
+        assert_eq!(cidr(&[first]).expect("there is room"), "fd01:203:405:607::/64");
+        let full = cidr(&["fd00::/8"]).expect_err("there is no room").to_string();
+        assert_eq!(full, "no subnet is left in the default pool fd00::/8: give one with --subnet");
+    }
 }

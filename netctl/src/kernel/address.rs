@@ -25,8 +25,12 @@ pub struct Address {
     pub net: IpNet,
     /// Whether it reaches beyond the link and the host.
     pub global: bool,
-    /// Whether it is not the first of its subnet on the link.
+    /// Whether it is not the first of its subnet on the link; of IPv6, whether it is temporary (RFC 8981).
     pub secondary: bool,
+    /// Whether it is still being looked whether another has it (RFC 4862, section 5.4), which takes a second or so.
+    pub tentative: bool,
+    /// Whether it is not to be used for anything new: its time is nearly up, or another was found to have it.
+    pub deprecated: bool,
 }
 
 impl Netlink {
@@ -123,10 +127,14 @@ fn read(message: &AddressMessage) -> Option<Address> {
     }
     // On a point-to-point link `Address` is the other end's; IPv6 has no `Local` otherwise.
     let net = IpNet::new(local.or(address)?, message.header.prefix_len).ok()?;
+    let flags = message.header.flags;
+    let bad = AddressHeaderFlags::Deprecated | AddressHeaderFlags::Dadfailed;
     Some(Address {
         link: message.header.index,
         net,
         global: message.header.scope == AddressScope::Universe,
-        secondary: message.header.flags.contains(AddressHeaderFlags::Secondary),
+        secondary: flags.contains(AddressHeaderFlags::Secondary),
+        tentative: flags.contains(AddressHeaderFlags::Tentative),
+        deprecated: flags.intersects(bad),
     })
 }

@@ -123,7 +123,7 @@ pub enum Error {
     },
     /// The interface for the underlay has no address.
     #[error(
-        "the interface {name} has no IPv4 address: give it one, or choose another with --bind-interface"
+        "the interface {name} has no address to reach other hosts by: give it one, or choose another with --bind-interface"
     )]
     UnderlayWithoutAddress {
         /// Its name.
@@ -131,7 +131,7 @@ pub enum Error {
     },
     /// No interface could be the underlay.
     #[error(
-        "no interface is up with an IPv4 address to reach other hosts by: give one an address, and name it with --bind-interface"
+        "no interface is up with an address to reach other hosts by: give one an address, and name it with --bind-interface"
     )]
     NoUnderlay,
     /// Several interfaces could be the underlay.

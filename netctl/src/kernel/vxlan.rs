@@ -28,8 +28,8 @@ pub struct Vxlan {
 }
 
 impl Netlink {
-    /// Makes a flow-based vxlan device on a UDP port and sets it up, unless it is there. Its socket, which the kernel
-    /// opens when the device goes up, is what registers UDP tunnel GRO for the port.
+    /// Makes a flow-based vxlan device on a UDP port and sets it up, unless it is there. Its sockets, one of each family,
+    /// which the kernel opens when the device goes up (`vxlan_sock_add`), are what registers UDP tunnel GRO for the port.
     ///
     /// # Errors
     /// [`Error::PortTaken`] naming the device that holds the port, [`Error::LinkExists`] if the name is taken.
@@ -41,8 +41,9 @@ impl Netlink {
                 InfoVxlan::CollectMetadata(true),
                 InfoVxlan::Learning(false),
                 InfoVxlan::Port(port),
-                // Other senders leave the UDP checksum out over IPv6 too (RFC 6935).
+                // The UDP checksum is left out over IPv6 too (RFC 6935), by us and by others.
                 InfoVxlan::UDPZeroCsumRX(true),
+                InfoVxlan::UDPZeroCsumTX(true),
             ])),
         ]));
         let created = match self

@@ -1,11 +1,9 @@
 //! Endpoints: what a service is in one network.
 
-use std::net::IpAddr;
-
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{EndpointId, HostName, MacAddr, Name, NetworkId, SandboxId, UnixTime};
+use super::{EndpointId, HostName, MacAddr, Name, NetworkId, SandboxId, UnixTime, Vteps};
 
 /// Joins at most one sandbox to exactly one network. People call it a service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,8 +20,11 @@ pub struct Endpoint {
     pub aliases: Vec<Name>,
     /// Its link-layer address; none where the driver needs none.
     pub mac: Option<MacAddr>,
-    /// Its addresses, each with its subnet's prefix length.
+    /// Its addresses, each with its subnet's prefix length: at most one of each family, IPv4 first.
     pub addresses: Vec<IpNet>,
+    /// Its sandbox bridges onward to stations of its own.
+    #[serde(default)]
+    pub bridging: bool,
     /// Who has it attached. It changes by compare-and-set only.
     pub owner: Option<Owner>,
     /// When it was published.
@@ -37,9 +38,9 @@ pub struct Owner {
     pub host: HostName,
     /// The sandbox.
     pub sandbox: SandboxId,
-    /// Where packets for the endpoint are tunnelled to: the host's address on the underlay.
+    /// Where packets for the endpoint are tunnelled to: the host's addresses on the underlay.
     ///
-    /// It stands here, not with the host, so that what others need to forward is one value that changes at once, and
+    /// They stand here, not with the host, so that what others need to forward is one value that changes at once, and
     /// does not vanish with the host's lease.
-    pub vtep: IpAddr,
+    pub vteps: Vteps,
 }

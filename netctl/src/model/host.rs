@@ -1,10 +1,8 @@
 //! Hosts: where a daemon runs.
 
-use std::net::IpAddr;
-
 use serde::{Deserialize, Serialize};
 
-use super::{HostId, HostName, UnixTime};
+use super::{HostId, HostName, UnixTime, Vteps};
 
 /// What a daemon says of its host, under its lease.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,8 +13,8 @@ pub struct Host {
     pub id: HostId,
     /// Unique in the cluster at any one time.
     pub name: HostName,
-    /// Its address on the underlay.
-    pub vtep: IpAddr,
+    /// Its addresses on the underlay.
+    pub vteps: Vteps,
     /// The UDP port that it takes VXLAN on.
     pub vxlan_port: u16,
     /// The MTU of its underlay device, in bytes.

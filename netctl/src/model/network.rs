@@ -69,6 +69,12 @@ pub enum SubnetError {
         /// The subnet.
         cidr: IpNet,
     },
+    /// Addresses that mean something else.
+    #[error("subnet {cidr} is of link-local or IPv4-mapped addresses: choose another")]
+    Reserved {
+        /// The subnet.
+        cidr: IpNet,
+    },
     /// An address or a range does not lie in the subnet, or is one that no host can have.
     #[error("{what} {value} is not a usable address of subnet {cidr}")]
     Outside {
@@ -99,6 +105,16 @@ impl Subnet {
             IpNet::V4(net) => net.addr().octets()[0] >= 224,
             IpNet::V6(net) => net.addr().is_multicast(),
         };
+        // Each link has all of fe80::/64 for itself, and ::ffff:0:0/96 stands for IPv4 (RFC 4291, sections 2.5.5.2, 2.5.6).
+        let reserved = match cidr {
+            IpNet::V4(_) => false,
+            IpNet::V6(net) => {
+                net.addr().is_unicast_link_local() || net.addr().to_ipv4_mapped().is_some()
+            }
+        };
+        if reserved {
+            return Err(SubnetError::Reserved { cidr });
+        }
         if multicast || first.is_loopback() || first.is_unspecified() {
             return Err(SubnetError::NotUnicast { cidr });
         }
@@ -107,11 +123,18 @@ impl Subnet {
         {
             return Err(SubnetError::Outside { what: "ip-range", value: range.to_string(), cidr });
         }
-        let Some(gateway) = gateway.or_else(|| cidr.hosts().next()) else {
+        // The first address of an IPv6 subnet means its routers (RFC 4291, section 2.6.1).
+        let mut hosts = cidr.hosts().filter(|address| *address != first);
+        let Some(gateway) = gateway.or_else(|| hosts.next()) else {
             return Err(SubnetError::TooSmall { cidr });
         };
         let subnet = Self { cidr, range, gateway };
         subnet.check_host("gateway", gateway).map(|()| subnet)
+    }
+
+    /// Whether it is of IPv6.
+    pub fn is_v6(&self) -> bool {
+        self.cidr.addr().is_ipv6()
     }
 
     /// Checks that `address`, which is a `what`, is one that a host of this subnet can have.
@@ -147,6 +170,10 @@ mod tests {
             subnet("10.1.0.0/24", None, None).map(|s| s.gateway.to_string()),
             Ok("10.1.0.1".into())
         );
+        assert_eq!(
+            subnet("fd00:1::/64", None, None).map(|s| s.gateway.to_string()),
+            Ok("fd00:1::1".into())
+        );
         let told = subnet("10.1.0.0/24", Some("10.1.0.128/25"), Some("10.1.0.254"));
         assert_eq!(told.map(|s| s.gateway.to_string()), Ok("10.1.0.254".into()));
     }
@@ -163,6 +190,18 @@ mod tests {
             ("10.1.0.0/31", None, None, "subnet 10.1.0.0/31 is too small"),
             ("224.0.0.0/8", None, None, "subnet 224.0.0.0/8 is not of unicast addresses"),
             ("127.0.0.0/8", None, None, "subnet 127.0.0.0/8 is not of unicast addresses"),
+            (
+                "fd00::1/64",
+                None,
+                None,
+                "subnet fd00::1/64 has host bits set; did you mean fd00::/64?",
+            ),
+            ("fd00::/127", None, None, "subnet fd00::/127 is too small"),
+            ("ff05::/16", None, None, "subnet ff05::/16 is not of unicast addresses"),
+            ("fe80::/64", None, None, "subnet fe80::/64 is of link-local or IPv4-mapped addresses"),
+            ("::ffff:10.0.0.0/104", None, None, "subnet ::ffff:10.0.0.0/104 is of link-local"),
+            ("fd00::/64", None, Some("fd00::"), "gateway fd00:: is not a usable address"),
+            ("fd00::/64", None, Some("10.2.0.1"), "gateway 10.2.0.1 is not a usable address"),
             (
                 "10.1.0.0/24",
                 Some("10.2.0.0/25"),

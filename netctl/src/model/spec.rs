@@ -1,6 +1,10 @@
 //! What people ask for: the bodies of requests.
 
-use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::PathBuf,
+};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -16,9 +20,12 @@ pub struct NetworkSpec {
     /// Its driver; `overlay` where none is given.
     #[serde(default)]
     pub driver: Option<DriverName>,
-    /// Its subnets; one is chosen where the driver needs one and none is given.
+    /// Its subnets; one of IPv4 is chosen where the driver needs one and none is given.
     #[serde(default)]
     pub subnets: Vec<IpNet>,
+    /// IPv4 and IPv6: a subnet is chosen for the family that none is given of.
+    #[serde(default)]
+    pub ipv6: bool,
     /// For each subnet that contains one, the part to hand out addresses from.
     #[serde(default)]
     pub ip_ranges: Vec<IpNet>,
@@ -45,12 +52,32 @@ pub struct ServiceSpec {
     /// Further names, which other services of the network may share.
     #[serde(default)]
     pub aliases: Vec<Name>,
-    /// Its address, where it is to have a certain one.
+    /// Its IPv4 address, where it is to have a certain one.
     #[serde(default)]
-    pub address: Option<IpAddr>,
+    pub address: Option<Ipv4Addr>,
+    /// Its IPv6 address, where it is to have a certain one.
+    #[serde(default)]
+    pub address6: Option<Ipv6Addr>,
     /// Its link-layer address, where it is to have a certain one.
     #[serde(default)]
     pub mac: Option<MacAddr>,
+    /// Its sandbox bridges onward to stations of its own.
+    #[serde(default)]
+    pub bridging: bool,
+}
+
+impl ServiceSpec {
+    /// A service of which all is chosen but its name.
+    pub fn of(service: ServiceRef) -> Self {
+        Self {
+            service,
+            aliases: Vec::new(),
+            address: None,
+            address6: None,
+            mac: None,
+            bridging: false,
+        }
+    }
 }
 
 /// A sandbox to create.
@@ -77,5 +104,5 @@ pub struct RunSpec {
     pub sandbox: SandboxSpec,
     /// Services to publish and attach, each with the network to make if it is not there.
     #[serde(default)]
-    pub publish: Vec<ServiceRef>,
+    pub publish: Vec<ServiceSpec>,
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Chosen, Endpoint, EndpointId, Host, HostName, MacAddr, Name, Network, Sandbox, UnixTime, Vni,
+    Vteps,
 };
 
 /// A network with its services.
@@ -80,8 +81,8 @@ pub struct FdbView {
     pub vni: Vni,
     /// The network, where it is known.
     pub network: Option<Name>,
-    /// The station.
-    pub mac: MacAddr,
+    /// The station; `None` where it is a member that gets what is sent to all of the network.
+    pub mac: Option<MacAddr>,
     /// The local device that leads to it.
     pub device: Option<String>,
     /// The remote tunnel end that leads to it.
@@ -129,14 +130,18 @@ pub struct StatusView {
     pub host: HostName,
     /// The underlay device.
     pub underlay: String,
-    /// The host's address on it.
-    pub vtep: IpAddr,
+    /// The host's addresses on it.
+    pub vteps: Vteps,
     /// The MTU of it, in bytes.
     pub underlay_mtu: u32,
     /// The UDP port of VXLAN.
     pub vxlan_port: u16,
     /// Whether TCP's packets may be larger than 64 KiB.
     pub big_tcp: Chosen,
+    /// Other hosts with endpoints in its networks.
+    pub tunnels: usize,
+    /// Those of them that packets are sent to without asking the kernel for each.
+    pub next_hops: usize,
     /// Where the store is.
     pub store: String,
     /// Why the store cannot be used, if so.

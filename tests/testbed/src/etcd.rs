@@ -14,9 +14,9 @@ use crate::command::eventually;
 use crate::interrupt::gate;
 use crate::netns::Netns;
 use crate::process::{Identity, Process};
-use crate::underlay::{ETCD, Underlay, address};
+use crate::underlay::{ETCD, Families, Underlay, address, address6};
 
-/// An etcd in a namespace of its own, at 192.0.2.253:2379 of the underlay, with its data in a
+/// An etcd in a namespace of its own, at 192.0.2.253:2379 and [2001:db8::fd]:2379 of the underlay, with its data in a
 /// tmpfs: it syncs to disk at each write, and no test waits for a disk.
 #[derive(Debug)]
 pub struct Etcd {
@@ -27,7 +27,7 @@ pub struct Etcd {
 impl Etcd {
     pub(crate) fn new(run: &Path, underlay: &Underlay) -> Result<Self> {
         let netns = Netns::new(run, "etcd")?;
-        underlay.join(&netns, ETCD)?;
+        underlay.join_with(&netns, ETCD, Families::Both)?;
         let data = netns.file("etcd");
         fs::create_dir_all(&data)?;
         {
@@ -49,6 +49,11 @@ impl Etcd {
         format!("http://{}:2379", address(ETCD))
     }
 
+    /// The same for those that have only IPv6.
+    pub fn url6() -> String {
+        format!("http://[{}]:2379", address6(ETCD))
+    }
+
     pub fn netns(&self) -> &Netns {
         &self.netns
     }
@@ -62,7 +67,7 @@ impl Etcd {
             "etcd",
             "--name=etcd",
             &format!("--data-dir={data}"),
-            &format!("--listen-client-urls={url}"),
+            &format!("--listen-client-urls={url},{}", Self::url6()),
             &format!("--advertise-client-urls={url}"),
             "--listen-peer-urls=http://127.0.0.1:2380",
             "--initial-advertise-peer-urls=http://127.0.0.1:2380",

@@ -13,7 +13,7 @@ use crate::command::{DEADLINE, Output, output};
 use crate::daemon::{Home, tail};
 use crate::netns::Netns;
 use crate::process::{Identity, Process};
-use crate::underlay::address;
+use crate::underlay::{address, address6};
 
 /// A host of the lab. All methods take `&self`, so that one thread can restart the daemon while
 /// others run commands.
@@ -49,9 +49,14 @@ impl Host {
         self.last
     }
 
-    /// Its address on the underlay.
+    /// Its IPv4 address on the underlay, where that has any.
     pub fn address(&self) -> String {
         address(self.last)
+    }
+
+    /// Its IPv6 address on the underlay, where that has any.
+    pub fn address6(&self) -> String {
+        address6(self.last)
     }
 
     pub fn netns(&self) -> &Netns {

@@ -15,7 +15,7 @@ use crate::host::Host;
 use crate::netns::Netns;
 use crate::process::Identity;
 use crate::run::{Run, gone};
-use crate::underlay::{EXTERNAL, Underlay, join_directly};
+use crate::underlay::{EXTERNAL, Families, Underlay, join_directly};
 
 /// Which store the daemons share.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
@@ -55,6 +55,9 @@ pub struct Options {
     pub wiring: Wiring,
     /// The underlay's, in bytes.
     pub mtu: u32,
+    /// The hosts' addresses on it.
+    #[serde(default)]
+    pub families: Families,
     /// Whether each host gets a daemon; [`Lab::start_daemon`] starts one later.
     pub daemons: bool,
     /// Further arguments of each daemon.
@@ -70,6 +73,7 @@ impl Default for Options {
             store: Store::File,
             wiring: Wiring::Bridge,
             mtu: 1500,
+            families: Families::V4,
             daemons: true,
             arguments: Vec::new(),
             binary: None,
@@ -137,7 +141,7 @@ impl Lab {
     }
 
     fn bridge(&mut self, dir: &Path) -> Result<()> {
-        let underlay = Underlay::new(dir, self.options.mtu)?;
+        let underlay = Underlay::of(dir, self.options.mtu, self.options.families)?;
         for host in &self.hosts {
             underlay.join(host.netns(), host.number())?;
         }
@@ -158,7 +162,7 @@ impl Lab {
         let [left, right] = self.hosts.as_slice() else {
             bail!("{} hosts cannot be wired directly: two can", self.hosts.len());
         };
-        join_directly(left.netns(), right.netns(), self.options.mtu)
+        join_directly(left.netns(), right.netns(), self.options.mtu, self.options.families)
     }
 
     fn start_daemons(&self) -> Result<()> {
@@ -277,6 +281,9 @@ impl Lab {
     pub fn store(&self) -> String {
         match self.options.store {
             Store::File => format!("file:{}", self.dir().join("store.db").display()),
+            Store::Etcd if self.options.families == Families::V6 => {
+                format!("etcd:{}", Etcd::url6())
+            }
             Store::Etcd => format!("etcd:{}", Etcd::url()),
         }
     }

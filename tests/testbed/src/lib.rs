@@ -41,5 +41,5 @@ pub use nix::sys::signal::Signal;
 pub use process::Process;
 pub use run::is_root;
 pub use run::{Run, gone, sweep};
-pub use underlay::{ETCD, EXTERNAL, Underlay, address};
+pub use underlay::{ETCD, EXTERNAL, Families, Underlay, address, address6};
 pub use wire::Wire;

@@ -54,10 +54,15 @@ impl<'a> Container<'a> {
         self.host.ok(["service", "detach", &self.name, &self.reference()]).map(drop)
     }
 
-    /// Its address, without a prefix length.
+    /// Its first address, without a prefix length.
     pub(crate) fn address(&self) -> Result<String> {
+        self.address_at(0)
+    }
+
+    /// Its address at a place of the list, IPv4 before IPv6, without a prefix length.
+    pub(crate) fn address_at(&self, place: usize) -> Result<String> {
         let words = ["service", "inspect", &self.reference()];
-        let address = field(self.host, &words, "/0/addresses/0")?;
+        let address = field(self.host, &words, &format!("/0/addresses/{place}"))?;
         Ok(address.split('/').next().unwrap_or_default().to_owned())
     }
 
@@ -110,7 +115,17 @@ impl<'a> Container<'a> {
 
     /// What a name means inside; nothing if it is unknown.
     pub(crate) fn resolve(&self, name: &str) -> Result<Option<String>> {
-        let output = self.exec(&["getent", "ahostsv4", name])?;
+        self.resolve_in("ahostsv4", name)
+    }
+
+    /// The same of IPv6.
+    pub(crate) fn resolve6(&self, name: &str) -> Result<Option<String>> {
+        // Without an address of IPv6, getent shows those of IPv4 in the form of IPv6.
+        Ok(self.resolve_in("ahostsv6", name)?.filter(|address| !address.starts_with("::ffff:")))
+    }
+
+    fn resolve_in(&self, database: &str, name: &str) -> Result<Option<String>> {
+        let output = self.exec(&["getent", database, name])?;
         Ok(output.stdout.split_whitespace().next().map(ToOwned::to_owned))
     }
 }

@@ -2,37 +2,42 @@
 
 use anyhow::{Context as _, Result, anyhow};
 use serde_json::Value;
-use testbed::{Host, Lab, Options, Output, Store};
+use testbed::{Host, Lab, Options, Output};
 
 use crate::rest;
 
-/// Makes two tests of each function: `NAME::file` and `NAME::etcd`.
+/// Makes two tests of each function: `NAME::file` and `NAME::etcd`. The underlay is IPv4, or what stands behind `over`.
 macro_rules! on_both_stores {
-    ($($scenario:ident on $hosts:literal;)+) => {$(
+    ($($scenario:ident on $hosts:literal $(over $families:ident)?;)+) => {$(
         mod $scenario {
             use anyhow::Result;
-            use testbed::Store;
+            use testbed::{Options, Store};
+
+            fn options(store: Store) -> Options {
+                Options {
+                    hosts: $hosts,
+                    store,
+                    $(families: testbed::Families::$families,)?
+                    ..Options::default()
+                }
+            }
 
             #[test]
             fn file() -> Result<()> {
-                crate::stage::play(Store::File, $hosts, super::$scenario)
+                crate::stage::play(options(Store::File), super::$scenario)
             }
 
             #[test]
             fn etcd() -> Result<()> {
-                crate::stage::play(Store::Etcd, $hosts, super::$scenario)
+                crate::stage::play(options(Store::Etcd), super::$scenario)
             }
         }
     )+};
 }
 
-/// Plays `scenario` in a lab with so many hosts, then removes all that it made, and fails where something is left.
-pub(crate) fn play(
-    store: Store,
-    hosts: u8,
-    scenario: impl FnOnce(&Lab) -> Result<()>,
-) -> Result<()> {
-    let lab = Lab::start(Options { hosts, store, ..Options::default() })?;
+/// Plays `scenario` in a lab of its own, then removes all that it made, and fails where something is left.
+pub(crate) fn play(options: Options, scenario: impl FnOnce(&Lab) -> Result<()>) -> Result<()> {
+    let lab = Lab::start(options)?;
     let played = scenario(&lab).and_then(|()| rest::clear(&lab)).and_then(|()| rest::check(&lab));
     let maps = played.map_err(|error| lab.explain(error))?;
     lab.end()?;

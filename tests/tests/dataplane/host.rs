@@ -1,8 +1,9 @@
 //! One host: its namespace, its devices, its pins, and what its data plane should hold.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
+    net::IpAddr,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -57,7 +58,7 @@ impl Host {
         Config {
             bpf_dir: self.bpf.clone(),
             underlay: "underlay".to_owned(),
-            vtep: [192, 0, 2, 1].into(),
+            vteps: address(1).into(),
             vxlan_port: 4789,
             vxlan_device: "vx".to_owned(),
         }
@@ -89,21 +90,37 @@ impl Host {
 
     pub(crate) fn desired(&self) -> Desired {
         let (port0, port1) = (self.index("port0"), self.index("port1"));
-        let network = NetworkEntry { gateway_mac: Some(mac(0xfe)), mtu: 1450 };
+        let network = NetworkEntry { gateway_mac: Some(mac(0xfe)), mtu: 1450, open: false };
         let port = |ifname: &str, last| Port { ifname: ifname.to_owned(), entry: entry(last) };
         Desired {
             networks: [(vni(), network)].into(),
             ports: [(port0, port("port0", 2)), (port1, port("port1", 3))].into(),
             fdb: [
-                ((vni(), mac(2)), FdbTarget::Local { ifindex: port0, host: false }),
-                ((vni(), mac(3)), FdbTarget::Local { ifindex: port1, host: false }),
-                ((vni(), mac(0xfe)), FdbTarget::Local { ifindex: port1, host: true }),
+                ((vni(), mac(2)), FdbTarget::Container { ifindex: port0 }),
+                ((vni(), mac(3)), FdbTarget::Bridging { ifindex: port1 }),
+                ((vni(), mac(0xfe)), FdbTarget::Host { ifindex: port1 }),
                 ((vni(), mac(4)), remote(2)),
                 ((vni(), mac(5)), remote(3)),
             ]
             .into(),
-            neigh: (2..=5).map(|last| ((vni(), [10, 0, 0, last].into()), mac(last))).collect(),
-            tunnel_mtu: 1450,
+            flood: [(
+                vni(),
+                [
+                    FdbTarget::Container { ifindex: port0 },
+                    FdbTarget::Bridging { ifindex: port1 },
+                    remote(2),
+                    remote(3),
+                ]
+                .into(),
+            )]
+            .into(),
+            neigh: (2..=5)
+                .flat_map(|last| {
+                    let v6 = IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, last.into()]);
+                    [[10, 0, 0, last].into(), v6].map(|address| ((vni(), address), mac(last)))
+                })
+                .collect(),
+            tunnels: [(address(2), 1450), (address(3), 1450)].into(),
         }
     }
 
@@ -158,7 +175,11 @@ pub(crate) fn mac(last: u8) -> MacAddr {
 }
 
 pub(crate) fn remote(last: u8) -> FdbTarget {
-    FdbTarget::Remote { vtep: [192, 0, 2, last].into() }
+    FdbTarget::Remote { vtep: address(last) }
+}
+
+pub(crate) fn address(last: u8) -> IpAddr {
+    [192, 0, 2, last].into()
 }
 
 pub(crate) fn entry(last: u8) -> PortEntry {
@@ -178,11 +199,16 @@ pub(crate) async fn expect(dataplane: &Dataplane, desired: &Desired) -> Result<(
     let row = |(&(vni, mac), &target): (&(Vni, MacAddr), &FdbTarget)| FdbRow { vni, mac, target };
     let wanted: Vec<FdbRow> = desired.fdb.iter().map(row).collect();
     ensure!(fdb == wanted, "FDB holds {fdb:?}");
+    let mut flood: BTreeMap<Vni, BTreeSet<FdbTarget>> = BTreeMap::new();
+    for row in dataplane.flood().await? {
+        flood.entry(row.vni).or_default().insert(row.target);
+    }
+    ensure!(flood == desired.flood, "FLOOD holds {flood:?}");
     let mut neigh = dataplane.neigh().await?;
     neigh.sort_by_key(|row| (row.vni, row.address));
     let row = |(&(vni, address), &mac): (&(Vni, _), &MacAddr)| NeighRow { vni, address, mac };
     let wanted: Vec<NeighRow> = desired.neigh.iter().map(row).collect();
-    ensure!(neigh == wanted, "NEIGH4 holds {neigh:?}");
+    ensure!(neigh == wanted, "NEIGH4 and NEIGH6 hold {neigh:?}");
     let ports: BTreeMap<_, _> =
         dataplane.ports().await?.into_iter().map(|row| (row.ifindex, row)).collect();
     ensure!(ports.keys().eq(desired.ports.keys()), "PORTS holds {ports:?}");

@@ -273,6 +273,7 @@ impl Objects {
             let network = &self.networks[id];
             let Some(vni) = network["vni"].as_u64() else { continue };
             fdb.insert(format!("{vni} {} local", text(network, "gateway_mac")));
+            fdb.insert(format!("{vni} all gateway"));
             for subnet in list(network, "subnets") {
                 let gateway = (text(subnet, "gateway"), text(network, "gateway_mac"));
                 neigh.insert(format!("{vni} {} {}", gateway.0, gateway.1));
@@ -284,8 +285,11 @@ impl Objects {
                 }
                 let mac = text(endpoint, "mac");
                 let local = text(owner, "host") == host.name();
-                let place = if local { "local" } else { text(owner, "vtep") };
+                let vtep = owner["vteps"][0].as_str().unwrap_or_default();
+                let (place, member) =
+                    if local { ("local", text(endpoint, "name")) } else { (vtep, vtep) };
                 fdb.insert(format!("{vni} {mac} {place}"));
+                fdb.insert(format!("{vni} all {member}"));
                 for address in list(endpoint, "addresses") {
                     neigh.insert(format!("{vni} {} {mac}", bare(address)));
                 }
@@ -293,6 +297,10 @@ impl Objects {
         }
         let shown = |noun: &str| -> Result<BTreeSet<String>> {
             let row = |row: &Value| match noun {
+                "fdb" if row["mac"].is_null() => {
+                    let member = row["vtep"].as_str().unwrap_or_else(|| text(row, "service"));
+                    format!("{} all {member}", row["vni"])
+                }
                 "fdb" => {
                     let place = row["vtep"].as_str().unwrap_or("local");
                     format!("{} {} {place}", row["vni"], text(row, "mac"))

@@ -18,8 +18,14 @@ async fn made_once_per_name_and_port() {
         (&data["external"], &data["port"], &data["learning"]),
         (&true.into(), &4789.into(), &false.into())
     );
+    assert_eq!(
+        (&data["udp_zero_csum6_tx"], &data["udp_zero_csum6_rx"]),
+        (&true.into(), &true.into()),
+        "{data}"
+    );
     assert!(shown["flags"].as_array().unwrap().contains(&"UP".into()), "{shown}");
-    assert!(sh(&netns, "ss -Hlun 'sport = 4789'").contains(":4789"));
+    let sockets = sh(&netns, "ss -Hlun 'sport = 4789'");
+    assert!(sockets.contains("0.0.0.0:4789") && sockets.contains("[::]:4789"), "{sockets}");
 
     let error = netlink.ensure_flow_vxlan("netctl-vx", 8472).await.unwrap_err();
     assert!(matches!(error, Error::LinkExists { .. }), "{error}");

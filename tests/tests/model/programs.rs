@@ -1,6 +1,6 @@
 //! The programs themselves, in the kernel, with maps filled from a [`World`].
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use aya::{
     Ebpf, Pod,
     maps::{Array, HashMap, MapData, PerCpuArray},
@@ -10,24 +10,26 @@ use netctl_common::{
     Direction, MacAddr, Outcome, Vni, config,
     counter::{self, COUNTERS, Count},
     maps::{
-        FDB, FdbEntry, FdbKey, FdbTarget, NEIGH4, NETWORKS, Neighbour, NeighbourKey4, Network,
-        PORTS, Port, TunnelAddr, VTEP_BY_ADDR, VTEP_ENTRIES, VTEPS, Vtep,
+        FDB, FLOOD, FdbEntry, FdbKey, FdbTarget, FloodKey, FloodMember, MEMBERS, MemberKey, NEIGH4,
+        NEIGH6, NETWORKS, Neighbour, NeighbourKey4, NeighbourKey6, Network, PORTS, Port,
+        TunnelAddr, VTEP_BY_ADDR, VTEPS, Vtep,
     },
 };
+use std::net::IpAddr;
 
 use crate::{
     counters::{self, Counters},
     object,
     path::Input,
-    world::{DEVICE, Endpoint, HOST_A, Place, World},
+    world::{Endpoint, GATEWAY, LOCAL4, LOCAL6, Place, UNDERLAY, VXLAN, World},
 };
 
-const UNDERLAY: u32 = 5;
-const VXLAN: u32 = 6;
-
-/// `struct __sk_buff` of `include/uapi/linux/bpf.h`: its size, and where `gso_size` stands.
+/// `struct __sk_buff` of `include/uapi/linux/bpf.h`: its size, and where two of its fields stand.
 const SK_BUFF: usize = 192;
+const IFINDEX: usize = 40;
 const GSO_SIZE: usize = 176;
+/// How many places of `VTEPS` a world may use.
+const HOSTS: u32 = 16;
 
 /// What the program returns: the values of `enum tcx_action_base`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +52,7 @@ pub(crate) struct Programs {
 
 impl Programs {
     pub(crate) fn load() -> Result<Self> {
-        Ok(Self { ebpf: object::load(HOST_A, [0; 16], UNDERLAY, VXLAN)? })
+        Ok(Self { ebpf: object::load(LOCAL4, LOCAL6, UNDERLAY, VXLAN)? })
     }
 
     /// Makes the maps say what `world` says, and nothing else.
@@ -58,28 +60,58 @@ impl Programs {
         let ports = world.ports.iter().map(|(device, endpoint)| (*device, port(endpoint)));
         self.fill(PORTS, ports)?;
         let stations = world.stations.iter().map(|((vni, mac), place)| {
-            let target = match place {
-                Place::Container(device) => FdbTarget::Container(*device),
-                Place::Host(device) => FdbTarget::Host(*device),
-                Place::Remote(index) => FdbTarget::Remote(*index),
-            };
-            (FdbKey::new(network(*vni), MacAddr(*mac)), FdbEntry::new(target))
+            (FdbKey::new(number(*vni), MacAddr(*mac)), FdbEntry::new(target(*place)))
         });
         self.fill(FDB, stations)?;
         let neighbours = world.neighbours4.iter().map(|((vni, address), mac)| {
-            (NeighbourKey4::new(network(*vni), *address), Neighbour::new(MacAddr(*mac)))
+            (NeighbourKey4::new(number(*vni), *address), Neighbour::new(MacAddr(*mac)))
         });
         self.fill(NEIGH4, neighbours)?;
-        let networks = world.networks.iter().map(|(vni, mtu)| (*vni, Network::new(*mtu, None)));
-        self.fill(NETWORKS, networks)?;
-        let tunnels = world.tunnels.iter().map(|address| (TunnelAddr::from_v4(*address), 0_u32));
-        self.fill(VTEP_BY_ADDR, tunnels)?;
+        let neighbours = world.neighbours6.iter().map(|((vni, address), mac)| {
+            (NeighbourKey6::new(number(*vni), *address), Neighbour::new(MacAddr(*mac)))
+        });
+        self.fill(NEIGH6, neighbours)?;
+        self.know_networks(world)?;
+        self.know_hosts(world)
+    }
 
+    fn know_networks(&mut self, world: &World) -> Result<()> {
+        let networks = world.networks.iter().map(|(vni, network)| {
+            let members = u32::try_from(network.members.len()).expect("few");
+            let flags = if network.open { Network::OPEN } else { 0 };
+            let gateway = Some(MacAddr(GATEWAY.mac));
+            let value = Network::new(network.mtu, gateway).with_flood_members(members);
+            (*vni, value.with_flags(flags))
+        });
+        self.fill(NETWORKS, networks)?;
+        let networks = || world.networks.iter();
+        let members = networks().flat_map(|(vni, network)| {
+            (0..).zip(&network.members).filter_map(|(position, member)| {
+                let member = FloodMember::new(target((*member)?));
+                Some((FloodKey::new(number(*vni), position), member))
+            })
+        });
+        self.fill(FLOOD, members)?;
+        let hosts = networks().flat_map(|(vni, network)| {
+            let host = |host: &IpAddr| (MemberKey::new(number(*vni), TunnelAddr::from(*host)), 0);
+            network.hosts.iter().map(host)
+        });
+        self.fill::<_, u32>(MEMBERS, hosts)
+    }
+
+    fn know_hosts(&mut self, world: &World) -> Result<()> {
+        let hosts = world.hosts.iter();
+        let by_address = hosts.map(|(index, host)| (TunnelAddr::from(host.address), *index));
+        self.fill(VTEP_BY_ADDR, by_address)?;
         let map = self.ebpf.map_mut(VTEPS).context("no map of hosts")?;
         let mut hosts: Array<&mut MapData, Vtep> = map.try_into()?;
-        for index in (0..VTEP_ENTRIES).take(16) {
+        for index in 0..HOSTS {
             let host = world.hosts.get(&index).map_or(Vtep::UNUSED, |host| {
-                Vtep::new_v4(world.local4, host.address, world.vxlan_port, host.mtu)
+                let (port, mtu) = (world.vxlan_port, u32::try_from(host.mtu).expect("small"));
+                match host.address {
+                    IpAddr::V4(address) => Vtep::new_v4(LOCAL4, address.octets(), port, mtu),
+                    IpAddr::V6(address) => Vtep::new_v6(LOCAL6, address.octets(), port, mtu),
+                }
             });
             hosts.set(index, host, 0)?;
         }
@@ -109,9 +141,12 @@ impl Programs {
             Direction::FromContainer => config::FROM_CONTAINER,
             Direction::FromUnderlay => config::FROM_UNDERLAY,
             Direction::FromTunnel => config::FROM_TUNNEL,
+            Direction::UnderlayFilter => bail!("it is an XDP program"),
         };
         let mut context = [0; SK_BUFF];
-        context[GSO_SIZE..][..4].copy_from_slice(&input.segment.to_ne_bytes());
+        context[IFINDEX..][..4].copy_from_slice(&input.device.to_ne_bytes());
+        let segment = u32::try_from(input.segment)?;
+        context[GSO_SIZE..][..4].copy_from_slice(&segment.to_ne_bytes());
         let mut bytes = vec![0; input.bytes.len() + 256];
         let program = object::program(&mut self.ebpf, name)?;
         let result = program
@@ -127,7 +162,7 @@ impl Programs {
             -1 => Action::Next,
             2 => Action::Drop,
             7 => Action::Redirect,
-            other => anyhow::bail!("{name} returned {other}"),
+            other => bail!("{name} returned {other}"),
         };
         Ok(Seen { action, bytes })
     }
@@ -145,15 +180,25 @@ impl Programs {
     }
 }
 
-fn network(vni: u32) -> Vni {
+fn number(vni: u32) -> Vni {
     Vni::new(vni).expect("a VNI")
 }
 
+fn target(place: Place) -> FdbTarget {
+    match place {
+        Place::Container(device) => FdbTarget::Container(device),
+        Place::Bridging(device) => FdbTarget::Bridging(device),
+        Place::Host(device) => FdbTarget::Host(device),
+        Place::Remote(index) => FdbTarget::Remote(index),
+    }
+}
+
 fn port(endpoint: &Endpoint) -> Port {
-    let mut addresses = [[0; 4]; 4];
-    addresses[..endpoint.addresses4.len()].copy_from_slice(&endpoint.addresses4);
+    let station = endpoint.station;
     let flags = if endpoint.any_source { Port::ANY_SOURCE } else { 0 };
-    Port::new(network(endpoint.vni), MacAddr(endpoint.mac), [DEVICE.to_ne_bytes()[0]; 32])
-        .with_addresses4(addresses)
+    // Anywhere among the four places.
+    Port::new(number(endpoint.vni), MacAddr(station.mac), [1; 32])
+        .with_addresses4([[0; 4], [0; 4], station.ip4, [0; 4]])
+        .with_addresses6([[0; 16], [0; 16], [0; 16], station.ip6])
         .with_flags(flags)
 }

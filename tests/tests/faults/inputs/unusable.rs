@@ -42,9 +42,39 @@ fn what_is_unusable_is_named() -> Result<()> {
                 "subnet 224.0.0.0/24 is not of unicast addresses",
             ),
             case(
-                "network create --subnet fd00:1::/64 x",
+                "network create --subnet fd00:1::1/64 x",
                 1,
-                "subnet fd00:1::/64 is IPv6, which driver overlay does not carry yet",
+                "subnet fd00:1::1/64 has host bits set; did you mean fd00:1::/64?",
+            ),
+            case(
+                "network create --subnet fe80::/64 x",
+                1,
+                "subnet fe80::/64 is of link-local or IPv4-mapped addresses: choose another",
+            ),
+            case(
+                "network create --subnet fd00:1::/64 --gateway fd00:1:: x",
+                1,
+                "gateway fd00:1:: is not a usable address of subnet fd00:1::/64",
+            ),
+            case(
+                "network create --ipv6 --gateway fd00:1::1 x",
+                1,
+                "gateway fd00:1::1 lies in no --subnet that has none yet",
+            ),
+            case(
+                "network create --ipv6 -o mtu=1279 x",
+                1,
+                "option mtu=1279: an MTU for IPv6 is within 1280 and 65535 bytes",
+            ),
+            case(
+                "network create --subnet fd00:1::/64 -o mtu=1279 x",
+                1,
+                "option mtu=1279: an MTU for IPv6 is within 1280 and 65535 bytes",
+            ),
+            case(
+                "network create -o port-security=no x",
+                1,
+                "option port-security=no: it is on or off",
             ),
             case(
                 "network create --subnet 10.9.0.0/40 x",
@@ -79,7 +109,12 @@ fn what_is_unusable_is_named() -> Result<()> {
             case(
                 "network create -d null --subnet 10.9.0.0/24 x",
                 1,
-                "driver null gives no addresses: leave out --subnet, --ip-range and --gateway",
+                "driver null gives no addresses: leave out --subnet, --ipv6, --ip-range and --gateway",
+            ),
+            case(
+                "network create -d null --ipv6 x",
+                1,
+                "driver null gives no addresses: leave out --subnet, --ipv6, --ip-range and --gateway",
             ),
             case(
                 "network create -d ether x",
@@ -89,7 +124,7 @@ fn what_is_unusable_is_named() -> Result<()> {
             case(
                 "network create -o colour=blue x",
                 1,
-                "driver overlay has no option colour: it has vni, mtu, allow-overlap",
+                "driver overlay has no option colour: it has vni, mtu, allow-overlap, port-security",
             ),
             case(
                 "network create -d null -o vni=7 x",
@@ -170,18 +205,38 @@ fn what_is_unusable_is_named() -> Result<()> {
             ),
             case(
                 "service publish --ip fd00::1 x.dev",
+                2,
+                value("fd00::1", "--ip <IP>", "invalid IPv4 address syntax"),
+            ),
+            case(
+                "service publish --ip6 10.77.0.9 x.dev",
+                2,
+                value("10.77.0.9", "--ip6 <IP6>", "invalid IPv6 address syntax"),
+            ),
+            case(
+                "service publish --ip6 fd00::1 x.dev",
                 1,
                 "address fd00::1 is in no subnet of network dev, which has 10.77.0.0/24",
             ),
             case(
+                "run --ip 10.77.0.9 --publish-service x.dev --publish-service y.dev -- true",
+                2,
+                "--ip, --ip6, --mac and --bridging are for one service: give --publish-service once",
+            ),
+            case(
+                "run --bridging -- true",
+                2,
+                "--ip, --ip6, --mac and --bridging are for one service: give --publish-service once",
+            ),
+            case(
                 "service publish --ip 10.77.0.300 x.dev",
                 2,
-                value("10.77.0.300", "--ip <IP>", "invalid IP address syntax"),
+                value("10.77.0.300", "--ip <IP>", "invalid IPv4 address syntax"),
             ),
             case(
                 "service publish --ip 10.77.0.9 x.none",
                 1,
-                "network none gives no addresses: leave out --ip and --mac",
+                "network none gives no addresses: leave out --ip, --ip6, --mac and --bridging",
             ),
             case(
                 "service publish --mac 02:00 x.dev",

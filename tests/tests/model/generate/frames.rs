@@ -1,149 +1,154 @@
 //! What stations send.
 
-use testbed::frames::{TCP, UDP, arp, checksum, ethernet, udp};
+use testbed::frames::{arp, ethernet};
 
+use super::{
+    discovery,
+    ip::{ipv4, ipv6},
+};
 use crate::{
     random::Random,
-    world::{DEVICE, Ip4, Mac, NEAR, World},
+    world::{Ip4, Ip6, Mac, NEAR, Station, World},
 };
 
-/// One who sends: its network, and what it calls itself.
+/// One who sends, and its network.
 pub(super) struct Sender {
     pub(super) vni: u32,
-    pub(super) mac: Mac,
-    pub(super) address: Ip4,
+    pub(super) station: Station,
 }
 
-pub(super) fn from_container(random: &Random, world: &World) -> Vec<u8> {
-    let sender = match world.ports.get(&DEVICE) {
-        Some(endpoint) => Sender {
-            vni: endpoint.vni,
-            mac: endpoint.mac,
-            address: random.pick(&endpoint.addresses4),
-        },
-        None => Sender { vni: 4097, mac: NEAR.0, address: NEAR.1 },
+/// Whom a frame is for. Most often the three belong together.
+pub(super) struct Target {
+    pub(super) mac: Mac,
+    pub(super) ip4: Ip4,
+    pub(super) ip6: Ip6,
+}
+
+pub(super) fn from_container(random: &Random, world: &World, device: u32) -> Vec<u8> {
+    let sender = match world.ports.get(&device) {
+        Some(endpoint) => Sender { vni: endpoint.vni, station: endpoint.station },
+        None => Sender { vni: 4097, station: NEAR },
     };
     frame(random, world, &sender)
 }
 
 /// A frame of the sender, or nearly.
 pub(super) fn frame(random: &Random, world: &World, sender: &Sender) -> Vec<u8> {
-    let from = if random.percent(96) { sender.mac } else { any_mac(random, world) };
-    let (to, address) = destination(random, world, sender.vni);
-    match random.below(20) {
-        0..13 => {
-            let source =
-                if random.percent(95) { sender.address } else { any_address(random, world) };
-            ethernet(to, from, 0x0800, &ipv4(random, source, address))
-        }
-        13..16 => {
-            let operation = random.pick(&[1, 1, 1, 1, 2, 3, 0, 0x0101]);
-            let mac = if random.percent(95) { from } else { any_mac(random, world) };
-            let source = match random.below(10) {
+    let own = sender.station;
+    let from = if random.percent(97) { own.mac } else { any_mac(random, world) };
+    let target = target(random, world, sender.vni);
+    match random.below(40) {
+        0..14 => {
+            let source = match random.below(30) {
                 0 => [0; 4],
-                1 => any_address(random, world),
-                _ => sender.address,
+                1 => any_ip4(random, world),
+                _ => own.ip4,
             };
-            let target = if random.percent(15) { source } else { address };
-            let mut frame = arp(operation, (mac, source), (to, target));
-            frame[6..12].copy_from_slice(&from);
-            if random.percent(50) {
-                frame.resize(60, 0);
-            }
-            frame
+            ethernet(target.mac, from, 0x0800, &ipv4(random, source, target.ip4))
         }
-        16..18 => {
-            let mut packet = [&[0x60, 0, 0, 0, 0, 8, UDP, 64][..], &random.bytes::<32>()].concat();
-            packet.extend(udp(1, 2, b""));
-            ethernet(to, from, 0x86dd, &packet)
+        14..26 => {
+            let source = match random.below(30) {
+                0 => [0; 16],
+                1 => any_ip6(random, world),
+                2..8 => own.link_local(),
+                _ => own.ip6,
+            };
+            ethernet(target.mac, from, 0x86dd, &ipv6(random, source, target.ip6))
+        }
+        26..32 => discovery::frame(random, world, own, from, &target),
+        32..37 => resolution(random, world, own, from, &target),
+        37 => {
+            // A tagged frame, whatever is in it.
+            let inside = ethernet(target.mac, from, 0x0800, &ipv4(random, own.ip4, target.ip4));
+            let tag = [&[0x81, 0, random.byte(), random.byte()][..], &inside[12..]].concat();
+            [&inside[..12], &tag].concat()
         }
         _ => {
-            let ether_type = random.pick(&[0x8100, 0x88a8, 0x8847, 0x0026, 0x88cc, 0x0801, 0]);
-            ethernet(to, from, ether_type, &random.bytes::<50>())
+            let ether_type = random.pick(&[0x88a8, 0x8847, 0x0026, 0x88cc, 0x0801, 0x8100, 0]);
+            ethernet(target.mac, from, ether_type, &random.bytes::<50>())
         }
     }
 }
 
-/// A station and an address, most often one that has the other.
-fn destination(random: &Random, world: &World, vni: u32) -> (Mac, Ip4) {
-    let stations: Vec<_> = world.neighbours4.iter().filter(|((net, _), _)| *net == vni).collect();
-    let ((_, address), mac) = if stations.is_empty() {
-        ((0, NEAR.1), NEAR.0)
-    } else {
-        let (key, mac) = random.pick(&stations);
-        (*key, *mac)
+/// ARP.
+fn resolution(random: &Random, world: &World, own: Station, from: Mac, target: &Target) -> Vec<u8> {
+    let operation = random.pick(&[1, 1, 1, 1, 2, 2, 3, 0, 0x0101]);
+    let mac = if random.percent(95) { from } else { any_mac(random, world) };
+    let source = match random.below(10) {
+        0 => [0; 4],
+        1 => any_ip4(random, world),
+        _ => own.ip4,
     };
-    match random.below(20) {
-        0 => (any_mac(random, world), address),
-        1 => (mac, any_address(random, world)),
-        2 => ([0xff; 6], [255; 4]),
-        3 => ([1, 0, 0x5e, 0, 0, 0xfb], [224, 0, 0, 251]),
-        // Its station has another MAC than it had.
-        4 => ([2, 9, 9, 9, 9, 9], address),
-        _ => (mac, address),
+    let asked = match random.below(10) {
+        0 => source,
+        1 => any_ip4(random, world),
+        _ => target.ip4,
+    };
+    let mut frame = arp(operation, (mac, source), (target.mac, asked));
+    frame[6..12].copy_from_slice(&from);
+    if random.percent(50) {
+        frame.resize(60, 0);
     }
+    frame
+}
+
+fn target(random: &Random, world: &World, vni: u32) -> Target {
+    let known = any_station(random, world, vni);
+    let whole = Target { mac: known.mac, ip4: known.ip4, ip6: known.ip6 };
+    match random.below(24) {
+        0 => Target { mac: any_mac(random, world), ..whole },
+        1 => Target { ip4: any_ip4(random, world), ip6: any_ip6(random, world), ..whole },
+        // Its station has another MAC than it had.
+        2 => Target { mac: [2, 9, 9, 9, 9, 9], ..whole },
+        3 => Target { mac: [2, 9, 9, 9, 9, 9], ip6: known.link_local(), ..whole },
+        4 => Target { ip6: known.link_local(), ..whole },
+        5 => Target { mac: [0xff; 6], ip4: [255; 4], ip6: known.ip6 },
+        6 => Target { mac: [1, 0, 0x5e, 0, 0, 0xfb], ip4: [224, 0, 0, 251], ip6: group(0xfb) },
+        7 => Target { mac: [0x33, 0x33, 0, 0, 0, 1], ip6: group(1), ..whole },
+        8 => Target { mac: [1, 0x80, 0xc2, 0, 0, random.byte() % 32], ..whole },
+        _ => whole,
+    }
+}
+
+/// `ff02::<last>`.
+fn group(last: u8) -> Ip6 {
+    [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last]
+}
+
+/// One that is known in the network.
+pub(super) fn any_station(random: &Random, world: &World, vni: u32) -> Station {
+    let known: Vec<_> = world.neighbours4.iter().filter(|((net, _), _)| *net == vni).collect();
+    let ((_, ip4), mac) = random.pick(&known);
+    let ip6 = world.neighbours6.iter().find(|((net, _), own)| *net == vni && *own == mac);
+    let ((_, ip6), _) = ip6.expect("who has an IPv4 address has an IPv6 address");
+    Station { mac: *mac, ip4: *ip4, ip6: *ip6 }
 }
 
 /// A known or an unknown one.
-fn any_mac(random: &Random, world: &World) -> Mac {
-    let known: Vec<_> = world.stations.keys().map(|(_, mac)| *mac).collect();
-    let unknown = random.bytes();
+pub(super) fn any_mac(random: &Random, world: &World) -> Mac {
     match random.below(4) {
-        0 => unknown,
+        0 => random.bytes(),
         1 => random.pick(&[[0; 6], [0xff; 6], [0x33, 0x33, 0, 0, 0, 1]]),
-        _ => random.pick(&known),
+        _ => any_station(random, world, 4097).mac,
     }
 }
 
-fn any_address(random: &Random, world: &World) -> Ip4 {
-    let known: Vec<_> = world.neighbours4.keys().map(|(_, address)| *address).collect();
-    let unknown = random.bytes();
+fn any_ip4(random: &Random, world: &World) -> Ip4 {
     match random.below(4) {
-        0 => unknown,
+        0 => random.bytes(),
         1 => random.pick(&[[0; 4], [255; 4], [10, 0, 0, 255], [224, 0, 0, 1], [127, 0, 0, 1]]),
-        _ => random.pick(&known),
+        _ => any_station(random, world, 4097).ip4,
     }
 }
 
-/// A packet of any protocol and of a length that is short, long, or near the limits; sometimes with options, a part of
-/// another, or with fields that say what is not so.
-fn ipv4(random: &Random, from: Ip4, to: Ip4) -> Vec<u8> {
-    let protocol = random.pick(&[TCP, TCP, TCP, UDP, UDP, UDP, 1, 132, 2, 47, random.byte()]);
-    let payload = match random.below(8) {
-        0 => 1420 + random.below(20),
-        1 => 1400 + random.below(20),
-        2 => 570 + random.below(20),
-        3 => 1250 + random.below(20),
-        4 => random.below(3000),
-        _ => random.below(64),
-    };
-    let payload: Vec<u8> = (0..payload).map(|_| random.byte()).collect();
-    let options = if random.percent(8) { 4 * (1 + random.below(10)) } else { 0 };
-    let total = 20 + options + payload.len();
-    let total = match random.below(40) {
-        0 => 0,
-        1 => total + 1 + random.below(40),
-        2 => random.below(total),
-        _ => total,
-    };
-    let total = u16::try_from(total).expect("a short packet").to_be_bytes();
-    let flags = match random.below(20) {
-        0 => random.pick(&[0x20, 0x60, 0x80, 0x3f]),
-        1..10 => 0,
-        _ => 0x40,
-    };
-    let tos = random.pick(&[0, 0, 1, 2, 2, 3, 0xb8, 0xb9, random.byte()]);
-    let version_length = 0x45 + u8::try_from(options / 4).expect("at most ten words");
-    let identification = random.word().to_be_bytes();
-    let offset = if random.percent(4) { random.byte() } else { 0 };
-    let mut header = vec![version_length, tos, total[0], total[1]];
-    header.extend(identification);
-    header.extend([flags, offset, random.pick(&[64, 64, 1, 0]), protocol, 0, 0]);
-    header.extend(from);
-    header.extend(to);
-    header.extend((0..options).map(|_| random.pick(&[0, 1, 0x94, 0x83])));
-    let sum = if random.percent(95) { checksum(&header) } else { random.bytes() };
-    header.splice(10..12, sum);
-    let padding = if random.percent(10) { random.below(30) } else { 0 };
-    [header, payload, vec![0; padding]].concat()
+pub(super) fn any_ip6(random: &Random, world: &World) -> Ip6 {
+    match random.below(5) {
+        0 => random.bytes(),
+        1 => random.pick(&[[0; 16], [0xff; 16], group(1), group(2)]),
+        2 => {
+            let mac = any_mac(random, world);
+            Station { mac, ip4: [0; 4], ip6: [0; 16] }.link_local()
+        }
+        _ => any_station(random, world, 4097).ip6,
+    }
 }

@@ -1,11 +1,13 @@
 //! What hosts send to each other.
 
+use std::net::IpAddr;
+
 use testbed::frames::{TCP, UDP, ethernet, ipv4, udp, vxlan};
 
-use super::frames::{Sender, frame};
+use super::frames::{Sender, any_station, frame};
 use crate::{
     random::Random,
-    world::{DEVICE_MAC, HOST_A, HOST_B, HOST_C, Ip4, NEAR, Place, World},
+    world::{HOST_B, HOST_C, HOST_D, LOCAL4, LOCAL6, Place, UNDERLAY_MAC, World},
 };
 
 const ROUTER: [u8; 6] = [2, 0, 0, 0, 1, 1];
@@ -18,30 +20,48 @@ pub(super) fn from_underlay(random: &Random, world: &World) -> Vec<u8> {
         _ => sender.vni,
     };
     let mut frame = frame(random, world, &sender);
+    // Most often it is for a station of this host.
+    if frame[0].is_multiple_of(2) && random.percent(60) {
+        frame[..6].copy_from_slice(&[2, 0, 0, 0, 0, random.pick(&[0x11, 0x12, 0x13, 1])]);
+    }
     if random.percent(5) {
         frame.truncate(random.below(frame.len()));
     }
-    let mut tunnelled = vxlan(vni, &frame);
-    // Reserved bits.
+    let datagram = datagram(random, world, vni, &frame);
+    let host = if random.percent(94) { host } else { random.pick(&[HOST_B, HOST_C, HOST_D]) };
+    let (ether_type, packet) = match host {
+        IpAddr::V4(host) => (0x0800, over_ipv4(random, host.octets(), &datagram)),
+        IpAddr::V6(host) => (0x86dd, over_ipv6(random, host.octets(), &datagram)),
+    };
+    let station = match random.below(50) {
+        0 => ROUTER,
+        1 => [0xff; 6],
+        _ => UNDERLAY_MAC,
+    };
+    let other = random.pick(&[0x86dd, 0x0800, 0x8100, 0x0806]);
+    ethernet(station, ROUTER, if random.percent(98) { ether_type } else { other }, &packet)
+}
+
+fn datagram(random: &Random, world: &World, vni: u32, frame: &[u8]) -> Vec<u8> {
+    let mut tunnelled = vxlan(vni, frame);
     if random.percent(10) {
+        // Reserved bits.
         tunnelled[1..4].copy_from_slice(&random.bytes::<3>());
         tunnelled[7] = random.byte();
-    }
-    if random.percent(10) {
-        tunnelled[0] = random.pick(&[0xff, 0x88, 0x0c, 0xf7, 0]);
+        tunnelled[0] = random.pick(&[8, 0xff, 0x88, 0x0c, 0xf7, 0]);
     }
     if random.percent(3) {
         tunnelled.truncate(random.below(9));
     }
-
     let port = if random.percent(97) { world.vxlan_port } else { random.word() };
     let mut datagram = udp(random.word(), port, &tunnelled);
     if random.percent(6) {
         // Another length than the packet's.
         let length = u16::try_from(datagram.len()).expect("a short datagram");
+        let more = u16::try_from(random.below(20)).expect("small");
         let length = match random.below(3) {
-            0 => length - 1 - u16::try_from(random.below(20)).expect("small").min(length - 1),
-            1 => length + 1 + u16::try_from(random.below(20)).expect("small"),
+            0 => length.saturating_sub(1 + more),
+            1 => length + 1 + more,
             _ => random.word(),
         };
         datagram[4..6].copy_from_slice(&length.to_be_bytes());
@@ -49,17 +69,15 @@ pub(super) fn from_underlay(random: &Random, world: &World) -> Vec<u8> {
     if random.percent(3) {
         datagram[6..8].copy_from_slice(&random.bytes::<2>());
     }
+    datagram
+}
 
-    let from = if random.percent(94) {
-        host
-    } else {
-        random.pick(&[HOST_B, HOST_C, HOST_A, random.bytes()])
-    };
-    let to = if random.percent(97) { world.local4 } else { random.pick(&[HOST_B, random.bytes()]) };
-    let tos = random.pick(&[0, 0, 1, 2, 2, 3, 3, 0xb8, 0xbb, random.byte()]);
+fn over_ipv4(random: &Random, host: [u8; 4], datagram: &[u8]) -> Vec<u8> {
+    let from = if random.percent(97) { host } else { random.pick(&[LOCAL4, random.bytes()]) };
+    let to = if random.percent(97) { LOCAL4 } else { random.pick(&[host, random.bytes()]) };
     let protocol = if random.percent(98) { UDP } else { random.pick(&[TCP, 1, 47]) };
-    let mut packet = ipv4(from, to, tos, protocol, &datagram);
-    match random.below(40) {
+    let mut packet = ipv4(from, to, tos(random), protocol, datagram);
+    match random.below(50) {
         // "More fragments", or an offset.
         0 => packet[6] |= 0x20,
         1 => packet[7] = 1 + random.byte() / 2,
@@ -71,33 +89,47 @@ pub(super) fn from_underlay(random: &Random, world: &World) -> Vec<u8> {
         6 => packet.extend(random.bytes::<9>()),
         _ => {}
     }
-    let station = if random.percent(97) { DEVICE_MAC } else { random.pick(&[ROUTER, [0xff; 6]]) };
-    let ether_type =
-        if random.percent(97) { 0x0800 } else { random.pick(&[0x86dd, 0x8100, 0x0806]) };
-    ethernet(station, ROUTER, ether_type, &packet)
+    packet
+}
+
+fn over_ipv6(random: &Random, host: [u8; 16], datagram: &[u8]) -> Vec<u8> {
+    let from = if random.percent(97) { host } else { random.pick(&[LOCAL6, random.bytes()]) };
+    let to = if random.percent(97) { LOCAL6 } else { random.pick(&[host, random.bytes()]) };
+    let next = if random.percent(98) { UDP } else { random.pick(&[TCP, 0, 44, 60]) };
+    let length = u16::try_from(datagram.len()).expect("a short datagram").to_be_bytes();
+    let tos = tos(random);
+    let class = [0x60 + tos / 16, tos % 16 * 16 + random.byte() % 16, random.byte(), random.byte()];
+    let start = [&class[..], &length, &[next, 64], &from, &to].concat();
+    let mut packet = [&start[..], datagram].concat();
+    match random.below(50) {
+        0 => packet[0] = random.pick(&[0x45, 0x50, 0x70, 0]),
+        // Another length than what is there.
+        1 => packet[4..6].copy_from_slice(&random.bytes::<2>()),
+        2 => packet[4..6].copy_from_slice(&[0; 2]),
+        3 => packet.extend(random.bytes::<9>()),
+        _ => {}
+    }
+    packet
+}
+
+fn tos(random: &Random) -> u8 {
+    random.pick(&[0, 0, 1, 2, 2, 3, 3, 0xb8, 0xbb, random.byte()])
 }
 
 /// One behind another host, most often, and that host.
-fn sender(random: &Random, world: &World) -> (Sender, Ip4) {
-    let neighbours: Vec<_> = world.neighbours4.iter().collect();
-    let ((vni, address), mac) = random.pick(&neighbours);
-    let (vni, address, mac) = (*vni, *address, *mac);
-    let host = match world.stations.get(&(vni, mac)) {
-        Some(Place::Remote(index)) => world.hosts.get(index).map(|host| host.address),
-        Some(Place::Host(_)) => Some(random.pick(&[HOST_B, HOST_C])),
-        Some(Place::Container(_)) | None => None,
-    };
-    match host {
-        Some(host) => (Sender { vni, mac, address }, host),
-        // Forged; not so often.
-        None if random.percent(20) => (Sender { vni, mac, address }, HOST_B),
-        None => {
-            let home = if world.stations.get(&(4097, NEAR.0)) == Some(&Place::Remote(5)) {
-                4097
-            } else {
-                4098
-            };
-            (Sender { vni: home, mac: NEAR.0, address: NEAR.1 }, HOST_C)
+fn sender(random: &Random, world: &World) -> (Sender, IpAddr) {
+    loop {
+        let vni = random.pick(&[4097, 4098]);
+        let station = any_station(random, world, vni);
+        let host = match world.stations.get(&(vni, station.mac)) {
+            Some(Place::Remote(index)) => world.hosts.get(index).map(|host| host.address),
+            Some(Place::Host(_)) => Some(random.pick(&[HOST_B, HOST_C, HOST_D])),
+            Some(Place::Container(_) | Place::Bridging(_)) | None => None,
+        };
+        // What is forged comes from here.
+        let host = host.or_else(|| random.percent(15).then_some(HOST_B));
+        if let Some(host) = host {
+            return (Sender { vni, station }, host);
         }
     }
 }

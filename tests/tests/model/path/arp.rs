@@ -1,6 +1,6 @@
 //! ARP from a container.
 
-use netctl_common::{DropReason, Outcome, Verdict};
+use netctl_common::{DropReason, Verdict};
 
 use super::{
     Answer, Sent,
@@ -9,7 +9,13 @@ use super::{
 use crate::world::{Endpoint, Ip4, Mac, World};
 
 /// The answer to what stands behind the Ethernet header of a frame that the endpoint sent.
-pub(super) fn answer(world: &World, endpoint: &Endpoint, arp: &[u8]) -> Result<Answer, DropReason> {
+///
+/// `None` where it is to be forwarded: it says what is true, or asks what only the members can know.
+pub(super) fn answer(
+    world: &World,
+    endpoint: &Endpoint,
+    arp: &[u8],
+) -> Result<Option<Answer>, DropReason> {
     // Ethernet and IPv4, with addresses of six and four bytes.
     if arp.len() < 28 || arp[..6] != [0, 1, 8, 0, 6, 4] {
         return Err(DropReason::MalformedArp);
@@ -24,22 +30,22 @@ pub(super) fn answer(world: &World, endpoint: &Endpoint, arp: &[u8]) -> Result<A
 
     // One who probes has no address yet (RFC 5227 section 2.1.1); nobody else may be without or have another's.
     let probes = operation == 1 && sender == [0; 4];
-    let own = endpoint.any_source || endpoint.addresses4.contains(&sender);
-    if sender_mac != endpoint.mac || !(probes || own) {
+    let own = endpoint.any_source || sender == endpoint.station.ip4;
+    if sender_mac != endpoint.station.mac || !(probes || own) {
         return Err(DropReason::ArpSource);
     }
-    if sender == target && !probes {
-        return Ok(Answer::End(Outcome::Forwarded(Verdict::ArpAbsorbed)));
+    if operation == 2 || sender == target && !probes {
+        return Ok(None);
     }
-    if operation == 2 {
-        return Err(DropReason::ArpReply);
-    }
-    let owner = *world.neighbours4.get(&(endpoint.vni, target)).ok_or(DropReason::ArpUnknown)?;
-    if owner == endpoint.mac {
+    let Some(owner) = world.neighbours4.get(&(endpoint.vni, target)).copied() else {
+        let open = world.networks.get(&endpoint.vni).is_some_and(|network| network.open);
+        return if open { Ok(None) } else { Err(DropReason::ArpUnknown) };
+    };
+    if owner == endpoint.station.mac {
         return Err(DropReason::ArpOwnAddress);
     }
-    let ethernet = [&endpoint.mac[..], &owner, &[8, 6]].concat();
-    let addresses = [&owner[..], &target, &endpoint.mac, &sender].concat();
+    let ethernet = [&endpoint.station.mac[..], &owner, &[8, 6]].concat();
+    let addresses = [&owner[..], &target, &endpoint.station.mac, &sender].concat();
     let reply = [&ethernet[..], &[0, 1, 8, 0, 6, 4, 0, 2], &addresses, &arp[28..]].concat();
-    Ok(Answer::Send(Verdict::ArpAnswered, Sent::Bytes(reply)))
+    Ok(Some(Answer::Send(Verdict::ArpAnswered, Sent::Bytes(reply))))
 }

@@ -14,14 +14,14 @@ use crate::world::{Endpoint, Host, Mac, Place, World};
 
 pub(super) fn answer(world: &World, input: &Input) -> Result<Answer, DropReason> {
     let endpoint = world.ports.get(&input.device).ok_or(DropReason::UnknownPort)?;
+    let sender = frame::sender(&input.bytes).ok_or(DropReason::MalformedEthernet)?;
+    if sender != endpoint.station.mac {
+        return Err(DropReason::SourceMac);
+    }
     let frame = frame::read(&input.bytes, input.segment != 0).map_err(|flaw| match flaw {
-        Flaw::Ethernet => DropReason::MalformedEthernet,
         Flaw::Ipv4 => DropReason::MalformedIpv4,
         Flaw::Ipv6 => DropReason::MalformedIpv6,
     })?;
-    if frame.from != endpoint.station.mac {
-        return Err(DropReason::SourceMac);
-    }
     let group = frame::is_group(frame.to);
     let answered = match &frame.payload {
         Payload::Ipv4(ip) => {

@@ -13,7 +13,6 @@ pub(super) const DESTINATION_OPTIONS: u8 = 60;
 #[derive(Clone, Debug)]
 pub(super) struct Frame {
     pub(super) to: Mac,
-    pub(super) from: Mac,
     pub(super) payload: Payload,
 }
 
@@ -51,15 +50,17 @@ pub(super) struct Ipv6 {
 /// Which header is cut short or contradicts itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flaw {
-    Ethernet,
     Ipv4,
     Ipv6,
 }
 
+/// Who sent the frame; `None` where it is too short for that.
+pub(super) fn sender(bytes: &[u8]) -> Option<Mac> {
+    (bytes.len() >= 14).then(|| array(bytes, 6))
+}
+
+/// Reads a frame that is as long as an Ethernet header at least.
 pub(super) fn read(bytes: &[u8], merged: bool) -> Result<Frame, Flaw> {
-    if bytes.len() < 14 {
-        return Err(Flaw::Ethernet);
-    }
     let behind = &bytes[14..];
     let payload = match number(bytes, 12) {
         0x0800 => Payload::Ipv4(ipv4(behind, merged).ok_or(Flaw::Ipv4)?),
@@ -67,7 +68,7 @@ pub(super) fn read(bytes: &[u8], merged: bool) -> Result<Frame, Flaw> {
         0x0806 => Payload::Arp(behind.to_vec()),
         _ => Payload::Other,
     };
-    Ok(Frame { to: array(bytes, 0), from: array(bytes, 6), payload })
+    Ok(Frame { to: array(bytes, 0), payload })
 }
 
 /// The packet at the start of the bytes; `None` where its lengths do not agree with each other or the bytes.

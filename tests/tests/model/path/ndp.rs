@@ -43,7 +43,7 @@ fn look_behind(bytes: &[u8], ip: &Ipv6) -> Result<(), DropReason> {
     let mut passed = 0;
     while matches!(next, HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS) {
         passed += 1;
-        let header = bytes.get(place..place + 8);
+        let header = bytes.get(place..place + 2);
         let header = header.filter(|_| passed <= 4).ok_or(DropReason::MalformedIpv6)?;
         next = header[0];
         place += 8 * (1 + usize::from(header[1]));
@@ -96,7 +96,8 @@ fn solicitation(
 /// An endpoint announces nothing but its own addresses and MAC.
 fn advertisement(endpoint: &Endpoint, bytes: &[u8], ip: &Ipv6) -> Result<(), DropReason> {
     let target = sound(bytes, ip)?;
-    if ip.to[0] == 0xff && bytes[58] & 0x40 != 0 {
+    // An answer is to one; and there is one option (section 4.4).
+    if ip.to[0] == 0xff && bytes[58] & 0x40 != 0 || ip.payload > 32 {
         return Err(DropReason::MalformedNd);
     }
     let own = endpoint.any_source || owns(endpoint, target);

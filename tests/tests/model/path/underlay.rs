@@ -6,9 +6,9 @@ use netctl_common::{DropReason, Verdict};
 
 use super::{
     Answer, Input, Sent,
-    frame::{self, Frame, HOP_BY_HOP, Payload, TCP, UDP, array, number},
+    frame::{self, HOP_BY_HOP, Payload, TCP, UDP, array, number},
 };
-use crate::world::{LOCAL4, LOCAL6, Place, UNDERLAY_MAC, World};
+use crate::world::{LOCAL4, LOCAL6, Mac, Place, UNDERLAY_MAC, World};
 
 /// The outer IP header.
 struct Outer {
@@ -39,9 +39,10 @@ pub(super) fn answer(world: &World, input: &Input) -> Result<Answer, DropReason>
         return Err(DropReason::MalformedVxlan);
     }
     let vni = u32::from_be_bytes([0, bytes[udp + 12], bytes[udp + 13], bytes[udp + 14]]);
-    let frame =
-        frame::read(&bytes[inside..], merged).map_err(|_flaw| DropReason::MalformedInner)?;
-    check_sender(world, vni, &frame, outer.from)?;
+    let inside = &bytes[inside..];
+    let sender = frame::sender(inside).ok_or(DropReason::MalformedInner)?;
+    check_sender(world, vni, sender, outer.from)?;
+    let frame = frame::read(inside, merged).map_err(|_flaw| DropReason::MalformedInner)?;
 
     let (tos, tcp) = match &frame.payload {
         Payload::Ipv4(ip) => (ip.tos, ip.protocol == TCP),
@@ -64,7 +65,7 @@ pub(super) fn answer(world: &World, input: &Input) -> Result<Answer, DropReason>
         // The kernel refuses to shrink what is merged of neither TCP nor UDP, and a test cannot say of which it is.
         return Err(DropReason::DecapFailed);
     }
-    let mut inside = bytes[inside..].to_vec();
+    let mut inside = inside.to_vec();
     set_tos(&mut inside[14..], &frame.payload, tos);
     Ok(Answer::Send(verdict, Sent::Bytes(inside)))
 }
@@ -107,10 +108,10 @@ fn outer(world: &World, bytes: &[u8], merged: bool) -> Result<Option<Outer>, Dro
 }
 
 /// A station's frames come from the host that the station is on. The gateway is on every host with members.
-fn check_sender(world: &World, vni: u32, frame: &Frame, host: IpAddr) -> Result<(), DropReason> {
+fn check_sender(world: &World, vni: u32, sender: Mac, host: IpAddr) -> Result<(), DropReason> {
     let network = world.networks.get(&vni);
     let member = network.is_some_and(|network| network.hosts.contains(&host));
-    let genuine = match world.stations.get(&(vni, frame.from)) {
+    let genuine = match world.stations.get(&(vni, sender)) {
         Some(Place::Remote(index)) => {
             world.hosts.get(index).is_some_and(|known| known.address == host)
         }

@@ -1,0 +1,167 @@
+//! The host that the programs run on: a namespace with the devices of a [`crate::world`], and what leaves by them.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use testbed::{Netns, Run, Wire};
+
+use crate::{
+    object,
+    path::Copy,
+    world::{
+        BESIDE_DEVICE, BRIDGE_DEVICE, HOST_B, HOST_C, HOST_D, HOST_DEVICE, HOST_PORT, LOCAL4,
+        LOCAL6, NEAR_DEVICE, NETWORKS, STRAY, UNDERLAY, UNDERLAY_MAC, VXLAN,
+    },
+};
+
+/// More than any packet here needs with its outer headers, so that nothing is cut.
+const MTU: u32 = 9000;
+/// How long a copy may take. It is there at once, unless the machine is busy.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+pub(crate) struct Place {
+    run: Run,
+    pub(crate) host: Netns,
+    outside: Netns,
+    /// Where copies for members of this host come out, by the device that they are sent to.
+    members: Vec<(u32, Wire)>,
+    /// Where tunnelled packets come out.
+    underlay: Wire,
+}
+
+impl Place {
+    pub(crate) fn new() -> Result<Self> {
+        let run = Run::new()?;
+        let host = Netns::new(run.dir(), "host")?;
+        let outside = Netns::new(run.dir(), "outside")?;
+        for netns in [&host, &outside] {
+            // Nobody says anything unasked.
+            netns.set_sysctl("net/ipv6/conf/default/disable_ipv6", "1")?;
+        }
+        let out = outside.path().display().to_string();
+        let mut words = vec![pair(UNDERLAY, &out), pair(STRAY, &out)];
+        let mut members = Vec::new();
+        for (_, more) in NETWORKS {
+            for device in [NEAR_DEVICE, BESIDE_DEVICE, BRIDGE_DEVICE] {
+                words.push(pair(device + more, &out));
+                members.push(device + more);
+            }
+            let (own, port) = (HOST_DEVICE + more, HOST_PORT + more);
+            words.push(format!(
+                "link add d{own} index {own} mtu {MTU} type veth peer name d{port} index {port} mtu {MTU}"
+            ));
+            words.push(format!("link set d{own} up"));
+            words.push(format!("link set d{port} up"));
+        }
+        host.ip(words)?;
+        let up = |device: &u32| format!("link set p{device} up");
+        outside.ip(members.iter().chain([&UNDERLAY]).map(up).collect::<Vec<_>>())?;
+        let up = |device: &u32| format!("link set d{device} up");
+        host.ip(members.iter().chain([&UNDERLAY]).map(up).collect::<Vec<_>>())?;
+        reach_hosts(&host)?;
+
+        let taps = members
+            .into_iter()
+            .map(|device| Ok((device, Wire::tap(&outside, &format!("p{device}"))?)));
+        let own = NETWORKS.into_iter().map(|(_, more)| {
+            let device = HOST_DEVICE + more;
+            Ok((device, Wire::tap(&host, &format!("d{device}"))?))
+        });
+        let members = taps.chain(own).collect::<Result<_>>()?;
+        let underlay = Wire::tap(&outside, &format!("p{UNDERLAY}"))?;
+        Ok(Self { run, host, outside, members, underlay })
+    }
+
+    /// What came out since the last call, once it is as many as expected, in order.
+    pub(crate) fn copies(&self, expected: usize) -> Result<Vec<Copy>> {
+        let end = Instant::now() + PATIENCE;
+        let mut copies = Vec::new();
+        loop {
+            for (device, wire) in &self.members {
+                let frames = wire.receive(Duration::ZERO)?;
+                copies.extend(frames.into_iter().map(|frame| Copy::Local(*device, frame)));
+            }
+            let packets = self.underlay.receive(Duration::ZERO)?;
+            copies.extend(packets.iter().filter_map(|packet| tunnelled(packet)));
+            if copies.len() >= expected || Instant::now() > end {
+                copies.sort();
+                return Ok(copies);
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    pub(crate) fn end(self) -> Result<()> {
+        drop((self.members, self.underlay, self.host, self.outside));
+        self.run.end()
+    }
+}
+
+/// What comes out of a copy, if anything. The kernel takes a VLAN tag off what it receives, and drops what is too short
+/// to have one (`skb_vlan_untag`). Its vxlan device drops what is too short for the IP header that its type promises,
+/// behind VLAN tags too (`skb_vlan_inet_prepare`).
+pub(crate) fn as_received(copy: Copy) -> Option<Copy> {
+    match copy {
+        Copy::Remote(_, _, ref frame) => has_ip_header(frame).then_some(copy),
+        Copy::Local(device, frame) if matches!(frame[12..14], [0x81, 0] | [0x88, 0xa8]) => {
+            let untagged = || Copy::Local(device, [&frame[..12], &frame[16..]].concat());
+            (frame.len() >= 20).then(untagged)
+        }
+        other => Some(other),
+    }
+}
+
+fn has_ip_header(frame: &[u8]) -> bool {
+    let mut place = 12;
+    loop {
+        match frame.get(place..place + 2) {
+            Some([0x81, 0] | [0x88, 0xa8]) => place += 4,
+            Some([0x08, 0]) => return frame.len() >= place + 2 + 20,
+            Some([0x86, 0xdd]) => return frame.len() >= place + 2 + 40,
+            Some(_) | None => return true,
+        }
+    }
+}
+
+/// A device with this index whose other end is outside.
+fn pair(device: u32, outside: &str) -> String {
+    format!(
+        "link add d{device} index {device} mtu {MTU} type veth peer name p{device} mtu {MTU} netns {outside}"
+    )
+}
+
+/// Makes other hosts reachable, so far as to send to them, and the vxlan device.
+fn reach_hosts(host: &Netns) -> Result<()> {
+    host.set_sysctl(&format!("net/ipv6/conf/d{UNDERLAY}/disable_ipv6"), "0")?;
+    let mac = netctl_common::MacAddr(UNDERLAY_MAC);
+    let (local4, local6) = (IpAddr::from(LOCAL4), IpAddr::from(LOCAL6));
+    let mut words = vec![
+        format!("link set d{UNDERLAY} address {mac}"),
+        format!("addr add {local4}/24 dev d{UNDERLAY}"),
+        format!("addr add {local6}/64 dev d{UNDERLAY} nodad"),
+        format!("link add d{VXLAN} index {VXLAN} type vxlan external dstport {}", object::PORT),
+        format!("link set d{VXLAN} mtu 65485 up"),
+    ];
+    for address in [HOST_B, HOST_C, HOST_D] {
+        words.push(format!(
+            "neigh add {address} lladdr 02:00:00:00:05:06 dev d{UNDERLAY} nud permanent"
+        ));
+    }
+    host.ip(words).context("other hosts")
+}
+
+/// The frame in a packet that a tunnel carries; `None` of other packets, which the kernel sends of itself.
+fn tunnelled(packet: &[u8]) -> Option<Copy> {
+    let (header, to) = match packet.get(12..14)? {
+        [0x08, 0x00] => (20, IpAddr::from(<[u8; 4]>::try_from(packet.get(30..34)?).ok()?)),
+        [0x86, 0xdd] => (40, IpAddr::from(<[u8; 16]>::try_from(packet.get(38..54)?).ok()?)),
+        _ => return None,
+    };
+    let udp = packet.get(14 + header..)?;
+    if udp.get(2..4)? != object::PORT.to_be_bytes() {
+        return None;
+    }
+    let vni = u32::from_be_bytes([0, *udp.get(12)?, *udp.get(13)?, *udp.get(14)?]);
+    Some(Copy::Remote(to, vni, udp.get(16..)?.to_vec()))
+}
