@@ -92,10 +92,20 @@ impl Place {
         }
     }
 
+    /// Lets the underlay device receive a packet.
+    pub(crate) fn send(&self, packet: &[u8]) -> Result<()> {
+        self.underlay.send(packet)
+    }
+
     pub(crate) fn end(self) -> Result<()> {
         drop((self.members, self.underlay, self.host, self.outside));
         self.run.end()
     }
+}
+
+/// The name of a device of the host.
+pub(crate) fn name(device: u32) -> String {
+    format!("d{device}")
 }
 
 /// What comes out of a copy, if anything. The kernel takes a VLAN tag off what it receives, and drops what is too short
@@ -140,7 +150,10 @@ fn reach_hosts(host: &Netns) -> Result<()> {
         format!("link set d{UNDERLAY} address {mac}"),
         format!("addr add {local4}/24 dev d{UNDERLAY}"),
         format!("addr add {local6}/64 dev d{UNDERLAY} nodad"),
-        format!("link add d{VXLAN} index {VXLAN} type vxlan external dstport {}", object::PORT),
+        format!(
+            "link add d{VXLAN} index {VXLAN} type vxlan external dstport {} udp6zerocsumrx udp6zerocsumtx",
+            object::PORT
+        ),
         format!("link set d{VXLAN} mtu 65485 up"),
     ];
     for address in [HOST_B, HOST_C, HOST_D] {

@@ -108,7 +108,12 @@ fn outer(world: &World, bytes: &[u8], merged: bool) -> Result<Option<Outer>, Dro
 }
 
 /// A station's frames come from the host that the station is on. The gateway is on every host with members.
-fn check_sender(world: &World, vni: u32, sender: Mac, host: IpAddr) -> Result<(), DropReason> {
+pub(super) fn check_sender(
+    world: &World,
+    vni: u32,
+    sender: Mac,
+    host: IpAddr,
+) -> Result<(), DropReason> {
     let network = world.networks.get(&vni);
     let member = network.is_some_and(|network| network.hosts.contains(&host));
     let genuine = match world.stations.get(&(vni, sender)) {
@@ -132,7 +137,7 @@ fn check_sender(world: &World, vni: u32, sender: Mac, host: IpAddr) -> Result<()
 }
 
 /// DSCP and ECN after the outer header went (RFC 6040 section 4.2): the words of its table.
-fn combine(inner: u8, outer: u8) -> Option<u8> {
+pub(super) fn combine(inner: u8, outer: u8) -> Option<u8> {
     const NOT_ECT: u8 = 0;
     const ECT_1: u8 = 1;
     const ECT_0: u8 = 2;
@@ -149,7 +154,7 @@ fn combine(inner: u8, outer: u8) -> Option<u8> {
 
 /// Sets DSCP and ECN of a packet. The checksum of an IPv4 header changes by as much, so that a wrong one stays as wrong
 /// as it was.
-fn set_tos(packet: &mut [u8], payload: &Payload, tos: u8) {
+pub(super) fn set_tos(packet: &mut [u8], payload: &Payload, tos: u8) {
     match payload {
         Payload::Ipv6(_) => {
             packet[0] = 0x60 + tos / 16;
