@@ -7,7 +7,7 @@ use netctl_common::{DropReason, Outcome, Verdict};
 use super::{
     Answer, Copy, Sent,
     flood::members,
-    frame::{self, Payload},
+    frame,
     underlay::{check_sender, combine, set_tos},
 };
 use crate::world::{Place, World};
@@ -34,14 +34,16 @@ pub(crate) fn received(tunnelled: &Tunnelled) -> Option<Vec<u8>> {
     if bytes.len() < shortest {
         return None;
     }
-    if let Ok(frame) = frame::read(&bytes, false) {
-        let inner = match &frame.payload {
-            Payload::Ipv4(ip) => ip.tos,
-            Payload::Ipv6(ip) => ip.tos,
-            Payload::Arp(_) | Payload::Other => return Some(bytes),
-        };
+    // It does not look whether the header is sound.
+    let inner = match bytes[12..14] {
+        [0x08, 0x00] => Some(bytes[15]),
+        [0x86, 0xdd] => Some(bytes[14] % 16 * 16 + bytes[15] / 16),
+        _ => None,
+    };
+    if let Some(inner) = inner {
         let tos = combine(inner, tunnelled.tos)?;
-        set_tos(&mut bytes[14..], &frame.payload, tos);
+        let is_ipv4 = bytes[12] == 0x08;
+        set_tos(&mut bytes[14..], is_ipv4, tos);
     }
     Some(bytes)
 }
@@ -52,7 +54,7 @@ pub(crate) fn answer(world: &World, tunnelled: &Tunnelled, bytes: &[u8]) -> Answ
 }
 
 /// The frame without a tag for VLAN 0, which is no VLAN: it only says a priority.
-fn without_priority(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn without_priority(bytes: &[u8]) -> Vec<u8> {
     match bytes[12..] {
         [0x81, 0x00, high, 0, ..] | [0x88, 0xa8, high, 0, ..] if high % 16 == 0 => {
             [&bytes[..12], &bytes[16..]].concat()
