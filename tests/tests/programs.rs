@@ -13,6 +13,9 @@ mod from_tunnel;
 #[path = "programs/from_underlay.rs"]
 mod from_underlay;
 
+#[path = "programs/probe.rs"]
+mod probe;
+
 #[path = "support/counters.rs"]
 mod counters;
 #[path = "support/object.rs"]
