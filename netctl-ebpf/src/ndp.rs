@@ -25,10 +25,9 @@ pub(crate) fn answer(
     ip: &Ipv6,
 ) -> Result<Option<Decision>, DropReason> {
     let kind = match ip.next_header() {
-        // Not `at`: its sender decides how much of a packet can be seen without asking for more (packet(7),
-        // `PACKET_VNET_HDR`), and what is not seen must not pass for something else.
         protocol::ICMPV6 => {
-            packet.load::<Icmpv6>(MESSAGE as u32).and_then(|message| message.ndp())
+            packet.pull((MESSAGE + size_of::<Icmpv6>()) as u32);
+            packet.at::<Icmpv6>(MESSAGE).ok_or(DropReason::MalformedNd)?.ndp()
         }
         protocol::HOP_BY_HOP | protocol::ROUTING | protocol::DESTINATION_OPTIONS => {
             extension::look_behind(packet, ip.next_header())?;

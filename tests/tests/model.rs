@@ -12,6 +12,8 @@
 mod counters;
 #[path = "model/generate.rs"]
 mod generate;
+#[path = "model/live.rs"]
+mod live;
 #[path = "support/object.rs"]
 mod object;
 #[path = "model/path.rs"]

@@ -11,6 +11,7 @@ mod tunnel;
 
 use netctl_common::Direction;
 
+pub(crate) use self::tunnel::{sender, tunnelled_frame};
 use crate::{
     path::Input,
     random::Random,

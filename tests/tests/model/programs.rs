@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, bail};
 use aya::{
     Ebpf, Pod,
     maps::{Array, HashMap, MapData, PerCpuArray},
-    programs::{TestRun as _, TestRunOptions},
+    programs::{LinkOrder, TcAttachType, TestRun as _, TestRunOptions, tc::TcAttachOptions},
 };
 use netctl_common::{
     Direction, MacAddr, Outcome, Vni, config,
@@ -132,6 +132,14 @@ impl Programs {
         for (key, value) in entries {
             map.insert(key, value, 0)?;
         }
+        Ok(())
+    }
+
+    /// Attaches a program to the ingress of a device of the namespace that this runs in.
+    pub(crate) fn attach(&mut self, program: &str, device: &str) -> Result<()> {
+        let options = TcAttachOptions::TcxOrder(LinkOrder::first());
+        let program = object::program(&mut self.ebpf, program)?;
+        program.attach_with_options(device, TcAttachType::Ingress, options)?;
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use netctl_common::{DropReason, Verdict};
 
 use super::{
-    Answer, Copy, Input, Sent, arp,
+    Answer, Input, Sent, arp, flood,
     frame::{self, Flaw, Frame, Payload},
     ndp,
     outer::Tunnelled,
@@ -62,7 +62,7 @@ fn forward(
 ) -> Result<Answer, DropReason> {
     let known = world.stations.get(&(endpoint.vni, frame.to));
     if known.is_none() && frame::is_group(frame.to) {
-        return flood(world, endpoint, input, frame);
+        return flood::from_here(world, endpoint, input, frame);
     }
     let (to, place) = match known {
         Some(place) => (frame.to, *place),
@@ -128,35 +128,4 @@ fn readdress(world: &World, vni: u32, frame: &Frame) -> Result<(Mac, Place), Dro
     let owner = owner.ok_or(DropReason::UnknownDestination)?;
     let place = world.stations.get(&(vni, owner)).ok_or(DropReason::UnknownDestination)?;
     Ok((owner, *place))
-}
-
-/// A copy for every other member: those of this host, and one for each other host with members.
-fn flood(
-    world: &World,
-    endpoint: &Endpoint,
-    input: &Input,
-    frame: &Frame,
-) -> Result<Answer, DropReason> {
-    if frame::stays_on_link(frame.to) {
-        return Err(DropReason::LinkLocalGroup);
-    }
-    let network = world.networks.get(&endpoint.vni).ok_or(DropReason::UnknownVni)?;
-    let own = world.stations.get(&(endpoint.vni, endpoint.station.mac));
-    let mut copies = Vec::new();
-    for member in network.members.iter().flatten() {
-        if Some(member) == own {
-            continue;
-        }
-        match member {
-            Place::Container(device) | Place::Bridging(device) | Place::Host(device) => {
-                copies.push(Copy::Local(*device, input.bytes.clone()));
-            }
-            Place::Remote(index) => {
-                if let Some(host) = world.hosts.get(index) {
-                    copies.push(Copy::Remote(host.address, endpoint.vni, input.bytes.clone()));
-                }
-            }
-        }
-    }
-    Ok(Answer::Flood(copies))
 }

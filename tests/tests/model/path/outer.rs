@@ -9,11 +9,11 @@ use crate::world::{LOCAL4, LOCAL6};
 /// A frame in a tunnel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Tunnelled {
-    pub(super) to: IpAddr,
+    pub(crate) to: IpAddr,
     pub(super) port: u16,
     pub(super) tos: u8,
     pub(super) vni: u32,
-    pub(super) frame: Vec<u8>,
+    pub(crate) frame: Vec<u8>,
 }
 
 impl Tunnelled {
