@@ -23,6 +23,7 @@ mod ndp;
 mod outer;
 mod packet;
 mod parse;
+mod probe;
 mod payload;
 mod size;
 mod stale;

@@ -7,6 +7,8 @@
 mod bpffs;
 mod desired;
 mod error;
+mod features;
+mod filter;
 mod layout;
 mod links;
 mod load;
@@ -30,12 +32,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use self::{
     desired::{Applied, Desired, FdbTarget, NetworkEntry, Port, PortEntry, Sweep},
     error::Error,
+    features::Features,
     paths::Path as HostPath,
     rows::{CounterRow, FdbRow, FloodRow, NeighRow, PortRow},
 };
 use self::{
     mirror::Mirror,
-    owner::{Reply, Request},
+    owner::{Reply, Request, Started},
 };
 use crate::{
     kernel::{Netlink, Netns},
@@ -58,11 +61,14 @@ pub struct Config {
     pub vxlan_port: u16,
     /// The kernel's flow-based vxlan device on that port, which must exist.
     pub vxlan_device: String,
+    /// Whether forged packets are dropped by the underlay's driver already, if it can.
+    pub filter: bool,
 }
 
 /// The data plane of this host, as long as this process lives.
 #[derive(Debug)]
 pub struct Dataplane {
+    started: Started,
     requests: mpsc::Sender<Request>,
     owner: thread::JoinHandle<()>,
 }
@@ -84,11 +90,21 @@ impl Dataplane {
         let owner = thread
             .spawn(move || owner::run(&config, ready, queue, known))
             .map_err(|source| Error::Thread { source })?;
-        started.await.map_err(|_gone| Error::Stopped)??;
+        let started = started.await.map_err(|_gone| Error::Stopped)??;
         let netlink = Netlink::open(&Netns::current()?).await?;
         let mirror = Mirror { netlink, underlay, local, owner: requests.downgrade(), hosts };
         drop(tokio::spawn(mirror.run()));
-        Ok(Self { requests, owner })
+        Ok(Self { started, requests, owner })
+    }
+
+    /// What the kernel can do that not every kernel can.
+    pub fn features(&self) -> Features {
+        self.started.features
+    }
+
+    /// Why the underlay's driver drops no forged packets though it was to; `None` if it does, or was not to.
+    pub fn unfiltered(&self) -> Option<&str> {
+        self.started.unfiltered.as_deref()
     }
 
     /// Makes the maps and the ports hold what is desired, by the smallest change.

@@ -22,6 +22,7 @@ mod netlink;
 mod netns;
 mod privilege;
 mod route;
+mod rule;
 mod signals;
 mod sysctl;
 mod underlay;
@@ -30,7 +31,7 @@ mod vxlan;
 mod watch;
 mod way;
 
-pub use address::Address;
+pub use address::{Address, AddressState};
 pub use command::{Ended, NetnsCommand, unstartable};
 pub use error::Error;
 pub use link::{Link, Peer, Sizes};

@@ -8,7 +8,7 @@ use core::{mem, ptr};
 
 use aya_ebpf::{
     Global,
-    bindings::{BPF_F_ZERO_CSUM_TX, __sk_buff, bpf_tunnel_key},
+    bindings::{__sk_buff, BPF_F_ZERO_CSUM_TX, bpf_tunnel_key},
     helpers::generated::{
         bpf_redirect, bpf_redirect_peer, bpf_skb_change_type, bpf_skb_get_tunnel_key,
         bpf_skb_set_tunnel_key,

@@ -105,6 +105,8 @@ impl Controller {
             underlay_mtu: *self.context.underlay_mtu.borrow(),
             vxlan_port: self.config.vxlan_port,
             big_tcp: self.big_tcp.clone(),
+            xdp: self.xdp.clone(),
+            merged_datagrams: self.dataplane.features().merged_datagrams,
             tunnels: paths.len(),
             next_hops: paths.values().filter(|path| path.next_hop.is_some()).count(),
             store: self.store.place(),

@@ -16,6 +16,8 @@ use tracing::{info, warn};
 use super::{
     Applied, Config, CounterRow, Desired, Error, FdbRow, FloodRow, NeighRow, PortRow, Sweep,
     bpffs::{self, Pins},
+    features::Features,
+    filter,
     links::{Ensured, Links, Role},
     load::{self, Settings},
     maps::{Maps, Tunnel},
@@ -30,6 +32,14 @@ const VXLAN_HINT: &str = "the daemon makes it when it starts, so restart the dae
 
 /// Where the answer to a request goes.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
+
+/// How the data plane began.
+#[derive(Clone, Debug)]
+pub(super) struct Started {
+    pub(super) features: Features,
+    /// Why the underlay has no XDP program though it should.
+    pub(super) unfiltered: Option<String>,
+}
 
 /// What the owner is asked to do.
 pub(super) enum Request {
@@ -49,15 +59,15 @@ pub(super) enum Request {
 /// The life of the owner's thread: opens the data plane, tells how that went, and serves until nobody can ask.
 pub(super) fn run(
     config: &Config,
-    ready: Reply<()>,
+    ready: Reply<Started>,
     mut requests: mpsc::Receiver<Request>,
     hosts: watch::Sender<BTreeSet<IpAddr>>,
 ) {
-    let mut owner = match Owner::open(config) {
-        Ok(owner) => owner,
+    let (mut owner, begun) = match Owner::open(config) {
+        Ok(opened) => opened,
         Err(error) => return answer(ready, Err(error)),
     };
-    answer(ready, Ok(()));
+    answer(ready, Ok(begun));
     loop {
         let known: BTreeSet<IpAddr> = owner.maps.tables().vteps.keys().copied().collect();
         hosts.send_if_modified(|hosts| std::mem::replace(hosts, known.clone()) != known);
@@ -91,7 +101,7 @@ struct Owner {
 
 impl Owner {
     /// Checks all that can be checked before it changes anything.
-    fn open(config: &Config) -> Result<Self, Error> {
+    fn open(config: &Config) -> Result<(Self, Started), Error> {
         kernel::check_privileges()?;
         let settings = Settings {
             underlay: index(&config.underlay, UNDERLAY_HINT)?,
@@ -111,8 +121,8 @@ impl Owner {
         opened
     }
 
-    fn open_at(pins: Pins, config: &Config, settings: Settings) -> Result<Self, Error> {
-        let mut ebpf = load::load(&pins, settings)?;
+    fn open_at(pins: Pins, config: &Config, settings: Settings) -> Result<(Self, Started), Error> {
+        let (mut ebpf, features) = load::load(&pins, settings)?;
         let maps = Maps::take(&mut ebpf, Tunnel { local: settings.local, port: settings.port })?;
         let links = Links::new(&pins)?;
         let adopted = !pins.fresh;
@@ -121,7 +131,9 @@ impl Owner {
         owner.settle(Role::Underlay, settings.underlay, &config.underlay, UNDERLAY_HINT)?;
         owner.settle(Role::Tunnel, settings.vxlan, &config.vxlan_device, VXLAN_HINT)?;
         info!(underlay = config.underlay, vteps = %config.vteps, adopted, "the data plane is up");
-        Ok(owner)
+        let unfiltered =
+            filter::settle(&mut owner.ebpf, &owner.pins, settings.underlay, config.filter)?;
+        Ok((owner, Started { features, unfiltered }))
     }
 
     /// Makes one device, and no other, have this role.
