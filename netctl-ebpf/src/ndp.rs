@@ -1,7 +1,7 @@
 //! Answering neighbour solicitations in the sender's stead, and seeing to it that nobody poses as another.
 
 use netctl_common::{
-    DropReason, MacAddr, Verdict, addr6,
+    DropReason, MacAddr, Verdict,
     maps::Port,
     wire::{
         Ethernet, Icmpv6, Ipv6, LinkLayerOption, NdpKind, NeighbourAnswer, NeighbourMessage,

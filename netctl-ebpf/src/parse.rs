@@ -39,10 +39,8 @@ pub(crate) fn ethernet(
     packet.pull(ETHERNET as u32);
     // VLAN 0 is none: the tag has only a priority (IEEE 802.1Q section 9.6), and receivers take off as many as there
     // are (`__netif_receive_skb_core`). What would stand behind a second one is not looked at, so it must not get there.
-    if packet.vlan() == Some(0) {
-        if !packet.untag() || packet.vlan() == Some(0) {
-            return Err(short);
-        }
+    if packet.vlan() == Some(0) && (!packet.untag() || packet.vlan() == Some(0)) {
+        return Err(short);
     }
     let ethernet = *packet.at::<Ethernet>(0).ok_or(short)?;
     let ether_type = if packet.vlan().is_some() { None } else { Some(ethernet.ether_type()) };

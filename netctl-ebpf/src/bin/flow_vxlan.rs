@@ -99,7 +99,7 @@ fn station(ctx: &TcContext, vni: u32) -> Option<Station> {
     let low = unsafe { ptr::read_unaligned((start + 4) as *const u16) };
     let key: Key = [vni, high, low.into()];
     // SAFETY: nobody changes an entry while there is traffic.
-    unsafe { STATIONS.get(&key) }.copied()
+    unsafe { STATIONS.get(key) }.copied()
 }
 
 #[inline(always)]
