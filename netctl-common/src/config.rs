@@ -21,3 +21,5 @@ pub const FROM_UNDERLAY: &str = "from_underlay";
 pub const FROM_TUNNEL: &str = "from_tunnel";
 /// The XDP program for the underlay device.
 pub const XDP_UNDERLAY: &str = "xdp_underlay";
+/// The program that tries out what `bpf_skb_adjust_room` can do.
+pub const PROBE_ROOM: &str = "probe_room";

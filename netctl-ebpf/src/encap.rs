@@ -52,14 +52,14 @@ pub(crate) fn wrap<P: Payload>(
             return hand_over(packet, vni, vtep, tos, true);
         }
         write(packet, &frame.ethernet, outer::finish6(vtep.outer6(), &inner))?;
-        leave(packet, index, ether_type::IPV6)
+        leave(packet, index, tos, ether_type::IPV6)
     } else {
         if !grow(packet, OVERHEAD4, OVER_IPV4, !P::IS_IPV6) {
             return hand_over(packet, vni, vtep, tos, true);
         }
         let headers = outer::finish4(vtep.outer4(), vtep.checksum(), &inner);
         write(packet, &frame.ethernet, headers)?;
-        leave(packet, index, ether_type::IPV4)
+        leave(packet, index, tos, ether_type::IPV4)
     }
 }
 
@@ -90,9 +90,12 @@ fn write<T: Copy>(packet: &Packet, ethernet: &Ethernet, headers: T) -> Result<()
 }
 
 /// Sends it to the next hop, if that is known; else the kernel looks the way up and writes the Ethernet header.
+///
+/// What is known is the way of packets without a DSCP: routes can be of one DSCP alone (`ip route … tos`).
 #[inline(always)]
-fn leave(packet: &Packet, index: u32, ether_type: u16) -> Result<Decision, DropReason> {
-    let Some(ethernet) = lookup::next_hop(index).and_then(|hop| hop.ethernet(ether_type)) else {
+fn leave(packet: &Packet, index: u32, tos: u8, ether_type: u16) -> Result<Decision, DropReason> {
+    let known = || lookup::next_hop(index)?.ethernet(ether_type);
+    let Some(ethernet) = (if tos >> 2 == 0 { known() } else { None }) else {
         return Ok(Decision::ToRoute);
     };
     *packet.at::<Ethernet>(0).ok_or(DropReason::NotWritable)? = ethernet;

@@ -18,7 +18,7 @@ const MOST: u32 = 4;
 pub(crate) fn look_behind(packet: &Packet, first: u8) -> Result<(), DropReason> {
     let mut at = (ETHERNET + size_of::<Ipv6>()) as u32;
     let mut next = first;
-    for _ in 0..MOST {
+    for _ in 0..=MOST {
         match next {
             protocol::HOP_BY_HOP | protocol::ROUTING | protocol::DESTINATION_OPTIONS => {
                 let header: ExtensionHeader = packet.load(at).ok_or(DropReason::MalformedIpv6)?;

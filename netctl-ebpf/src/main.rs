@@ -24,6 +24,7 @@ mod outer;
 mod packet;
 mod parse;
 mod payload;
+mod probe;
 mod size;
 mod stale;
 mod too_big;

@@ -1,7 +1,7 @@
 //! Answering neighbour solicitations in the sender's stead, and seeing to it that nobody poses as another.
 
 use netctl_common::{
-    DropReason, MacAddr, Verdict, addr6,
+    DropReason, MacAddr, Verdict,
     maps::Port,
     wire::{
         Ethernet, Icmpv6, Ipv6, LinkLayerOption, NdpKind, NeighbourAnswer, NeighbourMessage,
@@ -25,7 +25,10 @@ pub(crate) fn answer(
     ip: &Ipv6,
 ) -> Result<Option<Decision>, DropReason> {
     let kind = match ip.next_header() {
-        protocol::ICMPV6 => packet.at::<Icmpv6>(MESSAGE).and_then(|message| message.ndp()),
+        protocol::ICMPV6 => {
+            packet.pull((MESSAGE + size_of::<Icmpv6>()) as u32);
+            packet.at::<Icmpv6>(MESSAGE).ok_or(DropReason::MalformedNd)?.ndp()
+        }
         protocol::HOP_BY_HOP | protocol::ROUTING | protocol::DESTINATION_OPTIONS => {
             extension::look_behind(packet, ip.next_header())?;
             None

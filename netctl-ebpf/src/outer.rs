@@ -6,11 +6,7 @@ use netctl_common::{
     wire::{Ethernet, Ipv4, Ipv6, Udp, Vxlan, ether_type, protocol},
 };
 
-use crate::{
-    config,
-    packet::Packet,
-    parse::{self, ETHERNET},
-};
+use crate::{config, packet::Packet, parse::ETHERNET};
 
 const IPV4: usize = size_of::<Ipv4>();
 const IPV6: usize = size_of::<Ipv6>();
@@ -36,7 +32,7 @@ pub(crate) struct Outer {
 /// result to `from_tunnel`.
 #[inline(always)]
 pub(crate) fn read(packet: &Packet) -> Result<Option<Outer>, DropReason> {
-    packet.pull((INNER6 + parse::SEEN) as u32);
+    packet.pull((INNER6 + ETHERNET) as u32);
     if packet.vlan().is_some() || !packet.is_for_device() {
         return Ok(None);
     }

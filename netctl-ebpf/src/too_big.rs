@@ -6,10 +6,9 @@
 use aya_ebpf::helpers::generated::{bpf_csum_diff, bpf_skb_change_head};
 use core::ptr;
 use netctl_common::{
-    DropReason, MacAddr, Verdict, addr6,
-    maps::Port,
+    DropReason, Verdict, addr6,
     wire::{
-        Ethernet, Ipv4, Ipv6, ether_type,
+        Ethernet, Ipv4, Ipv6,
         icmp::{self, FragNeeded, PacketTooBig, QUOTED4, QUOTED6},
     },
 };

@@ -11,6 +11,7 @@ mod batch;
 mod client;
 mod cpu;
 mod error;
+mod flood;
 mod histogram;
 mod job;
 mod load;
@@ -26,7 +27,8 @@ pub use self::{
     client::{Outcome, run},
     cpu::Busy,
     error::Error,
-    job::{Job, Kind, Side},
+    flood::{Flood, Flooded},
+    job::{Device, Job, Kind, Side},
     server::{Server, Terms},
 };
 

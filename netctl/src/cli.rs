@@ -97,8 +97,8 @@ enum Command {
     Counters(counters::Args),
     /// Show how the daemon is doing
     Status,
-    /// Measure between two hosts of the cluster
-    Bench(bench::Args),
+    /// Measure between this host and another, and say what limits the path
+    Bench(Box<bench::Args>),
     /// Show the versions of the command line and of the daemon
     Version,
 }
@@ -139,7 +139,7 @@ impl Command {
             Self::Neigh => neigh::run(context).await,
             Self::Counters(args) => args.run(context).await,
             Self::Status => status::run(context).await,
-            Self::Bench(args) => args.run(context),
+            Self::Bench(args) => args.run(context).await,
             Self::Version => version::run(context).await,
         }
     }

@@ -7,6 +7,7 @@ mod attach;
 mod big_tcp;
 mod error;
 mod files;
+mod filter;
 mod find;
 mod follow;
 mod keys;
@@ -63,6 +64,8 @@ pub struct Config {
     pub vxlan_port: u16,
     /// Whether TCP's packets may be larger than 64 KiB.
     pub big_tcp: Choice,
+    /// Whether forged packets are dropped by the underlay's driver already.
+    pub xdp: Choice,
 }
 
 /// The short form of a result.
@@ -81,6 +84,7 @@ pub struct Controller {
     underlay: Underlay,
     vteps: Vteps,
     big_tcp: Chosen,
+    xdp: Chosen,
     dataplane: Arc<Dataplane>,
     records: Arc<Records>,
     /// Held by operations on sandboxes of this host, one at a time.
@@ -120,7 +124,9 @@ impl Controller {
             }
             checked => checked?,
         }
-        let dataplane = Arc::new(start_dataplane(&config, &netlink, &underlay, vteps).await?);
+        let link = netlink.link_by_name(&underlay.name).await?;
+        let dataplane = Arc::new(start_dataplane(&config, &netlink, &link, vteps).await?);
+        let xdp = filter::chosen(config.xdp, &link, &dataplane);
         let (mtu, underlay_mtu) = watch::channel(underlay.mtu);
         let following = underlay::follow(netlink.clone(), underlay.name.clone(), mtu);
         let (super_packets, big_tcp) =
@@ -149,6 +155,7 @@ impl Controller {
             underlay,
             vteps,
             big_tcp,
+            xdp,
             dataplane,
             records,
             operations: Mutex::new(()),
@@ -219,7 +226,7 @@ impl Controller {
 async fn start_dataplane(
     config: &Config,
     netlink: &Netlink,
-    underlay: &Underlay,
+    underlay: &Link,
     vteps: Vteps,
 ) -> Result<Dataplane> {
     let found = netlink.find_link(VXLAN_DEVICE).await?;
@@ -235,6 +242,7 @@ async fn start_dataplane(
         vteps,
         vxlan_port: config.vxlan_port,
         vxlan_device: VXLAN_DEVICE.to_owned(),
+        filter: filter::wanted(config.xdp, underlay),
     })
     .await;
     if started.is_err() && (found.is_none() || stale) {

@@ -7,29 +7,43 @@
 mod bpffs;
 mod desired;
 mod error;
+mod features;
+mod filter;
 mod layout;
 mod links;
 mod load;
 mod maps;
+mod mirror;
 mod owner;
+mod paths;
 mod plan;
 mod rows;
 mod values;
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
     path::{Path, PathBuf},
     thread,
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
-use self::owner::{Reply, Request};
 pub use self::{
     desired::{Applied, Desired, FdbTarget, NetworkEntry, Port, PortEntry, Sweep},
     error::Error,
+    features::Features,
+    paths::Path as HostPath,
     rows::{CounterRow, FdbRow, FloodRow, NeighRow, PortRow},
 };
-use crate::model::Vteps;
+use self::{
+    mirror::Mirror,
+    owner::{Reply, Request, Started},
+};
+use crate::{
+    kernel::{Netlink, Netns},
+    model::Vteps,
+};
 
 /// How many requests may wait for the owner before those who ask wait too.
 const QUEUE: usize = 16;
@@ -47,11 +61,14 @@ pub struct Config {
     pub vxlan_port: u16,
     /// The kernel's flow-based vxlan device on that port, which must exist.
     pub vxlan_device: String,
+    /// Whether forged packets are dropped by the underlay's driver already, if it can.
+    pub filter: bool,
 }
 
 /// The data plane of this host, as long as this process lives.
 #[derive(Debug)]
 pub struct Dataplane {
+    started: Started,
     requests: mpsc::Sender<Request>,
     owner: thread::JoinHandle<()>,
 }
@@ -67,12 +84,27 @@ impl Dataplane {
     pub async fn start(config: Config) -> Result<Self, Error> {
         let (requests, queue) = mpsc::channel(QUEUE);
         let (ready, started) = oneshot::channel();
+        let (known, hosts) = watch::channel(BTreeSet::new());
+        let (underlay, local) = (config.underlay.clone(), config.vteps);
         let thread = thread::Builder::new().name("dataplane".to_owned());
         let owner = thread
-            .spawn(move || owner::run(&config, ready, queue))
+            .spawn(move || owner::run(&config, ready, queue, &known))
             .map_err(|source| Error::Thread { source })?;
-        started.await.map_err(|_gone| Error::Stopped)??;
-        Ok(Self { requests, owner })
+        let started = started.await.map_err(|_gone| Error::Stopped)??;
+        let netlink = Netlink::open(&Netns::current()?).await?;
+        let mirror = Mirror { netlink, underlay, local, owner: requests.downgrade(), hosts };
+        drop(tokio::spawn(mirror.run()));
+        Ok(Self { started, requests, owner })
+    }
+
+    /// What the kernel can do that not every kernel can.
+    pub fn features(&self) -> Features {
+        self.started.features
+    }
+
+    /// Why the underlay's driver drops no forged packets though it was to; `None` if it does, or was not to.
+    pub fn unfiltered(&self) -> Option<&str> {
+        self.started.unfiltered.as_deref()
     }
 
     /// Makes the maps and the ports hold what is desired, by the smallest change.
@@ -103,6 +135,11 @@ impl Dataplane {
     /// The devices that endpoints are behind, as the map says.
     pub async fn ports(&self) -> Result<Vec<PortRow>, Error> {
         self.ask(Request::Ports).await
+    }
+
+    /// The way to each other host, as far as the kernel's routes and neighbours were followed.
+    pub async fn paths(&self) -> Result<BTreeMap<IpAddr, HostPath>, Error> {
+        self.ask(Request::Paths).await
     }
 
     /// How many packets ended in which way, since the maps were made.

@@ -15,10 +15,14 @@ mod dissect;
 mod forged;
 #[path = "packet_path/forwarding.rs"]
 mod forwarding;
+#[path = "packet_path/group.rs"]
+mod group;
 #[path = "packet_path/intruder.rs"]
 mod intruder;
 #[path = "packet_path/marks.rs"]
 mod marks;
+#[path = "packet_path/members.rs"]
+mod members;
 #[path = "packet_path/mtu.rs"]
 mod mtu;
 #[path = "packet_path/offloads.rs"]
@@ -33,6 +37,10 @@ mod sockets;
 mod stock_peer;
 #[path = "packet_path/traffic.rs"]
 mod traffic;
+#[path = "packet_path/tunnel.rs"]
+mod tunnel;
+#[path = "packet_path/vlan.rs"]
+mod vlan;
 
 #[path = "support/counters.rs"]
 mod counters;

@@ -5,13 +5,34 @@
 
 #[path = "programs/rig.rs"]
 mod rig;
+#[path = "programs/table.rs"]
+mod table;
 
+#[path = "programs/filter.rs"]
+mod filter;
 #[path = "programs/from_container.rs"]
 mod from_container;
 #[path = "programs/from_tunnel.rs"]
 mod from_tunnel;
 #[path = "programs/from_underlay.rs"]
 mod from_underlay;
+#[path = "programs/group.rs"]
+mod group;
+#[path = "programs/ipv6.rs"]
+mod ipv6;
+#[path = "programs/neighbours4.rs"]
+mod neighbours4;
+#[path = "programs/neighbours6.rs"]
+mod neighbours6;
+#[path = "programs/next_hop.rs"]
+mod next_hop;
+#[path = "programs/too_big.rs"]
+mod too_big;
+#[path = "programs/underlay6.rs"]
+mod underlay6;
+
+#[path = "programs/probe.rs"]
+mod probe;
 
 #[path = "support/counters.rs"]
 mod counters;
@@ -19,14 +40,21 @@ mod counters;
 mod object;
 
 /// The kernel's limit is a million. A program near it would be refused by an older verifier, which follows more paths.
+///
+/// The bounds are what was measured and half as much again: what goes beyond deserves a look.
 #[test]
 fn the_verifier_has_little_to_follow() -> anyhow::Result<()> {
-    use netctl_common::config::{FROM_CONTAINER, FROM_TUNNEL, FROM_UNDERLAY};
+    use netctl_common::config::{FROM_CONTAINER, FROM_TUNNEL, FROM_UNDERLAY, XDP_UNDERLAY};
     let mut rig = rig::Rig::new()?;
-    for name in [FROM_CONTAINER, FROM_UNDERLAY, FROM_TUNNEL] {
+    for (name, most) in [
+        (FROM_CONTAINER, 24_000),
+        (FROM_UNDERLAY, 7_500),
+        (FROM_TUNNEL, 3_200),
+        (XDP_UNDERLAY, 800),
+    ] {
         let verified = rig.verified(name)?;
         println!("{name}: {verified} instructions");
-        assert!(verified < 10_000, "{name}: {verified} instructions");
+        assert!(verified < most, "{name}: {verified} instructions");
     }
     Ok(())
 }

@@ -45,14 +45,14 @@ impl NextHop {
 
 /// The address in the first six bytes, and a byte that is not zero.
 const fn word(mac: MacAddr) -> u64 {
-    let [a, b, c, d, e, f] = mac.0;
-    u64::from_ne_bytes([a, b, c, d, e, f, 1, 0])
+    let [m0, m1, m2, m3, m4, m5] = mac.0;
+    u64::from_ne_bytes([m0, m1, m2, m3, m4, m5, 1, 0])
 }
 
 #[inline(always)]
 const fn mac(word: u64) -> Option<MacAddr> {
-    let [a, b, c, d, e, f, known, _] = word.to_ne_bytes();
-    if known == 0 { None } else { Some(MacAddr([a, b, c, d, e, f])) }
+    let [mac @ .., known, _] = word.to_ne_bytes();
+    if known == 0 { None } else { Some(MacAddr(mac)) }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use core::{mem, ptr};
 
 use aya_ebpf::{
     Global,
-    bindings::{BPF_F_ZERO_CSUM_TX, __sk_buff, bpf_tunnel_key},
+    bindings::{__sk_buff, BPF_F_ZERO_CSUM_TX, bpf_tunnel_key},
     helpers::generated::{
         bpf_redirect, bpf_redirect_peer, bpf_skb_change_type, bpf_skb_get_tunnel_key,
         bpf_skb_set_tunnel_key,
@@ -18,6 +18,8 @@ use aya_ebpf::{
     programs::TcContext,
 };
 
+/// Run the next program.
+const NEXT: i32 = -1;
 /// Drop the packet.
 const DROP: i32 = 2;
 /// `PACKET_HOST` of `linux/if_packet.h`: for this host, whatever MAC the vxlan device has.
@@ -78,6 +80,12 @@ pub fn from_tunnel(ctx: TcContext) -> i32 {
     unsafe { bpf_redirect_peer(device, 0) as i32 }
 }
 
+/// What running any program costs.
+#[classifier]
+pub fn nothing(_ctx: TcContext) -> i32 {
+    NEXT
+}
+
 /// Who has the packet's destination MAC.
 #[inline(always)]
 fn station(ctx: &TcContext, vni: u32) -> Option<Station> {
@@ -91,7 +99,7 @@ fn station(ctx: &TcContext, vni: u32) -> Option<Station> {
     let low = unsafe { ptr::read_unaligned((start + 4) as *const u16) };
     let key: Key = [vni, high, low.into()];
     // SAFETY: nobody changes an entry while there is traffic.
-    unsafe { STATIONS.get(&key) }.copied()
+    unsafe { STATIONS.get(key) }.copied()
 }
 
 #[inline(always)]

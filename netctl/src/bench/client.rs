@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Instant};
 use serde::Serialize;
 
 use super::{
-    Busy, Error, Job, Kind, PATIENCE, Side, WARM_UP,
+    Busy, Device, Error, Job, Kind, PATIENCE, Side, WARM_UP,
     cpu::Sample,
     job::{Answer, Control, Enough},
     load::again,
@@ -43,6 +43,8 @@ pub struct Outcome {
     pub client: Busy,
     /// How busy the other was.
     pub server: Busy,
+    /// The other's device.
+    pub device: Option<Device>,
 }
 
 /// Has the server at `to` do `job` together with this process, whose end of it runs on `cpu`.
@@ -118,6 +120,7 @@ impl Outcome {
             segment: None,
             client,
             server: side.busy,
+            device: side.device,
         }
     }
 }

@@ -44,8 +44,23 @@ pub struct Job {
     pub key: String,
 }
 
+/// A host's device towards the others, as far as it matters for speed.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Device {
+    /// The host's name.
+    pub host: String,
+    /// The device's.
+    pub name: String,
+    /// In bytes.
+    pub mtu: u32,
+    /// The largest MTU that its driver takes, in bytes; 0 where it does not say.
+    pub max_mtu: u32,
+    /// What it could do and does not, in the words of `ethtool -K`.
+    pub off: Vec<String>,
+}
+
 /// What one end saw.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Side {
     /// Bytes of a stream, or packets, that arrived; 0 where the client counts.
     pub arrived: u64,
@@ -53,6 +68,8 @@ pub struct Side {
     pub seconds: f64,
     /// How busy the machine was meanwhile.
     pub busy: Busy,
+    /// The server's device, where it was told which that is.
+    pub device: Option<Device>,
 }
 
 /// What a server says.

@@ -2,13 +2,14 @@
 
 use std::{
     collections::BTreeSet,
+    io,
     net::{IpAddr, SocketAddr, TcpListener, TcpStream},
     thread::sleep,
     time::{Duration, Instant},
 };
 
 use super::{
-    Error, Job, Kind, LOOK, PATIENCE, Side, WARM_UP,
+    Device, Error, Job, Kind, LOOK, PATIENCE, Side, WARM_UP,
     cpu::Sample,
     job::{Answer, Control, Enough},
     load::Load,
@@ -22,6 +23,8 @@ pub struct Terms {
     pub key: String,
     /// The addresses that may connect; all where there is none.
     pub peers: Option<BTreeSet<IpAddr>>,
+    /// What to tell of this host.
+    pub device: Option<Device>,
 }
 
 /// A load generator that waits to be asked.
@@ -53,8 +56,12 @@ impl Server {
     /// Where nothing can be accepted any more. What goes wrong with a job is told to who asked for it.
     pub fn serve(&self) -> Result<(), Error> {
         loop {
-            let (stream, from) =
-                self.listener.accept().map_err(Error::system("accept a connection"))?;
+            let (stream, from) = match self.listener.accept() {
+                Ok(accepted) => accepted,
+                // Somebody went away again before he was let in.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
+                Err(source) => return Err(Error::System { doing: "accept a connection", source }),
+            };
             if self.terms.peers.as_ref().is_none_or(|peers| peers.contains(&from.ip()))
                 && let Err(error) = self.answer(stream)
             {
@@ -75,6 +82,7 @@ impl Server {
         }
         match work(&mut control, &job) {
             Ok((side, load)) => {
+                let side = Side { device: self.terms.device.clone(), ..side };
                 control.say(&Answer::Done(side))?;
                 until_closed(&mut control)?;
                 load.end().map(drop)
@@ -97,7 +105,7 @@ fn work(control: &mut Control, job: &Job) -> Result<(Side, Load<()>), Error> {
     let stream = control.stream();
     let addresses = stream.local_addr().and_then(|own| Ok((own, stream.peer_addr()?.ip())));
     let (own, peer) = addresses.map_err(Error::system("ask for the ends of a connection"))?;
-    let ready = |control: &mut Control, at: std::io::Result<SocketAddr>| {
+    let ready = |control: &mut Control, at: io::Result<SocketAddr>| {
         let at = at.map_err(Error::system("ask for a socket's address"))?;
         control.say(&Answer::Ready(at.port()))
     };
@@ -153,7 +161,7 @@ fn count(load: &Load<()>, job: &Job, what: &'static str) -> Result<Side, Error> 
     sleep(job.duration());
     let (after, last) = (Sample::take()?, load.count());
     let seconds = (after.taken - before.taken).as_secs_f64();
-    Ok(Side { arrived: last - first, seconds, busy: after.since(&before)? })
+    Ok(Side { arrived: last - first, seconds, busy: after.since(&before)?, device: None })
 }
 
 /// Waits until the client has counted.
@@ -164,5 +172,5 @@ fn attend(control: &mut Control, job: &Job) -> Result<Side, Error> {
     let after = Sample::take()?;
     control.wait(PATIENCE)?;
     let seconds = (after.taken - before.taken).as_secs_f64();
-    Ok(Side { arrived: 0, seconds, busy: after.since(&before)? })
+    Ok(Side { arrived: 0, seconds, busy: after.since(&before)?, device: None })
 }

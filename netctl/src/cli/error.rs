@@ -54,6 +54,12 @@ pub enum Error {
     /// A measurement failed.
     #[error(transparent)]
     Bench(#[from] bench::Error),
+    /// There is nothing to measure, or nobody to measure with.
+    #[error("{0}")]
+    Unmeasurable(String),
+    /// A signal came before a measurement was complete.
+    #[error("signal {} came before the measurement was complete", .0.as_raw_value())]
+    Interrupted(SignalKind),
     /// A command failed, and so did what had to be done after it.
     #[error("{failed}\n{left}")]
     Both {
@@ -77,7 +83,7 @@ impl Error {
             Self::Request(error) => code_of(error),
             Self::Requests(errors) => errors.iter().map(code_of).max().unwrap_or(FAILED),
             Self::NotStarted { code, .. } => *code,
-            Self::Signal(signal) => {
+            Self::Signal(signal) | Self::Interrupted(signal) => {
                 u8::try_from(BY_SIGNAL + signal.as_raw_value()).unwrap_or(FAILED)
             }
             Self::Both { failed, .. } => failed.code(),
@@ -87,7 +93,8 @@ impl Error {
             | Self::Start(_)
             | Self::Daemon(_)
             | Self::Kernel(_)
-            | Self::Bench(_) => FAILED,
+            | Self::Bench(_)
+            | Self::Unmeasurable(_) => FAILED,
         }
     }
 

@@ -72,7 +72,7 @@ pub(super) struct Options {
     #[arg(long, env = "NETCTL_STORE_PASSWORD_FILE", value_name = "PATH", hide_env_values = true)]
     store_password_file: Option<PathBuf>,
     /// Device of the underlay
-    /// [default: the one that the default route is on, or else the only one with a global IPv4 address]
+    /// [default: the one that the default route is on, or else the only one with a global address]
     #[arg(long, env = "NETCTL_BIND_INTERFACE", value_name = "DEVICE", hide_env_values = true)]
     bind_interface: Option<String>,
     /// UDP port of VXLAN, the same on all hosts
@@ -84,6 +84,11 @@ pub(super) struct Options {
     /// [default: auto]
     #[arg(long, env = "NETCTL_BIG_TCP", value_name = "WHEN", hide_env_values = true)]
     big_tcp: Option<Choice>,
+    /// Drop forged packets in the underlay's driver, by XDP: auto, on or off; auto is on for network cards whose driver
+    /// can
+    /// [default: auto]
+    #[arg(long, env = "NETCTL_XDP", value_name = "WHEN", hide_env_values = true)]
+    xdp: Option<Choice>,
     /// Name of this host, unique in the cluster
     /// [default: the machine's]
     #[arg(long, env = "NETCTL_HOST_NAME", value_name = "NAME", hide_env_values = true)]
@@ -106,6 +111,7 @@ pub(super) struct Settings {
     pub bind_interface: Option<String>,
     pub vxlan_port: u16,
     pub big_tcp: Choice,
+    pub xdp: Choice,
     pub host: HostName,
     pub log: EnvFilter,
 }
@@ -191,6 +197,7 @@ impl Settings {
             run_dir,
             vxlan_port,
             big_tcp: options.big_tcp.unwrap_or_default(),
+            xdp: options.xdp.unwrap_or_default(),
             log,
         })
     }
@@ -207,10 +214,21 @@ impl Settings {
             bind_interface,
             vxlan_port,
             big_tcp,
+            xdp,
             host,
             log: _,
         } = self;
-        Config { host, run_dir, state_dir, bpf_dir, netns_dir, bind_interface, vxlan_port, big_tcp }
+        Config {
+            host,
+            run_dir,
+            state_dir,
+            bpf_dir,
+            netns_dir,
+            bind_interface,
+            vxlan_port,
+            big_tcp,
+            xdp,
+        }
     }
 }
 
@@ -232,6 +250,7 @@ impl Options {
             bind_interface: self.bind_interface.or(those.bind_interface),
             vxlan_port: self.vxlan_port.or(those.vxlan_port),
             big_tcp: self.big_tcp.or(those.big_tcp),
+            xdp: self.xdp.or(those.xdp),
             host_name: self.host_name.or(those.host_name),
             log: self.log.or(those.log),
         }

@@ -12,6 +12,11 @@ fn text(status: &StatusView) -> String {
         Some(error) => format!("{}, not usable: {error}", status.store),
         None => status.store.clone(),
     };
+    let merged = if status.merged_datagrams {
+        "the kernel could take the tunnel off merged datagrams in the fast path"
+    } else {
+        "merged datagrams go by the kernel's vxlan device"
+    };
     fields([
         ("Host", status.host.to_string()),
         ("Version", status.version.clone()),
@@ -20,6 +25,9 @@ fn text(status: &StatusView) -> String {
         ("Underlay", format!("{} {} mtu {}", status.underlay, status.vteps, status.underlay_mtu)),
         ("VXLAN port", status.vxlan_port.to_string()),
         ("BIG TCP", status.big_tcp.to_string()),
+        ("XDP filter", status.xdp.to_string()),
+        ("UDP GRO", merged.to_owned()),
+        ("Next hops", format!("{} of {} hosts", status.next_hops, status.tunnels)),
         ("Networks", status.networks.to_string()),
         ("Endpoints", status.endpoints.to_string()),
         ("Sandboxes", status.sandboxes.to_string()),
@@ -36,7 +44,9 @@ mod tests {
         let status: StatusView = serde_json::from_value(serde_json::json!({
             "version": "0.1.0", "host": "h1", "underlay": "eth0", "vteps": ["192.168.0.1"],
             "underlay_mtu": 1500, "vxlan_port": 4789,
-            "big_tcp": { "on": false, "why": "switched off" }, "store": "etcd http://10.0.0.1:2379",
+            "big_tcp": { "on": false, "why": "switched off" }, "tunnels": 3, "merged_datagrams": false,
+            "xdp": { "on": false, "why": "as was asked" }, "next_hops": 2,
+            "store": "etcd http://10.0.0.1:2379",
             "store_error": "connection refused", "networks": 1, "endpoints": 2, "sandboxes": 3,
             "bpf_dir": "/sys/fs/bpf/netctl", "started": 0,
         }))

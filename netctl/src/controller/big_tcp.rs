@@ -124,7 +124,7 @@ mod tests {
             master: None,
             peer: None,
             vxlan: None,
-            sizes: Sizes { gso_ipv4, gro_ipv4: gso_ipv4, tso: USUAL },
+            sizes: Sizes { gso_ipv4, gro_ipv4: gso_ipv4, tso: USUAL, ..Sizes::default() },
         };
         let (old, new) = (link(0), link(USUAL));
         for (choice, link, whole, cuts, on) in [

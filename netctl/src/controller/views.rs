@@ -96,6 +96,7 @@ impl Controller {
             .iter()
             .flat_map(|record| record.attachments.iter().map(|a| &a.network))
             .collect();
+        let paths = self.dataplane.paths().await.unwrap_or_default();
         StatusView {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             host: self.config.host.clone(),
@@ -104,6 +105,10 @@ impl Controller {
             underlay_mtu: *self.context.underlay_mtu.borrow(),
             vxlan_port: self.config.vxlan_port,
             big_tcp: self.big_tcp.clone(),
+            xdp: self.xdp.clone(),
+            merged_datagrams: self.dataplane.features().merged_datagrams,
+            tunnels: paths.len(),
+            next_hops: paths.values().filter(|path| path.next_hop.is_some()).count(),
             store: self.store.place(),
             store_error: reachable.err().map(|error| error.to_string()),
             networks: networks.len(),

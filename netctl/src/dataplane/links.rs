@@ -236,7 +236,7 @@ fn release(
     FdLink::try_from(program.take_link(id)?).map_err(link_error)
 }
 
-fn link_error(error: LinkError) -> ProgramError {
+pub(super) fn link_error(error: LinkError) -> ProgramError {
     match error {
         LinkError::SyscallError(error) => error.into(),
         LinkError::InvalidLink | LinkError::UnknownLinkType(_) => {

@@ -2,11 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use aya::{
-    Ebpf, EbpfLoader,
-    programs::{ProgramError, ProgramType},
-    sys::{BpfHelper, is_helper_supported},
-};
+use aya::{Ebpf, EbpfLoader, programs::ProgramError};
 use netctl_common::config::{
     LOCAL_VTEP4, LOCAL_VTEP6, UNDERLAY_IFINDEX, VXLAN_IFINDEX, VXLAN_PORT,
 };
@@ -14,6 +10,7 @@ use netctl_common::config::{
 use super::{
     Error,
     bpffs::Pins,
+    features::{self, Features},
     layout,
     links::{self, Role},
 };
@@ -21,12 +18,6 @@ use crate::model::Vteps;
 
 /// The programs and maps, as `build.rs` built them.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/netctl-ebpf"));
-
-/// The helper functions that not every kernel with TCX need have, and since when kernels can have them.
-const HELPERS: [(BpfHelper, &str, &str); 2] = [
-    (BpfHelper::BPF_FUNC_redirect_peer, "bpf_redirect_peer", "5.10"),
-    (BpfHelper::BPF_FUNC_redirect_neigh, "bpf_redirect_neigh", "5.10"),
-];
 
 /// What the programs are told once, when they are loaded.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +29,7 @@ pub(super) struct Settings {
 }
 
 /// Loads programs and maps. Maps that are pinned are used as they are; others are made and pinned.
-pub(super) fn load(pins: &Pins, settings: Settings) -> Result<Ebpf, Error> {
+pub(super) fn load(pins: &Pins, settings: Settings) -> Result<(Ebpf, Features), Error> {
     layout::check(pins)?;
     let local4 = settings.local.v4().unwrap_or(Ipv4Addr::UNSPECIFIED).octets();
     let local6 = settings.local.v6().unwrap_or(Ipv6Addr::UNSPECIFIED).octets();
@@ -55,18 +46,17 @@ pub(super) fn load(pins: &Pins, settings: Settings) -> Result<Ebpf, Error> {
     }
     let mut ebpf =
         loader.load(OBJECT).map_err(|source| Error::Object { source: Box::new(source) })?;
+    let features = features::probe(&mut ebpf)?;
     for role in Role::ALL {
         links::program(&mut ebpf, role)?.load().map_err(|error| refused(role.program(), &error))?;
     }
-    Ok(ebpf)
+    Ok((ebpf, features))
 }
 
 /// Says which function the kernel lacks, if that is why it refused.
 fn refused(program: &'static str, error: &ProgramError) -> Error {
-    for (function, helper, since) in HELPERS {
-        if matches!(is_helper_supported(ProgramType::SchedClassifier, function), Ok(false)) {
-            return Error::NoHelper { helper, since };
-        }
+    if let Some(lacks) = features::missing() {
+        return lacks;
     }
     let reason = if let ProgramError::LoadError { io_error, verifier_log } = error {
         format!("{io_error}: {}", last_words(&verifier_log.to_string()))

@@ -2,7 +2,7 @@
 
 mod adopt;
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use aya::{
     Ebpf, Pod,
@@ -14,6 +14,7 @@ use netctl_common::{
         self as abi, FdbEntry, FdbKey, FloodKey, FloodMember, MemberKey, Neighbour, NeighbourKey4,
         NeighbourKey6, TunnelAddr, Vtep,
     },
+    outer::{OVERHEAD4, OVERHEAD6},
 };
 
 use super::{
@@ -21,10 +22,11 @@ use super::{
     layout::{
         COUNTERS, FDB, FLOOD, Layout, MEMBERS, NEIGH4, NEIGH6, NETWORKS, PORTS, VTEP_BY_ADDR, VTEPS,
     },
-    plan::{Effect, Op, Tables},
+    paths::{Path, Paths},
+    plan::{Effect, Op, Tables, VtepEntry},
     values,
 };
-use crate::model::Vteps;
+use crate::model::{MacAddr, Vteps};
 
 /// Every map that the daemon writes, and the counters. There is one of it for a directory of pins.
 pub(super) struct Maps {
@@ -38,6 +40,7 @@ pub(super) struct Maps {
     vteps: Array<MapData, Vtep>,
     vtep_by_addr: HashMap<MapData, TunnelAddr, u32>,
     pub(super) counters: PerCpuArray<MapData, Count>,
+    paths: Paths,
     tunnel: Tunnel,
     tables: Tables,
 }
@@ -65,6 +68,7 @@ impl Maps {
             vteps: take(ebpf, &VTEPS)?,
             vtep_by_addr: take(ebpf, &VTEP_BY_ADDR)?,
             counters: take(ebpf, &COUNTERS)?,
+            paths: Paths::take(ebpf)?,
             tunnel,
             tables: Tables::default(),
         };
@@ -86,10 +90,7 @@ impl Maps {
     pub(super) fn execute(&mut self, op: Op) -> Result<Effect, Error> {
         match &op {
             Op::SetVtep { address, entry } => {
-                let vtep = values::vtep(self.tunnel, *address, entry.mtu).ok_or_else(|| {
-                    values::unsupported(*address, "this host has no tunnel address of its family")
-                })?;
-                self.vteps.set(entry.index, vtep, 0).map_err(|e| written(&VTEPS, e))?;
+                self.set_vtep(*address, *entry)?;
                 // Whoever finds the index must find the header behind it.
                 insert(
                     &mut self.vtep_by_addr,
@@ -150,11 +151,50 @@ impl Maps {
             }
             Op::RemoveVtep { address, index } => {
                 remove(&mut self.vtep_by_addr, &VTEP_BY_ADDR, &TunnelAddr::from(*address))?;
+                self.paths.forget(*address, *index)?;
                 self.vteps.set(*index, Vtep::UNUSED, 0).map_err(|e| written(&VTEPS, e))?;
             }
             Op::RemoveNetwork { vni } => remove(&mut self.networks, &NETWORKS, &vni.get())?,
         }
         Ok(self.tables.record(op))
+    }
+
+    /// Writes the headers to a host, with the MTU that is desired or the path's, whichever is less.
+    fn set_vtep(
+        &mut self,
+        address: IpAddr,
+        VtepEntry { index, mtu }: VtepEntry,
+    ) -> Result<(), Error> {
+        let overhead = if address.is_ipv4() { OVERHEAD4 } else { OVERHEAD6 };
+        let path = self.paths.to(address).mtu.map(|mtu| mtu.saturating_sub(overhead));
+        let path = path.and_then(|mtu| u16::try_from(mtu).ok()).unwrap_or(u16::MAX);
+        let vtep = values::vtep(self.tunnel, address, mtu.min(path)).ok_or_else(|| {
+            values::unsupported(address, "this host has no tunnel address of its family")
+        })?;
+        self.vteps.set(index, vtep, 0).map_err(|e| written(&VTEPS, e))
+    }
+
+    /// Holds the way to a host, if it is one still; `source` is the underlay device's own address.
+    pub(super) fn set_path(
+        &mut self,
+        host: IpAddr,
+        path: Path,
+        source: MacAddr,
+    ) -> Result<(), Error> {
+        let Some(&entry) = self.tables.vteps.get(&host) else { return Ok(()) };
+        let before = self.paths.to(host);
+        self.paths.set(host, entry.index, path, source)?;
+        if before.mtu == path.mtu { Ok(()) } else { self.set_vtep(host, entry) }
+    }
+
+    /// Until when the ways that are held may be used.
+    pub(super) fn vouch(&mut self, until: u64) -> Result<(), Error> {
+        self.paths.vouch(until)
+    }
+
+    /// The ways to all hosts.
+    pub(super) fn paths(&self) -> BTreeMap<IpAddr, Path> {
+        self.tables.vteps.keys().map(|&host| (host, self.paths.to(host))).collect()
     }
 }
 

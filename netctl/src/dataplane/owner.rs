@@ -3,27 +3,43 @@
 //! Devices are found by name in the namespace of the thread that asks, so this one is started by the daemon in its
 //! host's namespace and never leaves it.
 
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
 use aya::Ebpf;
 use nix::net::if_::{if_indextoname, if_nametoindex};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{info, warn};
 
 use super::{
     Applied, Config, CounterRow, Desired, Error, FdbRow, FloodRow, NeighRow, PortRow, Sweep,
     bpffs::{self, Pins},
+    features::Features,
+    filter,
     links::{Ensured, Links, Role},
     load::{self, Settings},
     maps::{Maps, Tunnel},
+    paths::Path,
     plan::{Effect, plan},
     rows, values,
 };
-use crate::kernel;
+use crate::{kernel, model::MacAddr};
 
 const UNDERLAY_HINT: &str = "choose one of those that `ip link` lists with --bind-interface";
 const VXLAN_HINT: &str = "the daemon makes it when it starts, so restart the daemon";
 
 /// Where the answer to a request goes.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
+
+/// How the data plane began.
+#[derive(Clone, Debug)]
+pub(super) struct Started {
+    pub(super) features: Features,
+    /// Why the underlay has no XDP program though it should.
+    pub(super) unfiltered: Option<String>,
+}
 
 /// What the owner is asked to do.
 pub(super) enum Request {
@@ -33,17 +49,39 @@ pub(super) enum Request {
     Neigh(Reply<Vec<NeighRow>>),
     Ports(Reply<Vec<PortRow>>),
     Counters(Reply<Vec<CounterRow>>),
+    Paths(Reply<BTreeMap<IpAddr, Path>>),
+    /// The ways to these hosts, and the underlay device's own address.
+    SetPaths(Vec<(IpAddr, Path)>, MacAddr),
+    /// Until when the ways may be used.
+    Vouch(u64),
 }
 
 /// The life of the owner's thread: opens the data plane, tells how that went, and serves until nobody can ask.
-pub(super) fn run(config: &Config, ready: Reply<()>, mut requests: mpsc::Receiver<Request>) {
-    let mut owner = match Owner::open(config) {
-        Ok(owner) => owner,
+pub(super) fn run(
+    config: &Config,
+    ready: Reply<Started>,
+    mut requests: mpsc::Receiver<Request>,
+    hosts: &watch::Sender<BTreeSet<IpAddr>>,
+) {
+    let (mut owner, begun) = match Owner::open(config) {
+        Ok(opened) => opened,
         Err(error) => return answer(ready, Err(error)),
     };
-    answer(ready, Ok(()));
-    while let Some(request) = requests.blocking_recv() {
+    answer(ready, Ok(begun));
+    loop {
+        let known: BTreeSet<IpAddr> = owner.maps.tables().vteps.keys().copied().collect();
+        hosts.send_if_modified(|hosts| std::mem::replace(hosts, known.clone()) != known);
+        let Some(request) = requests.blocking_recv() else { break };
         owner.serve(request);
+    }
+    // Nobody follows the kernel from here on.
+    said(owner.maps.vouch(0));
+}
+
+/// What nobody waits for.
+fn said(result: Result<(), Error>) {
+    if let Err(error) = result {
+        warn!(%error, "the way to another host is not told to the programs");
     }
 }
 
@@ -63,7 +101,7 @@ struct Owner {
 
 impl Owner {
     /// Checks all that can be checked before it changes anything.
-    fn open(config: &Config) -> Result<Self, Error> {
+    fn open(config: &Config) -> Result<(Self, Started), Error> {
         kernel::check_privileges()?;
         let settings = Settings {
             underlay: index(&config.underlay, UNDERLAY_HINT)?,
@@ -83,8 +121,8 @@ impl Owner {
         opened
     }
 
-    fn open_at(pins: Pins, config: &Config, settings: Settings) -> Result<Self, Error> {
-        let mut ebpf = load::load(&pins, settings)?;
+    fn open_at(pins: Pins, config: &Config, settings: Settings) -> Result<(Self, Started), Error> {
+        let (mut ebpf, features) = load::load(&pins, settings)?;
         let maps = Maps::take(&mut ebpf, Tunnel { local: settings.local, port: settings.port })?;
         let links = Links::new(&pins)?;
         let adopted = !pins.fresh;
@@ -93,7 +131,9 @@ impl Owner {
         owner.settle(Role::Underlay, settings.underlay, &config.underlay, UNDERLAY_HINT)?;
         owner.settle(Role::Tunnel, settings.vxlan, &config.vxlan_device, VXLAN_HINT)?;
         info!(underlay = config.underlay, vteps = %config.vteps, adopted, "the data plane is up");
-        Ok(owner)
+        let unfiltered =
+            filter::settle(&mut owner.ebpf, &owner.pins, settings.underlay, config.filter)?;
+        Ok((owner, Started { features, unfiltered }))
     }
 
     /// Makes one device, and no other, have this role.
@@ -123,6 +163,13 @@ impl Owner {
             Request::Neigh(reply) => answer(reply, self.neigh()),
             Request::Ports(reply) => answer(reply, self.ports()),
             Request::Counters(reply) => answer(reply, rows::counters(&self.maps.counters)),
+            Request::Paths(reply) => answer(reply, Ok(self.maps.paths())),
+            Request::SetPaths(paths, source) => {
+                for (host, path) in paths {
+                    said(self.maps.set_path(host, path, source));
+                }
+            }
+            Request::Vouch(until) => said(self.maps.vouch(until)),
         }
     }
 

@@ -201,6 +201,11 @@ impl Driver for Overlay {
                 host.netlink.delete_link(&link.name).await?;
             }
         }
+        for device in host.netlink.forbidden_forwarding6().await? {
+            if links::is_of_endpoint(&device) && !keep.contains(&device) {
+                host.netlink.allow_forwarding6(&device).await?;
+            }
+        }
         Ok(headroom::sweep(&host.netlink).await?)
     }
 }

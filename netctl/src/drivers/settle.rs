@@ -25,6 +25,9 @@ impl HostContext {
         ipv6: bool,
     ) -> Result<(), Error> {
         self.settle_port(port).await?;
+        if ipv6 {
+            self.netlink.forbid_forwarding6(gateway).await?;
+        }
         settle_ipv6(self.netlink.netns(), gateway, ipv6).await?;
         self.set(&format!("ipv4/conf/{gateway}/forwarding"), "0").await?;
         self.set(&format!("ipv4/conf/{gateway}/rp_filter"), "2").await

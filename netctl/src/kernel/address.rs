@@ -27,10 +27,19 @@ pub struct Address {
     pub global: bool,
     /// Whether it is not the first of its subnet on the link; of IPv6, whether it is temporary (RFC 8981).
     pub secondary: bool,
-    /// Whether it is still being looked whether another has it (RFC 4862, section 5.4), which takes a second or so.
-    pub tentative: bool,
-    /// Whether it is not to be used for anything new: its time is nearly up, or another was found to have it.
-    pub deprecated: bool,
+    /// What it can be used for.
+    pub state: AddressState,
+}
+
+/// What an address can be used for; one of IPv4 for all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressState {
+    /// For all.
+    Preferred,
+    /// For nothing yet: it is being looked whether another has it (RFC 4862, section 5.4), which takes a second or so.
+    Tentative,
+    /// For nothing new: its time is nearly up, or another was found to have it.
+    Deprecated,
 }
 
 impl Netlink {
@@ -128,13 +137,19 @@ fn read(message: &AddressMessage) -> Option<Address> {
     // On a point-to-point link `Address` is the other end's; IPv6 has no `Local` otherwise.
     let net = IpNet::new(local.or(address)?, message.header.prefix_len).ok()?;
     let flags = message.header.flags;
-    let bad = AddressHeaderFlags::Deprecated | AddressHeaderFlags::Dadfailed;
+    let state = if flags.intersects(AddressHeaderFlags::Deprecated | AddressHeaderFlags::Dadfailed)
+    {
+        AddressState::Deprecated
+    } else if flags.contains(AddressHeaderFlags::Tentative) {
+        AddressState::Tentative
+    } else {
+        AddressState::Preferred
+    };
     Some(Address {
         link: message.header.index,
         net,
         global: message.header.scope == AddressScope::Universe,
         secondary: flags.contains(AddressHeaderFlags::Secondary),
-        tentative: flags.contains(AddressHeaderFlags::Tentative),
-        deprecated: flags.intersects(bad),
+        state,
     })
 }

@@ -46,6 +46,8 @@ pub struct Sizes {
     pub gro_ipv4: u32,
     /// What the driver can send at most.
     pub tso: u32,
+    /// The largest MTU that the driver takes.
+    pub mtu: u32,
 }
 
 /// The other end of a veth pair, or the lower device.
@@ -90,6 +92,7 @@ impl Link {
                 LinkAttribute::GsoIpv4MaxSize(bytes) => link.sizes.gso_ipv4 = *bytes,
                 LinkAttribute::GroIpv4MaxSize(bytes) => link.sizes.gro_ipv4 = *bytes,
                 LinkAttribute::TsoMaxSize(bytes) => link.sizes.tso = *bytes,
+                LinkAttribute::MaxMtu(bytes) => link.sizes.mtu = *bytes,
                 _ => {}
             }
         }

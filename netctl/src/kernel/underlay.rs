@@ -7,7 +7,7 @@ use std::{
 
 use tokio::time::{Instant, sleep};
 
-use super::{Address, Error, Link, Netlink, Route};
+use super::{Address, AddressState, Error, Link, Netlink, Route};
 
 /// How long to wait for an IPv6 address that is not known yet to be unique: one probe and a second's silence, after a
 /// second at most (RFC 4862, section 5.4.2), and some.
@@ -55,7 +55,9 @@ pub async fn find_underlay(
         };
         let coming = |link: &Link| {
             let tentative = |address: &Address| {
-                address.link == link.index && address.global && address.tentative
+                address.link == link.index
+                    && address.global
+                    && address.state == AddressState::Tentative
             };
             link.up && addresses.iter().any(tentative)
         };
@@ -123,8 +125,7 @@ fn usable(link: &Link, addresses: &[Address]) -> Option<Underlay> {
     let lasting = |address: &&Address| {
         address.link == link.index
             && address.global
-            && !address.tentative
-            && !address.deprecated
+            && address.state == AddressState::Preferred
             && !address.net.addr().is_loopback()
     };
     let lasting = || addresses.iter().filter(lasting);

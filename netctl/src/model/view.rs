@@ -138,6 +138,15 @@ pub struct StatusView {
     pub vxlan_port: u16,
     /// Whether TCP's packets may be larger than 64 KiB.
     pub big_tcp: Chosen,
+    /// Whether the underlay's driver drops forged packets already.
+    pub xdp: Chosen,
+    /// Whether the programs can take the tunnel's headers off merged datagrams, which the kernel's vxlan device does
+    /// otherwise.
+    pub merged_datagrams: bool,
+    /// Other hosts with endpoints in its networks.
+    pub tunnels: usize,
+    /// Those of them that packets are sent to without asking the kernel for each.
+    pub next_hops: usize,
     /// Where the store is.
     pub store: String,
     /// Why the store cannot be used, if so.

@@ -16,7 +16,7 @@ use crate::netns::Netns;
 use crate::process::{Identity, Process};
 use crate::underlay::{ETCD, Families, Underlay, address, address6};
 
-/// An etcd in a namespace of its own, at 192.0.2.253:2379 and [2001:db8::fd]:2379 of the underlay, with its data in a
+/// An etcd in a namespace of its own, at port 2379 of 192.0.2.253 and `2001:db8::fd` of the underlay, with its data in a
 /// tmpfs: it syncs to disk at each write, and no test waits for a disk.
 #[derive(Debug)]
 pub struct Etcd {

@@ -14,6 +14,7 @@ on_both_stores! {
     nothing_but_ipv6 on 2;
     addresses_are_given_and_taken_back on 1;
     subnets_are_chosen on 1;
+    the_host_is_no_way_from_one_network_to_another on 1;
 }
 
 /// ```text
@@ -199,4 +200,26 @@ fn subnets_are_chosen(lab: &Lab) -> Result<()> {
     refused(host, &create("fd00:3::/64"), &["fd00:3::/64, which this host uses on eth0"])?;
     host.ok(["network", "rm", "six"])?;
     host.ok(create("fd00:2::/56")).map(drop)
+}
+
+/// ```text
+///   h1, which forwards IPv6: box-red ── network red, fd00:a::/64     box-blue ── network blue, fd00:b::/64
+/// ```
+fn the_host_is_no_way_from_one_network_to_another(lab: &Lab) -> Result<()> {
+    let host = lab.host(1);
+    host.netns().set_sysctl("net/ipv6/conf/all/forwarding", "1")?;
+    for (name, subnet) in [("red", "fd00:a::/64"), ("blue", "fd00:b::/64")] {
+        host.ok(["network", "create", "--subnet", subnet, name])?;
+    }
+    let red = Container::new(host, "svc-red", "red", &[])?;
+    let blue = Container::new(host, "svc-blue", "blue", &[])?;
+    red.reaches("fd00:a::1")?;
+    blue.reaches("fd00:b::1")?;
+    red.ok(&["ip", "route", "add", "fd00:b::/64", "via", "fd00:a::1"])?;
+    blue.ok(&["ip", "route", "add", "fd00:a::/64", "via", "fd00:b::1"])?;
+    red.does_not_reach(&blue.address()?)?;
+    // The packets came as far as the host, which says that it does not forward them.
+    let said = red.exec(&["ping", "-c", "1", "-W", "1", &blue.address()?])?;
+    ensure!(said.stdout.contains("Destination unreachable"), "{said:?}");
+    Ok(())
 }

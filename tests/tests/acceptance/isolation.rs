@@ -122,7 +122,7 @@ fn by_forged_arp(lab: &Lab, attacker: &Container<'_>, stranger: &Container<'_>) 
         ("arp-source", arp(1, (own, other_ip), ([0; 6], neighbour))),
         ("arp-source", arp(2, (own, other_ip), (other, other_ip))),
         ("arp-unknown", arp(1, (own, own_ip), ([0; 6], other_ip))),
-        ("arp-reply", arp(2, (own, own_ip), (other, other_ip))),
+        ("unknown-destination", arp(2, (own, own_ip), (other, other_ip))),
         ("source-mac", ethernet(other, other, 0x0800, &datagram(other_ip))),
         ("source-address", ethernet(other, own, 0x0800, &datagram(other_ip))),
         ("unknown-destination", ethernet(other, own, 0x0800, &datagram(own_ip))),

@@ -68,6 +68,8 @@ fn at_rest(host: &Host) -> Result<()> {
         let mut links: Vec<_> = links.lines().filter_map(device).collect();
         links.retain(|name| !["lo", "eth0", "netctl-vx"].contains(&name.as_str()));
         ensure!(links.is_empty(), "these stand: {links:?}");
+        let rules = host.run(["ip", "-6", "rule"])?.ok()?;
+        ensure!(!rules.contains("iif"), "rules stand: {rules}");
         for map in ["fdb", "neigh"] {
             let rows = json(host, &[map])?;
             ensure!(rows.as_array().is_some_and(Vec::is_empty), "{map}: {rows}");

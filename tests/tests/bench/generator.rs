@@ -111,7 +111,7 @@ fn both_ends_agree_with_what_the_wire_carried() -> Result<()> {
 #[test]
 fn what_a_server_will_not_do_it_refuses_in_a_sentence() -> Result<()> {
     let pair = Pair::new()?;
-    let at = pair.serve("10.0.0.2", Terms { key: "secret".to_owned(), peers: None })?;
+    let at = pair.serve("10.0.0.2", Terms { key: "secret".to_owned(), ..Terms::default() })?;
     let with_key = |kind| Job { key: "secret".to_owned(), ..job(kind) };
     for (job, expected) in [
         (job(Kind::TcpRr), "its key is another"),
@@ -130,7 +130,7 @@ fn what_a_server_will_not_do_it_refuses_in_a_sentence() -> Result<()> {
 fn strangers_and_noise_are_not_answered() -> Result<()> {
     let pair = Pair::new()?;
     let stranger = [IpAddr::from([10, 0, 0, 9])].into_iter().collect::<BTreeSet<_>>();
-    let closed = pair.serve("10.0.0.2", Terms { key: String::new(), peers: Some(stranger) })?;
+    let closed = pair.serve("10.0.0.2", Terms { peers: Some(stranger), ..Terms::default() })?;
     let error = pair.ask(closed, &job(Kind::TcpRr))?.expect_err("a stranger").to_string();
     ensure!(error.contains("the other end"), "{error}");
 

@@ -61,6 +61,7 @@ impl Host {
             vteps: address(1).into(),
             vxlan_port: 4789,
             vxlan_device: "vx".to_owned(),
+            filter: false,
         }
     }
 

@@ -96,7 +96,7 @@ fn the_underlay_must_be_usable() -> Result<()> {
         ),
         (
             "--bind-interface bare0",
-            "the interface bare0 has no IPv4 address: give it one, or choose another with --bind-interface",
+            "the interface bare0 has no address to reach other hosts by: give it one, or choose another with --bind-interface",
         ),
     ] {
         assert_refused(&start(host, &words(&lab, "home", "file", further))?, 1, sentence);
@@ -127,12 +127,12 @@ fn the_underlay_must_be_usable() -> Result<()> {
     assert_refused(
         &start(host, &words(&lab, "home", "file", ""))?,
         1,
-        "no interface is up with an IPv4 address to reach other hosts by: give one an address, and \
+        "no interface is up with an address to reach other hosts by: give one an address, and \
          name it with --bind-interface",
     );
     host.netns().ip(["addr add 203.0.113.1/24 dev bare0", "addr add 192.0.2.1/24 dev eth0"])?;
     ensure!(before.lines().count() == links(host)?.lines().count(), "{before}");
-    ensure!(!lab.dir().join("home/bpf/v1").exists(), "pins are left");
+    ensure!(!lab.dir().join("home/bpf").join(state::pins_dir()).exists(), "pins are left");
     lab.end()
 }
 
@@ -251,7 +251,7 @@ fn the_stores_file_must_be_usable() -> Result<()> {
 }
 
 fn assert_untouched(home: &Path) -> Result<()> {
-    for name in ["bpf/v1", "netns", "run/netctl.sock"] {
+    for name in [&format!("bpf/{}", state::pins_dir()), "netns", "run/netctl.sock"] {
         ensure!(!home.join(name).exists(), "{name} is left");
     }
     Ok(())

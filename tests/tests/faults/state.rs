@@ -64,6 +64,11 @@ pub(crate) fn files_and_links(host: &Host) -> Result<BTreeSet<String>> {
     Ok(found)
 }
 
+/// The directory of what a daemon pins, below that of its `--bpf-dir`.
+pub(crate) fn pins_dir() -> String {
+    format!("v{}", netctl_common::ABI_VERSION)
+}
+
 /// The rows that `netctl NOUN [ls]` shows.
 pub(crate) fn rows_of(host: &Host, noun: &str) -> Result<Vec<Value>> {
     let words: &[&str] = match noun {
@@ -256,9 +261,11 @@ impl Objects {
                 expected.insert(format!("np-{vni:06x}"));
             }
         }
-        let found = links(host)?;
+        let mut found = links(host)?;
+        // What gives the endpoints' devices room for outer headers is there for as long as one of them is.
+        found.retain(|name| !name.starts_with("netctl-h") || own.is_empty());
         ensure!(found == expected, "links {found:?}, expected {expected:?}");
-        let pins = stems(&host.dir("bpf").join("v1/links")).unwrap_or_default();
+        let pins = stems(&host.dir("bpf").join(pins_dir()).join("links"))?;
         ensure!(
             pins.len() <= expected.len(),
             "more links are pinned than there are devices: {pins:?}"

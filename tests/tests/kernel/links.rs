@@ -247,3 +247,29 @@ async fn sizes_and_features() {
     assert!(!netlink.has_feature("v0", "no-such-feature").await.unwrap());
     assert!(netlink.has_feature("v7", feature).await.is_err());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forwarding_of_ipv6_is_forbidden_by_device() {
+    let (netns, netlink) = host().await;
+    let rules = || sh(&netns, "ip -6 rule");
+    let before = rules();
+    assert_eq!(netlink.forbidden_forwarding6().await.unwrap(), Vec::<String>::new());
+    // The device need not be there, yet or any more.
+    for _ in 0..2 {
+        netlink.forbid_forwarding6("nh-000001").await.unwrap();
+    }
+    netlink.forbid_forwarding6("nh-000002").await.unwrap();
+    sh(&netns, "ip -6 rule add pref 2 iif lo unreachable");
+    let shown = rules();
+    assert_eq!(
+        shown.matches("from all iif nh-000001 [detached] unreachable").count(),
+        1,
+        "{shown}"
+    );
+    assert_eq!(netlink.forbidden_forwarding6().await.unwrap(), ["nh-000001", "nh-000002"]);
+    for device in ["nh-000001", "nh-000002", "nh-000002"] {
+        netlink.allow_forwarding6(device).await.unwrap();
+    }
+    sh(&netns, "ip -6 rule del pref 2");
+    assert_eq!(rules(), before);
+}

@@ -9,6 +9,7 @@ mod netns;
 mod underlay;
 mod vxlan;
 mod watch;
+mod way;
 
 use std::process::Command;
 

@@ -4,6 +4,8 @@
 mod arp;
 #[path = "path/container.rs"]
 mod container;
+#[path = "path/flood.rs"]
+mod flood;
 #[path = "path/frame.rs"]
 mod frame;
 #[path = "path/ndp.rs"]
@@ -14,6 +16,8 @@ mod outer;
 mod size;
 #[path = "path/too_big.rs"]
 mod too_big;
+#[path = "path/tunnel.rs"]
+pub(crate) mod tunnel;
 #[path = "path/underlay.rs"]
 mod underlay;
 

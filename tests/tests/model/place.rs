@@ -1,5 +1,6 @@
 //! The host that the programs run on: a namespace with the devices of a [`crate::world`], and what leaves by them.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -18,16 +19,14 @@ use crate::{
 /// More than any packet here needs with its outer headers, so that nothing is cut.
 const MTU: u32 = 9000;
 /// How long a copy may take. It is there at once, unless the machine is busy.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 pub(crate) struct Place {
     run: Run,
     pub(crate) host: Netns,
     outside: Netns,
-    /// Where copies for members of this host come out, by the device that they are sent to.
-    members: Vec<(u32, Wire)>,
-    /// Where tunnelled packets come out.
-    underlay: Wire,
+    /// The other ends of the host's devices, by the device at which a frame comes out there.
+    wires: BTreeMap<u32, Wire>,
 }
 
 impl Place {
@@ -40,37 +39,26 @@ impl Place {
             netns.set_sysctl("net/ipv6/conf/default/disable_ipv6", "1")?;
         }
         let out = outside.path().display().to_string();
-        let mut words = vec![pair(UNDERLAY, &out), pair(STRAY, &out)];
-        let mut members = Vec::new();
-        for (_, more) in NETWORKS {
-            for device in [NEAR_DEVICE, BESIDE_DEVICE, BRIDGE_DEVICE] {
-                words.push(pair(device + more, &out));
-                members.push(device + more);
-            }
-            let (own, port) = (HOST_DEVICE + more, HOST_PORT + more);
-            words.push(format!(
-                "link add d{own} index {own} mtu {MTU} type veth peer name d{port} index {port} mtu {MTU}"
-            ));
-            words.push(format!("link set d{own} up"));
-            words.push(format!("link set d{port} up"));
+        let mut wires = BTreeMap::new();
+        let containers = ports().into_iter().filter(|port| other_side(*port) == *port);
+        for device in containers.chain([STRAY, UNDERLAY]) {
+            host.ip([pair(device, &format!("p{device}"), &format!("netns {out}"))])?;
+            outside.ip([format!("link set p{device} up")])?;
+            host.ip([format!("link set d{device} up")])?;
+            wires.insert(device, Wire::tap(&outside, &format!("p{device}"))?);
         }
-        host.ip(words)?;
-        let up = |device: &u32| format!("link set p{device} up");
-        outside.ip(members.iter().chain([&UNDERLAY]).map(up).collect::<Vec<_>>())?;
-        let up = |device: &u32| format!("link set d{device} up");
-        host.ip(members.iter().chain([&UNDERLAY]).map(up).collect::<Vec<_>>())?;
+        for port in ports().into_iter().filter(|port| other_side(*port) != *port) {
+            let own = other_side(port);
+            let peer = name(port);
+            host.ip([
+                pair(own, &peer, &format!("index {port}")),
+                format!("link set d{own} up"),
+                format!("link set {peer} up"),
+            ])?;
+            wires.insert(own, Wire::tap(&host, &name(own))?);
+        }
         reach_hosts(&host)?;
-
-        let taps = members
-            .into_iter()
-            .map(|device| Ok((device, Wire::tap(&outside, &format!("p{device}"))?)));
-        let own = NETWORKS.into_iter().map(|(_, more)| {
-            let device = HOST_DEVICE + more;
-            Ok((device, Wire::tap(&host, &format!("d{device}"))?))
-        });
-        let members = taps.chain(own).collect::<Result<_>>()?;
-        let underlay = Wire::tap(&outside, &format!("p{UNDERLAY}"))?;
-        Ok(Self { run, host, outside, members, underlay })
+        Ok(Self { run, host, outside, wires })
     }
 
     /// What came out since the last call, once it is as many as expected, in order.
@@ -78,12 +66,14 @@ impl Place {
         let end = Instant::now() + PATIENCE;
         let mut copies = Vec::new();
         loop {
-            for (device, wire) in &self.members {
-                let frames = wire.receive(Duration::ZERO)?;
-                copies.extend(frames.into_iter().map(|frame| Copy::Local(*device, frame)));
+            for (device, wire) in &self.wires {
+                let frames = wire.receive(Duration::ZERO)?.into_iter();
+                if *device == UNDERLAY {
+                    copies.extend(frames.filter_map(|packet| tunnelled(&packet)));
+                } else {
+                    copies.extend(frames.map(|frame| Copy::Local(*device, frame)));
+                }
             }
-            let packets = self.underlay.receive(Duration::ZERO)?;
-            copies.extend(packets.iter().filter_map(|packet| tunnelled(packet)));
             if copies.len() >= expected || Instant::now() > end {
                 copies.sort();
                 return Ok(copies);
@@ -92,16 +82,64 @@ impl Place {
         }
     }
 
+    /// Lets a device receive a frame.
+    pub(crate) fn send(&self, device: u32, frame: &[u8]) -> Result<()> {
+        self.wires[&other_side(device)].send(frame)
+    }
+
     pub(crate) fn end(self) -> Result<()> {
-        drop((self.members, self.underlay, self.host, self.outside));
+        drop((self.wires, self.host, self.outside));
         self.run.end()
     }
 }
 
-/// A device with this index whose other end is outside.
-fn pair(device: u32, outside: &str) -> String {
+/// The devices of all endpoints.
+pub(crate) fn ports() -> Vec<u32> {
+    let devices = [NEAR_DEVICE, BESIDE_DEVICE, BRIDGE_DEVICE, HOST_PORT];
+    NETWORKS.iter().flat_map(|(_, more)| devices.map(|device| device + more)).collect()
+}
+
+/// The device at which it comes out what a device sends: the host's own for its endpoint's, or else the same.
+pub(crate) fn other_side(device: u32) -> u32 {
+    let more = NETWORKS.iter().map(|(_, more)| *more).find(|more| HOST_PORT + more == device);
+    more.map_or(device, |more| HOST_DEVICE + more)
+}
+
+/// The name of a device of the host.
+pub(crate) fn name(device: u32) -> String {
+    format!("d{device}")
+}
+
+/// What comes out of a copy, if anything. The kernel takes a VLAN tag off what it receives, and drops what is too short
+/// to have one (`skb_vlan_untag`). Its vxlan device drops what is too short for the IP header that its type promises,
+/// behind VLAN tags too (`skb_vlan_inet_prepare`).
+pub(crate) fn as_received(copy: Copy) -> Option<Copy> {
+    match copy {
+        Copy::Remote(_, _, ref frame) => has_ip_header(frame).then_some(copy),
+        Copy::Local(device, ref frame) if matches!(frame[12..14], [0x81, 0] | [0x88, 0xa8]) => {
+            let untagged = || Copy::Local(device, [&frame[..12], &frame[16..]].concat());
+            (frame.len() >= 20).then(untagged)
+        }
+        Copy::Local(..) => Some(copy),
+    }
+}
+
+fn has_ip_header(frame: &[u8]) -> bool {
+    let mut place = 12;
+    loop {
+        match frame.get(place..place + 2) {
+            Some([0x81, 0] | [0x88, 0xa8]) => place += 4,
+            Some([0x08, 0]) => return frame.len() >= place + 2 + 20,
+            Some([0x86, 0xdd]) => return frame.len() >= place + 2 + 40,
+            Some(_) | None => return true,
+        }
+    }
+}
+
+/// A device with this index, with another end that is called `peer` and has these attributes.
+fn pair(device: u32, peer: &str, attributes: &str) -> String {
     format!(
-        "link add d{device} index {device} mtu {MTU} type veth peer name p{device} mtu {MTU} netns {outside}"
+        "link add d{device} index {device} mtu {MTU} type veth peer name {peer} mtu {MTU} {attributes}"
     )
 }
 
@@ -114,7 +152,10 @@ fn reach_hosts(host: &Netns) -> Result<()> {
         format!("link set d{UNDERLAY} address {mac}"),
         format!("addr add {local4}/24 dev d{UNDERLAY}"),
         format!("addr add {local6}/64 dev d{UNDERLAY} nodad"),
-        format!("link add d{VXLAN} index {VXLAN} type vxlan external dstport {}", object::PORT),
+        format!(
+            "link add d{VXLAN} index {VXLAN} type vxlan external dstport {} udp6zerocsumrx udp6zerocsumtx",
+            object::PORT
+        ),
         format!("link set d{VXLAN} mtu 65485 up"),
     ];
     for address in [HOST_B, HOST_C, HOST_D] {

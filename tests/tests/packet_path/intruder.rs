@@ -46,7 +46,7 @@ struct Scene {
 impl Scene {
     fn new(setup: Setup) -> Result<Self> {
         let mut rig = Rig::of(setup)?;
-        rig.a.knows_host(ELSEWHERE)?;
+        rig.a.knows_elsewhere(ELSEWHERE)?;
         let netns = Netns::new(rig.run.dir(), "intruder")?;
         rig.underlay.join(&netns, UNKNOWN[3])?;
         let wire = Wire::new(&netns, "eth0")?;
@@ -127,7 +127,7 @@ fn tagged(frame: &[u8], tag: u16) -> Vec<u8> {
 fn forged_packets_are_dropped_by_reason_and_nothing_else_happens() -> Result<()> {
     use Direction::{FromTunnel, FromUnderlay};
     use DropReason as Reason;
-    let scene = Scene::new(Setup { over6: false, ..Setup::DUAL[0] })?;
+    let scene = Scene::new(Setup::DUAL[0])?;
     let Scene { rig, intruder, .. } = &scene;
     let (near, beside, far) = (rig.near.station, rig.beside.station, rig.far.station);
     let (a, b) = (intruder.mac_a, rig.b.address);
@@ -288,7 +288,7 @@ fn over6(from: [u8; 16], to: [u8; 16], datagram: &[u8]) -> Vec<u8> {
 /// The host's stack would take it for a packet of the underlay, and its vxlan device open it.
 #[test]
 fn a_container_cannot_pose_as_a_host() -> Result<()> {
-    let mut scene = Scene::new(Setup { dual: false, ..Setup::DUAL[0] })?;
+    let mut scene = Scene::new(Setup::DUAL[0])?;
     let near = scene.rig.near.station;
     scene.rig.a.set_port("ncnear", near, Port::ANY_SOURCE)?;
     let Scene { rig, taps, .. } = &scene;

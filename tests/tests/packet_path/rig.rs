@@ -28,8 +28,10 @@ use crate::{
 
 pub(crate) const VNI: u32 = 4097;
 pub(crate) const UNDERLAY_MTU: u32 = 1500;
+/// What fits a container, behind 50 bytes of overhead.
+pub(crate) const MTU: u32 = UNDERLAY_MTU - 50;
 const VXLAN: &str = "netctl-vx";
-const GATEWAY: Station = Station { mac: [2, 0, 0, 0, 0, 1], address: [10, 0, 0, 1] };
+pub(crate) const GATEWAY: Station = Station { mac: [2, 0, 0, 0, 0, 1], address: [10, 0, 0, 1] };
 
 /// What hosts and containers speak.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +40,7 @@ pub(crate) struct Setup {
     pub(crate) over6: bool,
     /// The underlay's, in bytes.
     pub(crate) mtu: u32,
-    /// Containers have IPv6 beside IPv4. Without it they, and the hosts' ends of them, are silent by themselves.
+    /// Containers have IPv6 beside IPv4, and the programs know all members of the network as such.
     pub(crate) dual: bool,
     /// The programs know the next hops, and leave nothing of the way to the kernel.
     pub(crate) next_hops: bool,
@@ -130,18 +132,14 @@ impl Rig {
     pub(crate) fn of(setup: Setup) -> Result<Self> {
         let run = Run::new()?;
         let underlay = Underlay::of(run.dir(), setup.mtu, setup.families())?;
-        let join = |name, last| {
-            let netns = Netns::new(run.dir(), name)?;
-            underlay.join(&netns, last)?;
-            Host::new(netns, last, setup)
-        };
-        let (mut a, mut b) = (join("h1", 1)?, join("h2", 2)?);
+        let mut a = Host::of(setup, &run, &underlay, "h1", 1)?;
+        let mut b = Host::of(setup, &run, &underlay, "h2", 2)?;
         let near = a.container(&run, "near", Station::number(11))?;
         let beside = a.container(&run, "beside", Station::number(12))?;
         let far = b.container(&run, "far", Station::number(21))?;
-        a.knows_member(b.address)?;
+        a.knows_host(b.address)?;
         a.knows(far.station, FdbTarget::Remote(b.index()))?;
-        b.knows_member(a.address)?;
+        b.knows_host(a.address)?;
         for container in [&near, &beside] {
             b.knows(container.station, FdbTarget::Remote(a.index()))?;
         }
@@ -155,10 +153,14 @@ impl Rig {
 }
 
 impl Host {
-    /// Makes a host of a namespace whose `eth0` is on the underlay with the address that ends with `last`.
-    fn new(netns: Netns, last: u8, setup: Setup) -> Result<Self> {
-        // What is made from here on says nothing by itself.
-        netns.set_sysctl("net/ipv6/conf/default/disable_ipv6", "1")?;
+    /// Makes a host whose address on the underlay ends with `last`.
+    pub(crate) fn new(run: &Run, underlay: &Underlay, name: &str, last: u8) -> Result<Self> {
+        Self::of(Setup::PLAIN, run, underlay, name, last)
+    }
+
+    fn of(setup: Setup, run: &Run, underlay: &Underlay, name: &str, last: u8) -> Result<Self> {
+        let netns = Netns::new(run.dir(), name)?;
+        underlay.join(&netns, last)?;
         netns.ip([
             format!(
                 "link add {VXLAN} type vxlan external nolearning dstport {} udp6zerocsumtx udp6zerocsumrx srcport 49152 65535",
@@ -180,10 +182,12 @@ impl Host {
         let mut host = Self { netns, address, setup, members: 0, ebpf };
         host.attach(config::FROM_UNDERLAY, "eth0")?;
         host.attach(config::FROM_TUNNEL, VXLAN)?;
-        host.has_members(0)?;
+        host.floods(vni(), &[])?;
         let gateway = index(&host.netns, "nh")?;
         host.knows(GATEWAY, FdbTarget::Host(gateway))?;
-        host.joins(FdbTarget::Host(gateway))?;
+        if setup.dual {
+            host.joins(FdbTarget::Host(gateway))?;
+        }
         host.set_port("np", GATEWAY, Port::ANY_SOURCE)?;
         host.attach(config::FROM_CONTAINER, "np")?;
         Ok(host)
@@ -195,10 +199,23 @@ impl Host {
         name: &str,
         station: Station,
     ) -> Result<Container> {
-        let netns = Netns::new(run.dir(), name)?;
-        if !self.setup.dual {
-            netns.set_sysctl("net/ipv6/conf/default/disable_ipv6", "1")?;
+        let container = self.container_in(vni(), run, name, station)?;
+        if self.setup.dual {
+            let device = index(&self.netns, &format!("nc{name}"))?;
+            self.joins(FdbTarget::Container(device))?;
         }
+        Ok(container)
+    }
+
+    /// Makes a container in this network.
+    pub(crate) fn container_in(
+        &mut self,
+        vni: Vni,
+        run: &Run,
+        name: &str,
+        station: Station,
+    ) -> Result<Container> {
+        let netns = Netns::new(run.dir(), name)?;
         let port = format!("nc{name}");
         let (inside, mac, ip) = (netns.path().display(), station.mac_text(), station.ip());
         let mtu = self.setup.inner_mtu();
@@ -211,9 +228,8 @@ impl Host {
             netns.ip([format!("addr add {}/64 dev eth0 nodad", station.ip6())])?;
         }
         let device = index(&self.netns, &port)?;
-        self.knows(station, FdbTarget::Container(device))?;
-        self.joins(FdbTarget::Container(device))?;
-        self.set_port(&port, station, 0)?;
+        self.knows_in(vni, station, FdbTarget::Container(device))?;
+        self.set_port_in(vni, &port, station, 0)?;
         self.attach(config::FROM_CONTAINER, &port)?;
         Ok(Container { netns, station })
     }
@@ -230,12 +246,18 @@ impl Host {
 
     /// Puts the station's port under these flags of [`Port`].
     pub(crate) fn set_port(&mut self, device: &str, station: Station, flags: u32) -> Result<()> {
+        self.set_port_in(vni(), device, station, flags)
+    }
+
+    fn set_port_in(&mut self, vni: Vni, device: &str, station: Station, flags: u32) -> Result<()> {
         let device = index(&self.netns, device)?;
         let mac = MacAddr(station.mac);
         let mut addresses6 = [[0; 16]; 4];
-        addresses6[0] = station.ip6().octets();
-        addresses6[1] = netctl_common::addr6::link_local(mac);
-        let port = Port::new(vni(), mac, [0; 32])
+        if self.setup.dual {
+            addresses6[0] = station.ip6().octets();
+            addresses6[1] = netctl_common::addr6::link_local(mac);
+        }
+        let port = Port::new(vni, mac, [0; 32])
             .with_addresses4([station.address, [0; 4], [0; 4], [0; 4]])
             .with_addresses6(addresses6)
             .with_flags(flags);
@@ -244,28 +266,39 @@ impl Host {
 
     /// Makes a station of the network known.
     pub(crate) fn knows(&mut self, station: Station, target: FdbTarget) -> Result<()> {
-        let mac = MacAddr(station.mac);
-        self.map(FDB)?.insert(FdbKey::new(vni(), mac), FdbEntry::new(target), 0)?;
-        let key = NeighbourKey4::new(vni(), station.address);
-        self.map(NEIGH4)?.insert(key, Neighbour::new(mac), 0)?;
-        let key = NeighbourKey6::new(vni(), station.ip6().octets());
-        Ok(self.map(NEIGH6)?.insert(key, Neighbour::new(mac), 0)?)
+        self.knows_in(vni(), station, target)
     }
 
-    /// Makes another host known, at the index that its address ends with.
-    pub(crate) fn knows_host(&mut self, address: [u8; 4]) -> Result<()> {
+    pub(crate) fn knows_in(&mut self, vni: Vni, station: Station, target: FdbTarget) -> Result<()> {
+        let mac = MacAddr(station.mac);
+        self.map(FDB)?.insert(FdbKey::new(vni, mac), FdbEntry::new(target), 0)?;
+        let key = NeighbourKey4::new(vni, station.address);
+        self.map(NEIGH4)?.insert(key, Neighbour::new(mac), 0)?;
+        if self.setup.dual {
+            let key = NeighbourKey6::new(vni, station.ip6().octets());
+            self.map(NEIGH6)?.insert(key, Neighbour::new(mac), 0)?;
+        }
+        Ok(())
+    }
+
+    /// Makes another host known, at the index that its address ends with, which has nothing of the network.
+    pub(crate) fn knows_elsewhere(&mut self, address: [u8; 4]) -> Result<()> {
         self.set_tunnel(address, self.setup.inner_mtu())?;
         let index = u32::from(address[3]);
         let address = self.tunnel_address(address);
         Ok(self.map(VTEP_BY_ADDR)?.insert(address, index, 0)?)
     }
 
-    /// The same, of a host with members of the network.
-    pub(crate) fn knows_member(&mut self, address: [u8; 4]) -> Result<()> {
-        self.knows_host(address)?;
+    /// Makes another host known as a member of the network.
+    pub(crate) fn knows_host(&mut self, address: [u8; 4]) -> Result<()> {
+        self.knows_elsewhere(address)?;
+        let index = u32::from(address[3]);
         let key = MemberKey::new(vni(), self.tunnel_address(address));
-        self.map(MEMBERS)?.insert(key, 1_u32, 0)?;
-        self.joins(FdbTarget::Remote(u32::from(address[3])))
+        self.map(MEMBERS)?.insert(key, index, 0)?;
+        if self.setup.dual {
+            self.joins(FdbTarget::Remote(index))?;
+        }
+        Ok(())
     }
 
     /// Sets how much fits the tunnel to another host, in bytes of the inner packet.
@@ -292,13 +325,28 @@ impl Host {
     pub(crate) fn joins(&mut self, target: FdbTarget) -> Result<()> {
         let key = FloodKey::new(vni(), self.members);
         self.map(FLOOD)?.insert(key, FloodMember::new(target), 0)?;
-        self.has_members(self.members + 1)
+        self.members += 1;
+        self.has_places(vni(), self.members)
     }
 
-    fn has_members(&mut self, members: u32) -> Result<()> {
-        self.members = members;
+    /// Says who gets what is for a group of the network.
+    pub(crate) fn floods(&mut self, vni: Vni, members: &[FdbTarget]) -> Result<()> {
+        for (place, member) in (0..).zip(members) {
+            let member = FloodMember::new(*member);
+            self.map(FLOOD)?.insert(FloodKey::new(vni, place), member, 0)?;
+        }
+        self.has_places(vni, u32::try_from(members.len())?)
+    }
+
+    fn has_places(&mut self, vni: Vni, members: u32) -> Result<()> {
         let network = Network::new(self.setup.inner_mtu(), Some(MacAddr(GATEWAY.mac)));
-        Ok(self.map(NETWORKS)?.insert(VNI, network.with_flood_members(members), 0)?)
+        Ok(self.map(NETWORKS)?.insert(vni.get(), network.with_flood_members(members), 0)?)
+    }
+
+    /// Leaves a place in the list of the network's members empty.
+    pub(crate) fn forgets_member(&mut self, place: u32) -> Result<()> {
+        let mut flood: HashMap<_, FloodKey, FloodMember> = self.map(FLOOD)?;
+        Ok(flood.remove(&FloodKey::new(vni(), place))?)
     }
 
     fn tunnel_address(&self, address: [u8; 4]) -> TunnelAddr {
@@ -310,7 +358,7 @@ impl Host {
     }
 
     /// The index under which the others know this host.
-    fn index(&self) -> u32 {
+    pub(crate) fn index(&self) -> u32 {
         u32::from(self.address[3])
     }
 
@@ -348,7 +396,7 @@ impl Container {
     }
 }
 
-fn vni() -> Vni {
+pub(crate) fn vni() -> Vni {
     Vni::new(VNI).expect("a VNI")
 }
 

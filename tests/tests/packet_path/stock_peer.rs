@@ -65,7 +65,7 @@ fn a_stock_vxlan_device_is_a_peer() -> Result<()> {
 fn peer(setup: Setup, further: &str) -> Result<()> {
     let mut rig = Rig::of(setup)?;
     let stock = stock(&rig, VNI, further)?;
-    rig.a.knows_member(HOST)?;
+    rig.a.knows_host(HOST)?;
     rig.a.knows(stock.station, FdbTarget::Remote(u32::from(HOST[3])))?;
     // Neither knows the other's MAC: the program answers the one, and floods for the other.
     for (from, to) in [(&stock, &rig.near), (&rig.near, &stock)] {
@@ -128,7 +128,7 @@ fn handed_over(rig: &Rig) -> Result<()> {
 fn outer_fragments_are_joined() -> Result<()> {
     let mut rig = Rig::new()?;
     let stock = fragments(&rig, VNI)?;
-    rig.a.knows_member(HOST)?;
+    rig.a.knows_host(HOST)?;
     rig.a.knows(stock.station, FdbTarget::Remote(u32::from(HOST[3])))?;
     // The answers fit the way back, which is the underlay's and not the stock host's.
     let words = ["ping", "-n", "-c", "3", "-i", "0.02", "-W", "1", "-s", "1300", "-M", "dont"];
@@ -167,11 +167,10 @@ fn what_the_kernel_decapsulates_is_validated() -> Result<()> {
     ] {
         let mut rig = Rig::new()?;
         let stock = fragments(&rig, vni)?;
-        if host {
-            rig.a.knows_host(HOST)?;
-        }
-        if member {
-            rig.a.knows_member(HOST)?;
+        match (host, member) {
+            (false, _) => {}
+            (true, false) => rig.a.knows_elsewhere(HOST)?,
+            (true, true) => rig.a.knows_host(HOST)?,
         }
         // The second would be smaller: its sender has learned by then.
         let ip = rig.near.station.ip();
@@ -182,6 +181,13 @@ fn what_the_kernel_decapsulates_is_validated() -> Result<()> {
         let place = (Direction::FromTunnel, Outcome::Dropped(reason));
         let counters = rig.a.counters()?;
         ensure!(counters.get(&place).is_some_and(|count| count.0 == 1), "{reason:?}: {counters:?}");
+
+        // A checksum is the kernel's to verify, but not before it is known who sent it.
+        let words = ["ping", "-n", "-c", "3", "-i", "0.02", "-W", "0.1", &ip];
+        ensure!(!stock.netns.run(words)?.success(), "{reason:?}: it is answered");
+        let place = (Direction::FromUnderlay, Outcome::Dropped(reason));
+        let counters = rig.a.counters()?;
+        ensure!(counters.get(&place).is_some_and(|count| count.0 == 3), "{reason:?}: {counters:?}");
     }
     Ok(())
 }

@@ -6,9 +6,10 @@ use testbed::frames::{TCP, UDP, arp, ethernet, ipv4, udp, vxlan};
 use crate::{
     object::PORT,
     rig::{
-        BESIDE, Case, DROP, FAR, GATEWAY, HOST_A, HOST_B, HOST_C, LOST, NEAR, NEXT, REDIRECT, Rig,
-        Seen, VNI, dropped, forwarded,
+        BESIDE, BRIDGE, FAR, GATEWAY, HOST_A, HOST_B, HOST_C, HOST_E, LEFT, LOST, NEAR, NOT_OURS,
+        Rig, Seen, VNI, dropped, sent,
     },
+    table::{Case, Table, check},
 };
 
 /// The addresses of the underlay's devices: the program's own device is `lo`.
@@ -77,67 +78,67 @@ impl Packet {
     }
 }
 
-#[test]
-fn verdicts() -> Result<()> {
-    let mut rig = Rig::new()?;
+pub(crate) fn tables() -> Vec<Table> {
     let o = ORDINARY;
     let total = o.bytes().len() - 14;
-    let [high, low] = u16::try_from(total)?.to_be_bytes();
+    let [high, low] = u16::try_from(total).expect("a short packet").to_be_bytes();
     #[rustfmt::skip]
-    let cases: &[Case<'_>] = &[
-        ("to a container", o.bytes(), 0, REDIRECT, forwarded(Verdict::ToContainer)),
-        ("to another container", Packet { to: BESIDE.0, ..o }.bytes(), 0, REDIRECT, forwarded(Verdict::ToContainer)),
-        ("to the host", Packet { to: GATEWAY.0, ..o }.bytes(), 0, REDIRECT, forwarded(Verdict::ToHost)),
-        ("from another host itself", Packet { from: GATEWAY.0, host: HOST_C, ..o }.bytes(), 0, REDIRECT, forwarded(Verdict::ToContainer)),
-        ("reserved bits", o.changed(&[(42, 0xff), (43, 0xff), (49, 0xff)]), 0, REDIRECT, forwarded(Verdict::ToContainer)),
+    let cases: Vec<Case> = vec![
+        ("to a container", o.bytes(), 0, sent(Verdict::ToContainer)),
+        ("to another container", Packet { to: BESIDE.0, ..o }.bytes(), 0, sent(Verdict::ToContainer)),
+        ("to a container that bridges", Packet { to: BRIDGE.0, ..o }.bytes(), 0, sent(Verdict::ToContainer)),
+        ("to the host", Packet { to: GATEWAY.0, ..o }.bytes(), 0, sent(Verdict::ToHost)),
+        ("from another host itself", Packet { from: GATEWAY.0, host: HOST_C, ..o }.bytes(), 0, sent(Verdict::ToContainer)),
+        ("reserved bits", o.changed(&[(42, 0xff), (43, 0xff), (49, 0xff)]), 0, sent(Verdict::ToContainer)),
         // What the kernel does.
-        ("UDP segments", o.bytes(), 500, NEXT, forwarded(Verdict::HandedOver)),
-        ("outer checksum", o.changed(&[(40, 1)]), 0, NEXT, forwarded(Verdict::HandedOver)),
-        ("datagram shorter than its packet", o.changed(&[(38, high), (39, low - 21)]), 0, NEXT, forwarded(Verdict::HandedOver)),
+        ("UDP segments", o.bytes(), 500, LEFT),
+        ("outer checksum", o.changed(&[(40, 1)]), 0, LEFT),
+        ("datagram shorter than its packet", o.changed(&[(38, high), (39, low - 21)]), 0, LEFT),
+        ("inner ARP", o.around(&arp(1, FAR, ([0; 6], NEAR.1))), 0, LEFT),
+        ("inner VLAN", Packet { inner_type: 0x8100, ..o }.bytes(), 0, LEFT),
+        ("broadcast", Packet { to: [0xff; 6], ..o }.bytes(), 0, LEFT),
         // Not ours.
-        ("another protocol", Packet { ether_type: 0x86dd, ..o }.bytes(), 0, NEXT, None),
-        ("TCP", o.changed(&[(23, TCP)]), 0, NEXT, None),
-        ("another port", Packet { port: PORT + 1, ..o }.bytes(), 0, NEXT, None),
-        ("another address", Packet { to_host: HOST_C, ..o }.bytes(), 0, NEXT, None),
-        ("another station", Packet { device: ROUTER, ..o }.bytes(), 0, NEXT, None),
-        ("first fragment", o.changed(&[(20, 0x20)]), 0, NEXT, None),
-        ("later fragment", o.changed(&[(21, 0x10)]), 0, NEXT, None),
-        ("options", o.changed(&[(14, 0x46)]), 0, NEXT, None),
-        ("VLAN", Packet { ether_type: 0x8100, ..o }.bytes(), 0, NEXT, None),
+        ("another protocol", Packet { ether_type: 0x86dd, ..o }.bytes(), 0, NOT_OURS),
+        ("TCP", o.changed(&[(23, TCP)]), 0, NOT_OURS),
+        ("another port", Packet { port: PORT + 1, ..o }.bytes(), 0, NOT_OURS),
+        ("another address", Packet { to_host: HOST_C, ..o }.bytes(), 0, NOT_OURS),
+        ("another station", Packet { device: ROUTER, ..o }.bytes(), 0, NOT_OURS),
+        ("first fragment", o.changed(&[(20, 0x20)]), 0, NOT_OURS),
+        ("later fragment", o.changed(&[(21, 0x10)]), 0, NOT_OURS),
+        ("options", o.changed(&[(14, 0x46)]), 0, NOT_OURS),
+        ("VLAN", Packet { ether_type: 0x8100, ..o }.bytes(), 0, NOT_OURS),
         // Malformed.
-        ("total past the end", o.changed(&[(16, high), (17, low + 1)]), 0, DROP, dropped(DropReason::MalformedOuter)),
-        ("datagram past its packet", o.changed(&[(38, high), (39, low - 19)]), 0, DROP, dropped(DropReason::MalformedOuter)),
-        ("no valid VNI", o.changed(&[(42, 0xf7)]), 0, DROP, dropped(DropReason::MalformedVxlan)),
-        ("inner version", o.changed(&[(64, 0x65)]), 0, DROP, dropped(DropReason::MalformedInner)),
-        ("inner total past the end", o.changed(&[(66, 0x40)]), 0, DROP, dropped(DropReason::MalformedInner)),
-        ("inner ARP", o.around(&arp(1, FAR, ([0; 6], NEAR.1))), 0, DROP, dropped(DropReason::InnerEtherType)),
-        ("inner VLAN", Packet { inner_type: 0x8100, ..o }.bytes(), 0, DROP, dropped(DropReason::InnerEtherType)),
-        ("inner IPv6", Packet { inner_type: 0x86dd, ..o }.bytes(), 0, DROP, dropped(DropReason::InnerEtherType)),
+        ("total past the end", o.changed(&[(16, high), (17, low + 1)]), 0, dropped(DropReason::MalformedOuter)),
+        ("datagram past its packet", o.changed(&[(38, high), (39, low - 19)]), 0, dropped(DropReason::MalformedOuter)),
+        ("no valid VNI", o.changed(&[(42, 0xf7)]), 0, dropped(DropReason::MalformedVxlan)),
+        ("inner version", o.changed(&[(64, 0x65)]), 0, dropped(DropReason::MalformedInner)),
+        ("inner total past the end", o.changed(&[(66, 0x40)]), 0, dropped(DropReason::MalformedInner)),
+        ("inner IPv6", Packet { inner_type: 0x86dd, ..o }.bytes(), 0, dropped(DropReason::MalformedInner)),
         // Forged.
-        ("unknown host", Packet { host: [192, 0, 2, 99], ..o }.bytes(), 0, DROP, dropped(DropReason::UnknownTunnelSource)),
-        ("unknown host as a host itself", Packet { from: GATEWAY.0, host: [192, 0, 2, 99], ..o }.bytes(), 0, DROP, dropped(DropReason::UnknownTunnelSource)),
-        ("another host than the station's", Packet { host: HOST_C, ..o }.bytes(), 0, DROP, dropped(DropReason::InnerSource)),
-        ("unknown station", Packet { from: [2; 6], ..o }.bytes(), 0, DROP, dropped(DropReason::InnerSource)),
-        ("a station of ours", Packet { from: BESIDE.0, ..o }.bytes(), 0, DROP, dropped(DropReason::InnerSource)),
-        ("a station of no host", Packet { from: LOST, ..o }.bytes(), 0, DROP, dropped(DropReason::InnerSource)),
-        ("unknown VNI", Packet { vni: VNI + 1, ..o }.bytes(), 0, DROP, dropped(DropReason::UnknownVni)),
-        ("VNI zero", Packet { vni: 0, ..o }.bytes(), 0, DROP, dropped(DropReason::UnknownVni)),
+        ("unknown host", Packet { host: [192, 0, 2, 99], ..o }.bytes(), 0, dropped(DropReason::UnknownTunnelSource)),
+        ("unknown host as a host itself", Packet { from: GATEWAY.0, host: [192, 0, 2, 99], ..o }.bytes(), 0, dropped(DropReason::UnknownTunnelSource)),
+        ("another host than the station's", Packet { host: HOST_C, ..o }.bytes(), 0, dropped(DropReason::InnerSource)),
+        ("a host that is not in the network", Packet { host: HOST_E, ..o }.bytes(), 0, dropped(DropReason::NotMember)),
+        ("the same as a host itself", Packet { from: GATEWAY.0, host: HOST_E, ..o }.bytes(), 0, dropped(DropReason::NotMember)),
+        ("a station that bridges here", Packet { from: BRIDGE.0, ..o }.bytes(), 0, dropped(DropReason::InnerSource)),
+        ("unknown station", Packet { from: [2; 6], ..o }.bytes(), 0, dropped(DropReason::InnerSource)),
+        ("a station of ours", Packet { from: BESIDE.0, ..o }.bytes(), 0, dropped(DropReason::InnerSource)),
+        ("a station of no host", Packet { from: LOST, ..o }.bytes(), 0, dropped(DropReason::InnerSource)),
+        ("unknown VNI", Packet { vni: VNI + 1, ..o }.bytes(), 0, dropped(DropReason::UnknownVni)),
+        ("VNI zero", Packet { vni: 0, ..o }.bytes(), 0, dropped(DropReason::UnknownVni)),
         // For nobody here.
-        ("to an unknown station", Packet { to: [2; 6], ..o }.bytes(), 0, DROP, dropped(DropReason::NotLocal)),
-        ("to where it came from", Packet { to: FAR.0, ..o }.bytes(), 0, DROP, dropped(DropReason::NotLocal)),
-        ("broadcast", Packet { to: [0xff; 6], ..o }.bytes(), 0, DROP, dropped(DropReason::GroupDestination)),
-        ("congestion marked on the unwitting", Packet { outer_tos: 0b11, ..o }.bytes(), 0, DROP, dropped(DropReason::CongestionMark)),
+        ("to an unknown station", Packet { to: [2; 6], ..o }.bytes(), 0, dropped(DropReason::NotLocal)),
+        ("to where it came from", Packet { to: FAR.0, ..o }.bytes(), 0, dropped(DropReason::NotLocal)),
+        ("congestion marked on the unwitting", Packet { outer_tos: 0b11, ..o }.bytes(), 0, dropped(DropReason::CongestionMark)),
         // The kernel refuses to shrink what is merged of neither TCP nor UDP, and a test cannot say which it is.
-        ("segments the kernel refuses", Packet { protocol: TCP, ..o }.bytes(), 500, DROP, dropped(DropReason::DecapFailed)),
+        ("segments the kernel refuses", Packet { protocol: TCP, ..o }.bytes(), 500, dropped(DropReason::DecapFailed)),
     ];
-    for (name, packet, segment, action, outcome) in cases {
-        let seen = run(&mut rig, packet, *segment);
-        assert_eq!((seen.action, seen.outcome), (*action, *outcome), "{name}");
-        if *action != REDIRECT {
-            assert_eq!(seen.packet, *packet, "{name}: the packet is left as it was");
-        }
-    }
-    Ok(())
+    vec![Table { direction: Direction::FromUnderlay, setting: |_| Ok(()), cases }]
+}
+
+#[test]
+fn verdicts() -> Result<()> {
+    check(&tables())
 }
 
 #[test]
@@ -155,7 +156,7 @@ fn the_inner_frame_comes_out_byte_for_byte() -> Result<()> {
     ] {
         let packet = Packet { outer_tos, inner_tos, ..ORDINARY };
         let seen = run(&mut rig, &packet.bytes(), 0);
-        assert_eq!((seen.action, seen.outcome), (REDIRECT, forwarded(Verdict::ToContainer)));
+        assert_eq!(seen.end, sent(Verdict::ToContainer));
         assert_eq!(seen.packet, packet.inner(expected), "{inner_tos:#04x} in {outer_tos:#04x}");
     }
     Ok(())
@@ -168,9 +169,8 @@ fn cut_anywhere_it_is_dropped_or_passed() -> Result<()> {
     // The kernel takes no shorter ones for a test; `packet_path` sends them.
     for length in 34..whole.len() {
         let seen = run(&mut rig, &whole[..length], 0);
-        let expected =
-            if length < 42 { (NEXT, None) } else { (DROP, dropped(DropReason::MalformedOuter)) };
-        assert_eq!((seen.action, seen.outcome), expected, "cut to {length} bytes");
+        let expected = if length < 42 { NOT_OURS } else { dropped(DropReason::MalformedOuter) };
+        assert_eq!(seen.end, expected, "cut to {length} bytes");
     }
     Ok(())
 }
@@ -187,7 +187,7 @@ fn a_short_packet_is_dropped_or_passed() -> Result<()> {
         let seen = run(&mut rig, &packet, 0);
         let reason =
             if length < 8 { DropReason::MalformedVxlan } else { DropReason::MalformedInner };
-        assert_eq!((seen.action, seen.outcome), (DROP, dropped(reason)), "{length} bytes of VXLAN");
+        assert_eq!(seen.end, dropped(reason), "{length} bytes of VXLAN");
     }
     Ok(())
 }

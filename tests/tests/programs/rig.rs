@@ -1,10 +1,12 @@
-//! The programs of host A, with maps for one network that is on host A and host B:
+//! The programs of host A, with maps for one network that is on most hosts:
 //!
 //! ```text
-//!   network 4097, 10.0.0.0/24
-//!   host A 192.0.2.1: near (ifindex 1), beside (ifindex 7), the gateway 10.0.0.1 (ifindex 9)
+//!   network 4097, 10.0.0.0/24 and fd00::/64: what is 10.0.0.11 is fd00::11 too
+//!   host A 192.0.2.1, 2001:db8::1: near (ifindex 1), beside, bridge, the gateway 10.0.0.1
 //!   host B 192.0.2.2: far
-//!   host C 192.0.2.3: no station
+//!   host C 192.0.2.3: no station, but the gateway, as everywhere
+//!   host D 2001:db8::4: distant
+//!   host E 192.0.2.5: not in the network
 //! ```
 
 use anyhow::{Context as _, Result};
@@ -16,8 +18,9 @@ use aya::{
 use netctl_common::{
     Direction, DropReason, MacAddr, Outcome, Verdict, Vni, config,
     maps::{
-        FDB, FdbEntry, FdbKey, FdbTarget, NEIGH4, NETWORKS, Neighbour, NeighbourKey4, Network,
-        PORTS, Port, TunnelAddr, VTEP_BY_ADDR, VTEPS, Vtep,
+        FDB, FLOOD, FdbEntry, FdbKey, FdbTarget, FloodKey, FloodMember, MEMBERS, MemberKey, NEIGH4,
+        NEIGH6, NETWORKS, NEXT_HOPS, NEXT_HOPS_UNTIL, Neighbour, NeighbourKey4, NeighbourKey6,
+        Network, NextHop, PORTS, Port, TunnelAddr, VTEP_BY_ADDR, VTEPS, Vtep,
     },
 };
 
@@ -28,46 +31,79 @@ pub(crate) const MTU: u32 = 1450;
 pub(crate) const HOST_A: [u8; 4] = [192, 0, 2, 1];
 pub(crate) const HOST_B: [u8; 4] = [192, 0, 2, 2];
 pub(crate) const HOST_C: [u8; 4] = [192, 0, 2, 3];
+pub(crate) const HOST_E: [u8; 4] = [192, 0, 2, 5];
+pub(crate) const HOST_A6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+pub(crate) const HOST_D6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4];
 
-pub(crate) const NEAR: ([u8; 6], [u8; 4]) = ([2, 0, 0, 0, 0, 0x11], [10, 0, 0, 11]);
-pub(crate) const BESIDE: ([u8; 6], [u8; 4]) = ([2, 0, 0, 0, 0, 0x12], [10, 0, 0, 12]);
-pub(crate) const FAR: ([u8; 6], [u8; 4]) = ([2, 0, 0, 0, 0, 0x21], [10, 0, 0, 21]);
-pub(crate) const GATEWAY: ([u8; 6], [u8; 4]) = ([2, 0, 0, 0, 0, 1], [10, 0, 0, 1]);
+/// A station's addresses; see [`six`].
+pub(crate) type Station = ([u8; 6], [u8; 4]);
+
+pub(crate) const NEAR: Station = ([2, 0, 0, 0, 0, 0x11], [10, 0, 0, 11]);
+pub(crate) const BESIDE: Station = ([2, 0, 0, 0, 0, 0x12], [10, 0, 0, 12]);
+pub(crate) const BRIDGE: Station = ([2, 0, 0, 0, 0, 0x13], [10, 0, 0, 13]);
+pub(crate) const FAR: Station = ([2, 0, 0, 0, 0, 0x21], [10, 0, 0, 21]);
+pub(crate) const DISTANT: Station = ([2, 0, 0, 0, 0, 0x41], [10, 0, 0, 41]);
+pub(crate) const GATEWAY: Station = ([2, 0, 0, 0, 0, 1], [10, 0, 0, 1]);
 /// A station whose host has no tunnel address.
 pub(crate) const LOST: [u8; 6] = [2, 0, 0, 0, 0, 0x31];
 
-pub(crate) const BESIDE_DEVICE: u32 = 7;
-pub(crate) const GATEWAY_DEVICE: u32 = 9;
+// No machine has devices of such numbers: what is flooded leaves the program for good.
+pub(crate) const BESIDE_DEVICE: u32 = 0x7fff_0007;
+pub(crate) const BRIDGE_DEVICE: u32 = 0x7fff_0008;
+pub(crate) const GATEWAY_DEVICE: u32 = 0x7fff_0009;
+const UNDERLAY_DEVICE: u32 = 0x7fff_0005;
+const VXLAN_DEVICE: u32 = 0x7fff_0006;
 /// The device that `BPF_PROG_TEST_RUN` receives on, if not told otherwise.
 const LO: u32 = 1;
-const VTEP_B: u32 = 3;
+pub(crate) const VTEP_B: u32 = 3;
+pub(crate) const VTEP_D: u32 = 6;
 const NO_VTEP: u32 = 4;
 
-pub(crate) const NEXT: i32 = -1;
-pub(crate) const DROP: i32 = 2;
-pub(crate) const REDIRECT: i32 = 7;
+const NEXT: i32 = -1;
+const DROP: i32 = 2;
+const REDIRECT: i32 = 7;
+const XDP_DROP: i32 = 1;
+const XDP_PASS: i32 = 2;
+
+/// How a packet ended: what the program returned, and the one counter that moved.
+pub(crate) type End = (i32, Option<Outcome>);
+
+/// Redirected.
+pub(crate) const fn sent(verdict: Verdict) -> End {
+    (REDIRECT, Some(Outcome::Forwarded(verdict)))
+}
+
+/// Left to the kernel's vxlan device.
+pub(crate) const LEFT: End = (NEXT, Some(Outcome::Forwarded(Verdict::HandedOver)));
+/// All members got a copy, and the packet itself is of no more use.
+pub(crate) const FLOODED: End = (DROP, Some(Outcome::Forwarded(Verdict::Flooded)));
+/// None of the program's business.
+pub(crate) const NOT_OURS: End = (NEXT, None);
+
+pub(crate) const fn dropped(reason: DropReason) -> End {
+    (DROP, Some(Outcome::Dropped(reason)))
+}
+
+/// None of the filter's business.
+pub(crate) const UNFILTERED: End = (XDP_PASS, None);
+/// Let through by the filter.
+pub(crate) const PASSED: End = (XDP_PASS, Some(Outcome::Forwarded(Verdict::Passed)));
+
+/// Dropped by the filter.
+pub(crate) const fn filtered(reason: DropReason) -> End {
+    (XDP_DROP, Some(Outcome::Dropped(reason)))
+}
+
+/// The station's IPv6 address.
+pub(crate) fn six(station: Station) -> [u8; 16] {
+    [0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, station.0[5]]
+}
 
 /// What a program did to a packet.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
-    pub(crate) action: i32,
-    /// The one counter that moved.
-    pub(crate) outcome: Option<Outcome>,
+    pub(crate) end: End,
     pub(crate) packet: Vec<u8>,
-}
-
-/// A row of a table: what it is, the packet and how long the parts are that the kernel would cut it into; the action
-/// and the counter that are expected.
-pub(crate) type Case<'a> = (&'a str, Vec<u8>, u32, i32, Option<Outcome>);
-
-#[expect(clippy::unnecessary_wraps, reason = "a packet that is not ours moves no counter")]
-pub(crate) const fn forwarded(verdict: Verdict) -> Option<Outcome> {
-    Some(Outcome::Forwarded(verdict))
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "a packet that is not ours moves no counter")]
-pub(crate) const fn dropped(reason: DropReason) -> Option<Outcome> {
-    Some(Outcome::Dropped(reason))
 }
 
 pub(crate) struct Rig {
@@ -76,35 +112,79 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn new() -> Result<Self> {
-        let mut rig = Self { ebpf: object::load(HOST_A, [0; 16], 5, 6)? };
+        let ebpf = object::load(HOST_A, HOST_A6, UNDERLAY_DEVICE, VXLAN_DEVICE)?;
+        let mut rig = Self { ebpf };
         rig.set_port(0)?;
+        rig.set_network(0)?;
+        rig.set_vtep(VTEP_B, Vtep::new_v4(HOST_A, HOST_B, object::PORT, MTU))?;
+        rig.set_vtep(VTEP_D, Vtep::new_v6(HOST_A6, HOST_D6, object::PORT, MTU - 20))?;
 
         let vni = Vni::new(VNI).expect("a VNI");
+        let here = FdbTarget::Container(LO);
+        let bridge = FdbTarget::Bridging(BRIDGE_DEVICE);
+        let (b, d) = (FdbTarget::Remote(VTEP_B), FdbTarget::Remote(VTEP_D));
         let stations = [
-            (NEAR.0, FdbTarget::Container(LO)),
-            (BESIDE.0, FdbTarget::Container(BESIDE_DEVICE)),
-            (GATEWAY.0, FdbTarget::Host(GATEWAY_DEVICE)),
-            (FAR.0, FdbTarget::Remote(VTEP_B)),
-            (LOST, FdbTarget::Remote(NO_VTEP)),
+            (NEAR, here),
+            (BESIDE, FdbTarget::Container(BESIDE_DEVICE)),
+            (BRIDGE, bridge),
+            (GATEWAY, FdbTarget::Host(GATEWAY_DEVICE)),
+            (FAR, b),
+            (DISTANT, d),
         ];
-        let mut fdb: HashMap<_, FdbKey, FdbEntry> = rig.map(FDB)?;
-        for (mac, target) in stations {
-            fdb.insert(FdbKey::new(vni, MacAddr(mac)), FdbEntry::new(target), 0)?;
+        for (station, target) in stations {
+            rig.set_station(station.0, target)?;
+            let neighbour = Neighbour::new(MacAddr(station.0));
+            rig.map(NEIGH4)?.insert(NeighbourKey4::new(vni, station.1), neighbour, 0)?;
+            rig.map(NEIGH6)?.insert(NeighbourKey6::new(vni, six(station)), neighbour, 0)?;
         }
-        let mut neighbours: HashMap<_, NeighbourKey4, Neighbour> = rig.map(NEIGH4)?;
-        for (mac, address) in [NEAR, BESIDE, FAR, GATEWAY] {
-            neighbours.insert(NeighbourKey4::new(vni, address), Neighbour::new(MacAddr(mac)), 0)?;
+        rig.set_station(LOST, FdbTarget::Remote(NO_VTEP))?;
+        // A place in the list is empty, as one is that a member has left.
+        for (place, target) in [(0, here), (1, bridge), (3, b), (4, d)] {
+            rig.map(FLOOD)?.insert(FloodKey::new(vni, place), FloodMember::new(target), 0)?;
         }
-        let mut networks: HashMap<_, u32, Network> = rig.map(NETWORKS)?;
-        networks.insert(VNI, Network::new(MTU, Some(MacAddr(GATEWAY.0))), 0)?;
-
-        let map = rig.ebpf.map_mut(VTEPS).expect("a map of hosts");
-        let mut vteps: Array<&mut MapData, Vtep> = map.try_into()?;
-        vteps.set(VTEP_B, Vtep::new_v4(HOST_A, HOST_B, object::PORT, MTU), 0)?;
-        let mut by_address: HashMap<_, TunnelAddr, u32> = rig.map(VTEP_BY_ADDR)?;
-        by_address.insert(TunnelAddr::from_v4(HOST_B), VTEP_B, 0)?;
-        by_address.insert(TunnelAddr::from_v4(HOST_C), VTEP_B + 2, 0)?;
+        let hosts = [
+            (TunnelAddr::from_v4(HOST_B), VTEP_B, true),
+            (TunnelAddr::from_v4(HOST_C), VTEP_B + 2, true),
+            (TunnelAddr::from_v6(HOST_D6), VTEP_D, true),
+            (TunnelAddr::from_v4(HOST_E), VTEP_D + 1, false),
+        ];
+        for (host, index, is_member) in hosts {
+            rig.map(VTEP_BY_ADDR)?.insert(host, index, 0)?;
+            if is_member {
+                rig.map(MEMBERS)?.insert(MemberKey::new(vni, host), index, 0)?;
+            }
+        }
         Ok(rig)
+    }
+
+    fn set_station(&mut self, mac: [u8; 6], target: FdbTarget) -> Result<()> {
+        let key = FdbKey::new(Vni::new(VNI).expect("a VNI"), MacAddr(mac));
+        Ok(self.map(FDB)?.insert(key, FdbEntry::new(target), 0)?)
+    }
+
+    /// Puts the network under these flags of [`Network`].
+    pub(crate) fn set_network(&mut self, flags: u32) -> Result<()> {
+        let network = Network::new(MTU, Some(MacAddr(GATEWAY.0)));
+        let network = network.with_flags(flags).with_flood_members(5);
+        Ok(self.map(NETWORKS)?.insert(VNI, network, 0)?)
+    }
+
+    pub(crate) fn remove_network(&mut self) -> Result<()> {
+        let mut networks: HashMap<_, u32, Network> = self.map(NETWORKS)?;
+        Ok(networks.remove(&VNI)?)
+    }
+
+    pub(crate) fn set_vtep(&mut self, index: u32, vtep: Vtep) -> Result<()> {
+        self.array(VTEPS)?.set(index, vtep, 0).map_err(Into::into)
+    }
+
+    pub(crate) fn set_next_hop(&mut self, index: u32, hop: NextHop) -> Result<()> {
+        self.array(NEXT_HOPS)?.set(index, hop, 0).map_err(Into::into)
+    }
+
+    /// Has next hops be used until then, in nanoseconds of `CLOCK_MONOTONIC`.
+    pub(crate) fn set_lease(&mut self, until: u64) -> Result<()> {
+        self.array(NEXT_HOPS_UNTIL)?.set(0, until, 0).map_err(Into::into)
     }
 
     /// Puts the port of `NEAR` under these flags of [`Port`].
@@ -113,6 +193,7 @@ impl Rig {
         let addresses = [NEAR.1, [0; 4], [0; 4], [0; 4]];
         let port =
             Port::new(vni, MacAddr(NEAR.0), [1; 32]).with_addresses4(addresses).with_flags(flags);
+        let port = port.with_addresses6([six(NEAR), [0; 16], [0; 16], [0; 16]]);
         Ok(self.map(PORTS)?.insert(LO, port, 0)?)
     }
 
@@ -123,11 +204,19 @@ impl Rig {
 
     /// How many instructions the verifier followed before it accepted the program.
     pub(crate) fn verified(&mut self, name: &str) -> Result<u32> {
-        let info = object::program(&mut self.ebpf, name)?.info()?;
+        let info = if name == config::XDP_UNDERLAY {
+            object::filter(&mut self.ebpf)?.info()?
+        } else {
+            object::program(&mut self.ebpf, name)?.info()?
+        };
         info.verified_instruction_count().context("the kernel does not say")
     }
 
     fn map<K: aya::Pod, V: aya::Pod>(&mut self, name: &str) -> Result<HashMap<&mut MapData, K, V>> {
+        Ok(self.ebpf.map_mut(name).unwrap_or_else(|| panic!("no map {name}")).try_into()?)
+    }
+
+    fn array<V: aya::Pod>(&mut self, name: &str) -> Result<Array<&mut MapData, V>> {
         Ok(self.ebpf.map_mut(name).unwrap_or_else(|| panic!("no map {name}")).try_into()?)
     }
 
@@ -177,7 +266,7 @@ impl Rig {
             }
         };
         assert!(moved.is_empty(), "besides {outcome:?} these moved: {moved:?}");
-        Seen { action: result.return_value.cast_signed(), outcome, packet: out }
+        Seen { end: (result.return_value.cast_signed(), outcome), packet: out }
     }
 }
 

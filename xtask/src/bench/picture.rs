@@ -32,13 +32,14 @@ const STYLE: &str = "\
     .one { stroke: #6e7781; stroke-width: 1.5 }\n\
     .grid { stroke: #6e7781; stroke-opacity: .25 }\n\
     .underlay { fill: none; stroke: #6e7781; stroke-width: 2 }\n\
-    .routed { fill: #b35900 }\n\
-    .flow { fill: #8250df }\n\
-    .docker { fill: #0969da }\n\
+    .routed { fill: #b35900 } .flow { fill: #8250df } .docker { fill: #0969da }\n\
+    .routed, .flow, .docker { stroke: #ffffff }\n\
+    .value { font-weight: 600; fill: #ffffff }\n\
     @media (prefers-color-scheme: dark) {\n\
       text { fill: #e6edf3 } .faint { fill: #9198a1 } .bar { fill: #2bb39f }\n\
       .one { stroke: #9198a1 } .grid { stroke: #9198a1 } .underlay { stroke: #9198a1 }\n\
       .routed { fill: #f0883e } .flow { fill: #bc8cff } .docker { fill: #58a6ff }\n\
+      .routed, .flow, .docker { stroke: #0d1117 } .value { fill: #0d1117 }\n\
     }\n";
 
 /// One figure: what is better lies further to the right.
@@ -138,9 +139,8 @@ fn row(svg: &mut String, line: &Line<'_>, y: f64, x: &impl Fn(f64) -> f64) {
     for (class, at) in &line.marks {
         put(svg, &mark(class, x(*at), middle));
     }
-    let furthest = line.marks.iter().map(|(_, at)| *at).fold(line.netctl, f64::max);
     let label = format!("{:.2}×", line.netctl);
-    text(svg, x(furthest) + 12.0, middle + 4.5, "strong", &label);
+    text(svg, x(0.0) + 8.0, middle + 4.5, "value", &label);
 }
 
 /// A sign of its own for each path: colour alone tells not everybody.

@@ -39,7 +39,7 @@ fn defaults_are_those_of_the_manual() {
     assert_eq!(settings.store_options.etcd, EtcdOptions::default());
     assert_eq!(settings.bind_interface, None);
     assert_eq!(settings.vxlan_port, 4789);
-    assert_eq!(settings.big_tcp, Choice::Auto);
+    assert_eq!((settings.big_tcp, settings.xdp), (Choice::Auto, Choice::Auto));
     assert_eq!(settings.host.as_str(), "h1");
     assert_eq!(settings.log.to_string(), "info");
 }
@@ -76,7 +76,7 @@ fn each_setting_is_an_option_a_variable_and_a_key_of_the_same_name() {
         if option != "config" {
             let value = match option {
                 "vxlan-port" => "1",
-                "big-tcp" => "\"off\"",
+                "big-tcp" | "xdp" => "\"off\"",
                 _ => "\"a\"",
             };
             file(&format!("{option} = {value}")).expect(option);
@@ -101,6 +101,7 @@ fn whichever_source_says_it_every_setting_is_taken() {
         bind_interface: Some("eth0".to_owned()),
         vxlan_port: Some(1),
         big_tcp: Some(Choice::On),
+        xdp: Some(Choice::Off),
         host_name: Some("h1".parse().expect("a name")),
         log: Some("debug".to_owned()),
     };

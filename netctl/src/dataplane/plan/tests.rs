@@ -79,7 +79,7 @@ prop_compose! {
 
 /// Of either family.
 fn station(last: u8) -> IpAddr {
-    if last % 2 == 0 { host(last) } else { [0xfd00, 0, 0, 0, 0, 0, 0, last.into()].into() }
+    if last.is_multiple_of(2) { host(last) } else { [0xfd00, 0, 0, 0, 0, 0, 0, last.into()].into() }
 }
 
 /// Where each member of each list is.

@@ -12,9 +12,9 @@ use crate::{
 };
 
 /// One who sends, and its network.
-pub(super) struct Sender {
-    pub(super) vni: u32,
-    pub(super) station: Station,
+pub(crate) struct Sender {
+    pub(crate) vni: u32,
+    pub(crate) station: Station,
 }
 
 /// Whom a frame is for. Most often the three belong together.
@@ -60,7 +60,9 @@ pub(super) fn frame(random: &Random, world: &World, sender: &Sender) -> Vec<u8> 
         37 => {
             // A tagged frame, whatever is in it.
             let inside = ethernet(target.mac, from, 0x0800, &ipv4(random, own.ip4, target.ip4));
-            let tag = [&[0x81, 0, random.byte(), random.byte()][..], &inside[12..]].concat();
+            // VLAN 0 is none.
+            let vlan = random.pick(&[[0, 0], [0x60, 0], [0, 1], random.bytes()]);
+            let tag = [&[0x81, 0][..], &vlan, &inside[12..]].concat();
             [&inside[..12], &tag].concat()
         }
         _ => {
@@ -82,6 +84,7 @@ fn resolution(random: &Random, world: &World, own: Station, from: Mac, target: &
     let asked = match random.below(10) {
         0 => source,
         1 => any_ip4(random, world),
+        2 => own.ip4,
         _ => target.ip4,
     };
     let mut frame = arp(operation, (mac, source), (target.mac, asked));

@@ -19,14 +19,7 @@ pub(super) fn from_underlay(random: &Random, world: &World) -> Vec<u8> {
         0 => random.pick(&[4097, 4098, 4099, 0, 0xff_ffff]),
         _ => sender.vni,
     };
-    let mut frame = frame(random, world, &sender);
-    // Most often it is for a station of this host.
-    if frame[0].is_multiple_of(2) && random.percent(60) {
-        frame[..6].copy_from_slice(&[2, 0, 0, 0, 0, random.pick(&[0x11, 0x12, 0x13, 1])]);
-    }
-    if random.percent(5) {
-        frame.truncate(random.below(frame.len()));
-    }
+    let frame = tunnelled_frame(random, world, &sender);
     let datagram = datagram(random, world, vni, &frame);
     let host = if random.percent(94) { host } else { random.pick(&[HOST_B, HOST_C, HOST_D]) };
     let (ether_type, packet) = match host {
@@ -40,6 +33,18 @@ pub(super) fn from_underlay(random: &Random, world: &World) -> Vec<u8> {
     };
     let other = random.pick(&[0x86dd, 0x0800, 0x8100, 0x0806]);
     ethernet(station, ROUTER, if random.percent(98) { ether_type } else { other }, &packet)
+}
+
+/// A frame of the sender, most often for a station of this host, and whole.
+pub(crate) fn tunnelled_frame(random: &Random, world: &World, sender: &Sender) -> Vec<u8> {
+    let mut frame = frame(random, world, sender);
+    if frame[0].is_multiple_of(2) && random.percent(60) {
+        frame[..6].copy_from_slice(&[2, 0, 0, 0, 0, random.pick(&[0x11, 0x12, 0x13, 1])]);
+    }
+    if random.percent(5) {
+        frame.truncate(random.below(frame.len()));
+    }
+    frame
 }
 
 fn datagram(random: &Random, world: &World, vni: u32, frame: &[u8]) -> Vec<u8> {
@@ -117,7 +122,7 @@ fn tos(random: &Random) -> u8 {
 }
 
 /// One behind another host, most often, and that host.
-fn sender(random: &Random, world: &World) -> (Sender, IpAddr) {
+pub(crate) fn sender(random: &Random, world: &World) -> (Sender, IpAddr) {
     loop {
         let vni = random.pick(&[4097, 4098]);
         let station = any_station(random, world, vni);

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use netctl_common::{DropReason, Verdict};
 
 use super::{
-    Answer, Copy, Input, Sent, arp,
+    Answer, Input, Sent, arp, flood,
     frame::{self, Flaw, Frame, Payload},
     ndp,
     outer::Tunnelled,
@@ -64,7 +64,7 @@ fn forward(
 ) -> Result<Answer, DropReason> {
     let known = world.stations.get(&(endpoint.vni, frame.to));
     if known.is_none() && frame::is_group(frame.to) {
-        return flood(world, endpoint, input, frame);
+        return flood::from_here(world, endpoint, input, frame);
     }
     let (to, place) = match known {
         Some(place) => (frame.to, *place),
@@ -82,7 +82,8 @@ fn forward(
         Place::Host(_) => Ok(Answer::Send(Verdict::ToHost, Sent::Bytes(bytes))),
         Place::Remote(index) => {
             let host = world.hosts.get(&index).ok_or(DropReason::UnknownVtep)?;
-            tunnel(world, endpoint, Input { bytes, ..*input }, frame, host)
+            let next_hop = world.next_hops.get(&index).copied();
+            tunnel(world, endpoint, Input { bytes, ..*input }, frame, (host, next_hop))
         }
     }
 }
@@ -103,7 +104,7 @@ fn tunnel(
     endpoint: &Endpoint,
     input: Input,
     frame: &Frame,
-    host: &Host,
+    (host, next_hop): (&Host, Option<(Mac, Mac)>),
 ) -> Result<Answer, DropReason> {
     let fit = size::fit(&input, &frame.payload, host);
     let tos = match &frame.payload {
@@ -118,6 +119,7 @@ fn tunnel(
             if input.segment == 0 && !matches!(frame.payload, Payload::Arp(_) | Payload::Other) =>
         {
             let tunnelled = Tunnelled {
+                next_hop,
                 to: host.address,
                 port: world.vxlan_port,
                 tos,
@@ -144,35 +146,4 @@ fn readdress(world: &World, vni: u32, frame: &Frame) -> Result<(Mac, Place), Dro
     let owner = owner.ok_or(DropReason::UnknownDestination)?;
     let place = world.stations.get(&(vni, owner)).ok_or(DropReason::UnknownDestination)?;
     Ok((owner, *place))
-}
-
-/// A copy for every other member: those of this host, and one for each other host with members.
-fn flood(
-    world: &World,
-    endpoint: &Endpoint,
-    input: &Input,
-    frame: &Frame,
-) -> Result<Answer, DropReason> {
-    if frame::stays_on_link(frame.to) {
-        return Err(DropReason::LinkLocalGroup);
-    }
-    let network = world.networks.get(&endpoint.vni).ok_or(DropReason::UnknownVni)?;
-    let own = world.stations.get(&(endpoint.vni, endpoint.station.mac));
-    let mut copies = Vec::new();
-    for member in network.members.iter().flatten() {
-        if Some(member) == own {
-            continue;
-        }
-        match member {
-            Place::Container(device) | Place::Bridging(device) | Place::Host(device) => {
-                copies.push(Copy::Local(*device, input.bytes.clone()));
-            }
-            Place::Remote(index) => {
-                if let Some(host) = world.hosts.get(index) {
-                    copies.push(Copy::Remote(host.address, endpoint.vni, input.bytes.clone()));
-                }
-            }
-        }
-    }
-    Ok(Answer::Flood(copies))
 }

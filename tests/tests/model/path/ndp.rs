@@ -8,7 +8,7 @@ use super::{
     frame::{DESTINATION_OPTIONS, HOP_BY_HOP, ICMPV6, Ipv6, ROUTING, array, number},
     too_big::icmpv6,
 };
-use crate::world::{Endpoint, Ip6, Mac, World};
+use crate::world::{Endpoint, Ip6, Mac, World, link_local};
 
 /// `ff02::1`, and Ethernet's address for it.
 const ALL_NODES: Ip6 = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
@@ -43,7 +43,7 @@ fn look_behind(bytes: &[u8], ip: &Ipv6) -> Result<(), DropReason> {
     let mut passed = 0;
     while matches!(next, HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS) {
         passed += 1;
-        let header = bytes.get(place..place + 8);
+        let header = bytes.get(place..place + 2);
         let header = header.filter(|_| passed <= 4).ok_or(DropReason::MalformedIpv6)?;
         next = header[0];
         place += 8 * (1 + usize::from(header[1]));
@@ -96,7 +96,8 @@ fn solicitation(
 /// An endpoint announces nothing but its own addresses and MAC.
 fn advertisement(endpoint: &Endpoint, bytes: &[u8], ip: &Ipv6) -> Result<(), DropReason> {
     let target = sound(bytes, ip)?;
-    if ip.to[0] == 0xff && bytes[58] & 0x40 != 0 {
+    // An answer is to one; and there is one option (section 4.4).
+    if ip.to[0] == 0xff && bytes[58] & 0x40 != 0 || ip.payload > 32 {
         return Err(DropReason::MalformedNd);
     }
     let own = endpoint.any_source || owns(endpoint, target);
@@ -126,9 +127,9 @@ fn option(bytes: &[u8], kind: u8) -> Option<Mac> {
 pub(super) fn owner(world: &World, vni: u32, address: Ip6) -> Option<Mac> {
     let known = world.neighbours6.get(&(vni, address)).copied();
     known.or_else(|| {
-        let [prefix @ .., a, b, c, ff, fe, d, e, f] = address;
-        let mac = [a ^ 2, b, c, d, e, f];
-        let made = prefix == [0xfe, 0x80, 0, 0, 0, 0, 0, 0] && (ff, fe) == (0xff, 0xfe);
-        (made && world.stations.contains_key(&(vni, mac))).then_some(mac)
+        let mut mac: Mac = array(&[&address[8..11], &address[13..]].concat(), 0);
+        mac[0] ^= 2;
+        let made = link_local(mac) == address && world.stations.contains_key(&(vni, mac));
+        made.then_some(mac)
     })
 }

@@ -6,7 +6,7 @@ use netctl_common::{DropReason, Verdict};
 
 use super::{
     Answer, Input, Sent,
-    frame::{self, HOP_BY_HOP, Payload, TCP, UDP, array, number},
+    frame::{self, HOP_BY_HOP, Payload, TCP, UDP, number},
 };
 use crate::world::{LOCAL4, LOCAL6, Mac, Place, UNDERLAY_MAC, World};
 
@@ -66,7 +66,7 @@ pub(super) fn answer(world: &World, input: &Input) -> Result<Answer, DropReason>
         return Err(DropReason::DecapFailed);
     }
     let mut inside = inside.to_vec();
-    set_tos(&mut inside[14..], &frame.payload, tos);
+    set_tos(&mut inside[14..], matches!(frame.payload, Payload::Ipv4(_)), tos);
     Ok(Answer::Send(verdict, Sent::Bytes(inside)))
 }
 
@@ -108,7 +108,12 @@ fn outer(world: &World, bytes: &[u8], merged: bool) -> Result<Option<Outer>, Dro
 }
 
 /// A station's frames come from the host that the station is on. The gateway is on every host with members.
-fn check_sender(world: &World, vni: u32, sender: Mac, host: IpAddr) -> Result<(), DropReason> {
+pub(super) fn check_sender(
+    world: &World,
+    vni: u32,
+    sender: Mac,
+    host: IpAddr,
+) -> Result<(), DropReason> {
     let network = world.networks.get(&vni);
     let member = network.is_some_and(|network| network.hosts.contains(&host));
     let genuine = match world.stations.get(&(vni, sender)) {
@@ -132,7 +137,7 @@ fn check_sender(world: &World, vni: u32, sender: Mac, host: IpAddr) -> Result<()
 }
 
 /// DSCP and ECN after the outer header went (RFC 6040 section 4.2): the words of its table.
-fn combine(inner: u8, outer: u8) -> Option<u8> {
+pub(super) fn combine(inner: u8, outer: u8) -> Option<u8> {
     const NOT_ECT: u8 = 0;
     const ECT_1: u8 = 1;
     const ECT_0: u8 = 2;
@@ -149,24 +154,19 @@ fn combine(inner: u8, outer: u8) -> Option<u8> {
 
 /// Sets DSCP and ECN of a packet. The checksum of an IPv4 header changes by as much, so that a wrong one stays as wrong
 /// as it was.
-fn set_tos(packet: &mut [u8], payload: &Payload, tos: u8) {
-    match payload {
-        Payload::Ipv6(_) => {
-            packet[0] = 0x60 + tos / 16;
-            packet[1] = tos % 16 * 16 + packet[1] % 16;
+pub(super) fn set_tos(packet: &mut [u8], is_ipv4: bool, tos: u8) {
+    if !is_ipv4 {
+        packet[0] = packet[0] / 16 * 16 + tos / 16;
+        packet[1] = tos % 16 * 16 + packet[1] % 16;
+    } else if packet[1] != tos {
+        // The checksum is the complement of a sum with the carry around (RFC 1624, equation 3).
+        let before = number(packet, 0);
+        packet[1] = tos;
+        let mut sum = 0xffff - number(packet, 10) + (0xffff - before) + number(packet, 0);
+        while sum > 0xffff {
+            sum = sum % 65_536 + sum / 65_536;
         }
-        Payload::Ipv4(ip) if ip.tos != tos => {
-            // The checksum is the complement of a sum with the carry around (RFC 1624, equation 3).
-            let [a, b]: [u8; 2] = array(packet, 0);
-            packet[1] = tos;
-            let mut sum = 0xffff - number(packet, 10) + (0xffff - number(&[a, b], 0));
-            sum += number(packet, 0);
-            while sum > 0xffff {
-                sum = sum % 65_536 + sum / 65_536;
-            }
-            let checksum = u16::try_from(0xffff - sum).expect("folded");
-            packet[10..12].copy_from_slice(&checksum.to_be_bytes());
-        }
-        Payload::Ipv4(_) | Payload::Arp(_) | Payload::Other => {}
+        let checksum = u16::try_from(0xffff - sum).expect("folded");
+        packet[10..12].copy_from_slice(&checksum.to_be_bytes());
     }
 }

@@ -1,0 +1,193 @@
+//! `netctl bench HOST`.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    process::ExitCode,
+};
+
+use tokio::signal::unix::SignalKind;
+
+use super::{
+    super::{Context, Error, Result, end::End},
+    PORT,
+    findings::{Moved, Seen, findings},
+    place::{self, Place},
+    report::{Figure, Report},
+};
+use crate::{
+    api::Client,
+    bench::{self, Device, Job, Kind, Outcome},
+    kernel::{Netlink, Netns},
+    model::{CounterView, HostName, StatusView},
+};
+
+/// Each load runs this often on each path.
+const ROUNDS: usize = 3;
+
+/// The loads, in the order in which they run.
+const LOADS: [(Kind, usize); 5] = [
+    (Kind::TcpStream, 1),
+    (Kind::TcpStream, 4),
+    (Kind::TcpRr, 1),
+    (Kind::UdpRr, 1),
+    (Kind::UdpPps, 1),
+];
+
+/// What a device can do, in the kernel's own words, and in those of `ethtool -K`.
+const FEATURES: [(&str, &str); 6] = [
+    ("tx-tcp-segmentation", "tso"),
+    ("tx-generic-segmentation", "gso"),
+    ("rx-gro", "gro"),
+    ("tx-udp_tnl-segmentation", "tx-udp_tnl-segmentation"),
+    ("rx-checksum", "rx"),
+    ("tx-checksum-ip-generic", "tx"),
+];
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Measure {
+    /// Host to measure to, where `netctl bench serve` runs
+    host: HostName,
+    /// For how long each load runs, three times on each path
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 1000)]
+    #[arg(value_parser = clap::value_parser!(u64).range(100..=10_000))]
+    milliseconds: u64,
+}
+
+impl Measure {
+    pub(super) async fn run(self, Context { client, output }: &Context) -> Result {
+        let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
+        let mut end = End::expect(kinds).map_err(Error::Start)?;
+        let status = client.status().await?;
+        let other = self.other(client, &status).await?;
+        place::sweep(client).await?;
+        let (network, key, address) = place::server(client, &self.host).await?;
+        let ends = Ends { key: key.as_str().to_owned(), overlay: address, underlay: other };
+        let place = Place::make(client, place::End::Client, &network).await?;
+        let outcome = match end.has_come() {
+            Some(signal) => Err(Error::Interrupted(signal)),
+            None => tokio::select! {
+                signal = end.came() => Err(Error::Interrupted(signal)),
+                report = self.measure(client, &status, &place, &ends, network) => report,
+            },
+        };
+        let report = place.remove(client, outcome).await?;
+        output.show(&report, Report::text)?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// The other host's address on the underlay, of the family that tunnels to it have.
+    async fn other(&self, client: &Client, status: &StatusView) -> Result<IpAddr> {
+        let hosts = client.hosts().await?;
+        let found = hosts.iter().find(|view| view.host.name == self.host);
+        let Some(found) = found else {
+            let names: Vec<String> = hosts.iter().map(|view| view.host.name.to_string()).collect();
+            let names = names.join(", ");
+            let sentence = format!("there is no host {}: there are {names}", self.host);
+            return Err(Error::Unmeasurable(sentence));
+        };
+        if found.this {
+            let sentence = format!("{} is this host: name another of the cluster", self.host);
+            return Err(Error::Unmeasurable(sentence));
+        }
+        status.vteps.towards(&found.host.vteps).ok_or_else(|| {
+            let sentence = format!("{} has no address of a family that this host has", self.host);
+            Error::Unmeasurable(sentence)
+        })
+    }
+
+    async fn measure(
+        &self,
+        client: &Client,
+        status: &StatusView,
+        place: &Place,
+        ends: &Ends,
+        network: String,
+    ) -> Result<Report> {
+        let inside = place.netns()?;
+        let outside = Netns::current()?;
+        let device = device(status).await?;
+        let before = client.counters().await?;
+        let mut taken: Vec<(usize, Vec<Outcome>, Vec<Outcome>)> =
+            (0..LOADS.len()).map(|load| (load, Vec::new(), Vec::new())).collect();
+        for _ in 0..ROUNDS {
+            for (load, overlay, underlay) in &mut taken {
+                let (kind, streams) = LOADS[*load];
+                let milliseconds = self.milliseconds;
+                let job = Job { kind, milliseconds, streams, cpu: None, key: ends.key.clone() };
+                overlay.push(ends.run(&inside, ends.overlay, &job).await?);
+                underlay.push(ends.run(&outside, ends.underlay, &job).await?);
+            }
+        }
+        let moved = moved(&before, &client.counters().await?);
+        let figures = taken.iter().map(|(load, overlay, underlay)| {
+            let (kind, streams) = LOADS[*load];
+            Figure::new(kind, streams, overlay, underlay)
+        });
+        let overlays: Vec<&Outcome> = taken.iter().flat_map(|(_, overlay, _)| overlay).collect();
+        let far = overlays.iter().find_map(|outcome| outcome.device.clone());
+        let seen = Seen {
+            devices: [Some(device), far].into_iter().flatten().collect(),
+            from: status.host.to_string(),
+            to: self.host.to_string(),
+            outcomes: overlays,
+            big_tcp: status.big_tcp.clone(),
+            moved,
+        };
+        Ok(Report {
+            from: status.host.to_string(),
+            to: self.host.to_string(),
+            network,
+            mtu: place.mtu().await?,
+            rounds: ROUNDS,
+            milliseconds: self.milliseconds,
+            figures: figures.collect(),
+            findings: findings(&seen),
+        })
+    }
+}
+
+/// Where the other end answers.
+struct Ends {
+    key: String,
+    overlay: IpAddr,
+    underlay: IpAddr,
+}
+
+impl Ends {
+    async fn run(&self, netns: &Netns, to: IpAddr, job: &Job) -> Result<Outcome> {
+        let (to, job) = (SocketAddr::new(to, PORT), job.clone());
+        Ok(netns.run(move || bench::run(to, &job, None)).await??)
+    }
+}
+
+/// This host's device towards the others.
+pub(super) async fn device(status: &StatusView) -> Result<Device> {
+    let netlink = Netlink::open(&Netns::current()?).await?;
+    let link = netlink.link_by_name(&status.underlay).await?;
+    let mut off = Vec::new();
+    for (feature, word) in FEATURES {
+        if !netlink.has_feature(&link.name, feature).await? {
+            off.push(word.to_owned());
+        }
+    }
+    let host = status.host.to_string();
+    Ok(Device { host, name: link.name, mtu: link.mtu, max_mtu: link.sizes.mtu, off })
+}
+
+/// What was counted meanwhile.
+fn moved(before: &[CounterView], after: &[CounterView]) -> Vec<Moved> {
+    let same = |one: &CounterView, other: &CounterView| {
+        one.program == other.program && one.counter == other.counter
+    };
+    let of = |after: &CounterView| {
+        let earlier = before.iter().find(|before| same(before, after));
+        let packets = after.packets.saturating_sub(earlier.map_or(0, |before| before.packets));
+        Moved {
+            counter: after.counter.clone(),
+            description: after.description.clone(),
+            drop: after.drop,
+            packets,
+        }
+    };
+    after.iter().map(of).filter(|moved| moved.packets > 0).collect()
+}

@@ -1,0 +1,79 @@
+//! The XDP program on the underlay device, where it is wanted and the driver runs it itself.
+//!
+//! A program that the kernel runs in the driver's stead (generic XDP) would cost more than it saves, so it is never
+//! used.
+
+use std::path::Path;
+
+use aya::{
+    Ebpf,
+    programs::{
+        ProgramError, Xdp, XdpMode,
+        links::{FdLink, PinnedLink},
+        xdp::XdpLinkId,
+    },
+};
+use netctl_common::config::XDP_UNDERLAY;
+
+use super::{Error, bpffs, bpffs::Pins, links};
+
+/// What its pins' names begin with.
+const PREFIX: &str = "filter-";
+
+/// Makes the device run the program, or no device if `wanted` is false. What comes back is why it does not run though it
+/// is wanted.
+pub(super) fn settle(
+    ebpf: &mut Ebpf,
+    pins: &Pins,
+    ifindex: u32,
+    wanted: bool,
+) -> Result<Option<String>, Error> {
+    let own = pins.links().join(format!("{PREFIX}{ifindex}"));
+    for path in bpffs::entries(&pins.links())? {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.starts_with(PREFIX) && (path != own || !wanted) {
+            remove(&path)?;
+        }
+    }
+    if !wanted {
+        return Ok(None);
+    }
+    let absent = Error::Incomplete { what: "program", name: XDP_UNDERLAY };
+    let program: &mut Xdp =
+        ebpf.program_mut(XDP_UNDERLAY).and_then(|program| program.try_into().ok()).ok_or(absent)?;
+    program
+        .load()
+        .map_err(|error| Error::Load { program: XDP_UNDERLAY, reason: links::words(&error) })?;
+    if own.exists() {
+        if swap(program, &own).is_ok() {
+            return Ok(None);
+        }
+        // Its device is gone, and the index is another's.
+        remove(&own)?;
+    }
+    Ok(attach(program, ifindex, &own).err().map(|error| links::words(&error)))
+}
+
+fn attach(program: &mut Xdp, ifindex: u32, path: &Path) -> Result<(), ProgramError> {
+    let id = program.attach_to_if_index(ifindex, XdpMode::Driver)?;
+    release(program, id)?
+        .pin(path)
+        .map(drop)
+        .map_err(|error| ProgramError::IOError(std::io::Error::other(error)))
+}
+
+/// Lets the link that is pinned at `path` run `program` from now on.
+fn swap(program: &mut Xdp, path: &Path) -> Result<(), ProgramError> {
+    let link = FdLink::from(PinnedLink::from_pin(path).map_err(links::link_error)?);
+    let id = program.attach_to_link(link.try_into().map_err(links::link_error)?)?;
+    release(program, id).map(drop)
+}
+
+/// Takes a link from the program, which would detach it when dropped; its pin holds it.
+fn release(program: &mut Xdp, id: XdpLinkId) -> Result<FdLink, ProgramError> {
+    FdLink::try_from(program.take_link(id)?).map_err(links::link_error)
+}
+
+fn remove(path: &Path) -> Result<(), Error> {
+    std::fs::remove_file(path).map_err(|source| bpffs::failed("remove", path, source))
+}

@@ -1,0 +1,67 @@
+//! What containers and the host itself send.
+
+use anyhow::Result;
+use netctl_common::{Direction, Outcome, Verdict, config};
+
+use super::{Expected, delivered, run};
+use crate::{
+    generate,
+    path::{self, Answer, Copy, Input, Sent, tunnel::without_priority},
+    place,
+    world::{STRAY, World},
+};
+
+#[test]
+fn what_containers_send_goes_as_the_model_says() -> Result<()> {
+    let programs: Vec<_> = place::ports()
+        .into_iter()
+        .chain([STRAY])
+        .map(|device| (config::FROM_CONTAINER, place::name(device)))
+        .collect();
+    let tally = run(&programs, |random, world| {
+        let mut input = generate::packet(random, world, Direction::FromContainer);
+        input.segment = 0;
+        let expected = expected(world, &input);
+        (input.device, vec![input.bytes], expected)
+    })?;
+    for (verdict, least) in [
+        (Verdict::ToContainer, 100),
+        (Verdict::ToHost, 100),
+        (Verdict::ToUnderlay, 100),
+        (Verdict::HandedOver, 100),
+        (Verdict::ArpAnswered, 100),
+        (Verdict::NdAnswered, 100),
+        (Verdict::Flooded, 100),
+        (Verdict::TooBigReported, 20),
+    ] {
+        let outcome = Outcome::Forwarded(verdict);
+        let packets =
+            tally.get(&(Direction::FromContainer, outcome)).map_or(0, |counted| counted.0);
+        assert!(packets >= least, "only {packets} packets ended {verdict:?}");
+    }
+    Ok(())
+}
+
+fn expected(world: &World, input: &Input) -> Expected {
+    // The kernel takes the tag off before the program sees the frame, and drops what is too short to have one.
+    let tagged = matches!(input.bytes[12..14], [0x81, 0x00] | [0x88, 0xa8]);
+    if tagged && input.bytes.len() < 20 {
+        return Expected { counted: Vec::new(), copies: Vec::new() };
+    }
+    let seen = Input { bytes: without_priority(&input.bytes), ..input.clone() };
+    let answer = path::answer(world, Direction::FromContainer, &seen);
+    let vni = world.ports.get(&input.device).map_or(0, |endpoint| endpoint.vni);
+    let copies = match &answer {
+        // Back to who asked.
+        Answer::Send(
+            Verdict::ArpAnswered | Verdict::NdAnswered | Verdict::TooBigReported,
+            Sent::Bytes(bytes),
+        ) => vec![Copy::Local(place::other_side(input.device), bytes.clone())],
+        Answer::Send(..)
+        | Answer::Flood(_)
+        | Answer::End(_)
+        | Answer::Pass(_)
+        | Answer::NotOurs => delivered(world, vni, &answer),
+    };
+    Expected { counted: vec![(Direction::FromContainer, answer.outcome())], copies }
+}
