@@ -187,7 +187,7 @@ fn what_the_kernel_decapsulates_is_validated() -> Result<()> {
         ensure!(!stock.netns.run(words)?.success(), "{reason:?}: it is answered");
         let place = (Direction::FromUnderlay, Outcome::Dropped(reason));
         let counters = rig.a.counters()?;
-        ensure!(counters.get(&place).is_some_and(|count| count.0 == 3), "{reason:?}: {counters:?}");
+        ensure!(counters.get(&place).is_some_and(|count| count.0 >= 3), "{reason:?}: {counters:?}");
     }
     Ok(())
 }
