@@ -44,7 +44,8 @@ impl Serve {
         let until = Instant::now() + Duration::from_secs(self.seconds);
         place::sweep(client).await?;
         let (network, made) = match self.network {
-            Some(network) => (network, None),
+            // A sandbox that is made with services makes networks too, and one of a wrong name would stay.
+            Some(network) => (client.network(&network).await?.network.name.to_string(), None),
             None => {
                 let name = format!("bench-{}", place::random());
                 (format!("{name}.overlay"), Some(name))
