@@ -41,7 +41,8 @@ pub struct Flooded {
     pub sent: u64,
     /// For how long.
     pub seconds: f64,
-    /// How busy this machine was. On a veth pair the sender's CPU receives too, in soft interrupts.
+    /// How busy the sender's CPU was, or where it has none of its own, the machine. On a veth pair it receives too, in
+    /// soft interrupts.
     pub busy: Busy,
 }
 
@@ -66,9 +67,15 @@ impl Flood {
             Ok(sent)
         };
         send(WARM_UP)?;
-        let before = Sample::take()?;
+        let sample = || {
+            Sample::take().map(|all| match self.cpu {
+                Some(cpu) => all.of(cpu),
+                None => all,
+            })
+        };
+        let before = sample()?;
         let sent = send(Duration::from_millis(self.milliseconds))?;
-        let after = Sample::take()?;
+        let after = sample()?;
         let seconds = (after.taken - before.taken).as_secs_f64();
         Ok(Flooded { sent, seconds, busy: after.since(&before)? })
     }
