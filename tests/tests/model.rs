@@ -100,13 +100,10 @@ const OFTEN: u64 = 20;
 #[test]
 fn the_programs_do_what_the_model_does() -> Result<()> {
     let seed = seed()?;
-    println!("MODEL_SEED={seed:#x}");
     let place = Place::new()?;
     let tally = place.host.within(|| run(&place, seed))?;
     place.end()?;
-    for ((direction, outcome), (packets, _)) in &tally {
-        println!("{packets:8} {} {}", direction.as_str(), outcome.as_str());
-    }
+    show(&tally);
     for (direction, outcomes) in REACHED {
         for outcome in *outcomes {
             let packets = tally.get(&(*direction, *outcome)).map_or(0, |counted| counted.0);
@@ -152,11 +149,22 @@ fn run(place: &Place, seed: u64) -> Result<Counters> {
     Ok(tally)
 }
 
+/// The seed that was asked for, or another each time.
+#[expect(clippy::print_stdout, reason = "it is shown where the test fails")]
 fn seed() -> Result<u64> {
-    match std::env::var("MODEL_SEED") {
+    let seed = match std::env::var("MODEL_SEED") {
         Ok(text) => u64::from_str_radix(text.trim_start_matches("0x"), 16)
-            .with_context(|| format!("MODEL_SEED={text} is no hexadecimal number")),
-        Err(_) => Ok(u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros())?),
+            .with_context(|| format!("MODEL_SEED={text} is no hexadecimal number"))?,
+        Err(_) => u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros())?,
+    };
+    println!("MODEL_SEED={seed:#x}");
+    Ok(seed)
+}
+
+#[expect(clippy::print_stdout, reason = "it is shown where the test fails")]
+fn show(tally: &Counters) {
+    for ((direction, outcome), (packets, _)) in tally {
+        println!("{packets:8} {} {}", direction.as_str(), outcome.as_str());
     }
 }
 
@@ -231,10 +239,7 @@ fn matches(expected: &Answer, input: &Input, seen: &Seen) -> Result<(), String> 
         Answer::End(_) | Answer::Flood(_) => (Action::Drop, None),
         Answer::Send(_, Sent::Bytes(bytes)) => (Action::Redirect, Some(bytes.clone())),
         Answer::Send(_, Sent::Tunnelled(tunnelled)) => {
-            // The kernel writes the outer Ethernet header when it sends the packet.
-            let ethernet = seen.bytes.get(..14).unwrap_or_default();
-            let rest = tunnelled.bytes_like(&seen.bytes).unwrap_or_default();
-            (Action::Redirect, Some([ethernet, &rest].concat()))
+            (Action::Redirect, Some(tunnelled.bytes_like(&seen.bytes).unwrap_or_default()))
         }
     };
     if seen.action != action {

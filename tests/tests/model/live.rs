@@ -18,7 +18,7 @@ use crate::{
     place::{self, Place},
     programs::Programs,
     random::Random,
-    seed,
+    seed, show,
     world::{Mac, Place as Station, World},
 };
 
@@ -40,7 +40,6 @@ fn run(
     packet: impl Fn(&Random, &World) -> (u32, Vec<Vec<u8>>, Expected) + Sync,
 ) -> Result<Counters> {
     let seed = seed()?;
-    println!("MODEL_SEED={seed:#x}");
     let place = Place::new()?;
     let tally = place.host.within(|| {
         let random = Random::new(seed);
@@ -64,9 +63,7 @@ fn run(
         kernel.all_counted()
     })?;
     place.end()?;
-    for ((direction, outcome), (packets, _)) in &tally {
-        println!("{packets:8} {} {}", direction.as_str(), outcome.as_str());
-    }
+    show(&tally);
     Ok(tally)
 }
 

@@ -116,11 +116,11 @@ pub(crate) fn name(device: u32) -> String {
 pub(crate) fn as_received(copy: Copy) -> Option<Copy> {
     match copy {
         Copy::Remote(_, _, ref frame) => has_ip_header(frame).then_some(copy),
-        Copy::Local(device, frame) if matches!(frame[12..14], [0x81, 0] | [0x88, 0xa8]) => {
+        Copy::Local(device, ref frame) if matches!(frame[12..14], [0x81, 0] | [0x88, 0xa8]) => {
             let untagged = || Copy::Local(device, [&frame[..12], &frame[16..]].concat());
             (frame.len() >= 20).then(untagged)
         }
-        other => Some(other),
+        Copy::Local(..) => Some(copy),
     }
 }
 

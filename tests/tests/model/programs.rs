@@ -11,8 +11,8 @@ use netctl_common::{
     counter::{self, COUNTERS, Count},
     maps::{
         FDB, FLOOD, FdbEntry, FdbKey, FdbTarget, FloodKey, FloodMember, MEMBERS, MemberKey, NEIGH4,
-        NEIGH6, NETWORKS, Neighbour, NeighbourKey4, NeighbourKey6, Network, PORTS, Port,
-        TunnelAddr, VTEP_BY_ADDR, VTEPS, Vtep,
+        NEIGH6, NETWORKS, NEXT_HOPS, NEXT_HOPS_UNTIL, Neighbour, NeighbourKey4, NeighbourKey6,
+        Network, NextHop, PORTS, Port, TunnelAddr, VTEP_BY_ADDR, VTEPS, Vtep,
     },
 };
 use std::net::IpAddr;
@@ -115,7 +115,18 @@ impl Programs {
             });
             hosts.set(index, host, 0)?;
         }
-        Ok(())
+        let map = self.ebpf.map_mut(NEXT_HOPS).context("no map of next hops")?;
+        let mut hops: Array<&mut MapData, NextHop> = map.try_into()?;
+        for index in 0..HOSTS {
+            let hop = world
+                .next_hops
+                .get(&index)
+                .map_or(NextHop::UNKNOWN, |(to, from)| NextHop::new(MacAddr(*to), MacAddr(*from)));
+            hops.set(index, hop, 0)?;
+        }
+        let map = self.ebpf.map_mut(NEXT_HOPS_UNTIL).context("no lease of next hops")?;
+        let mut until: Array<&mut MapData, u64> = map.try_into()?;
+        Ok(until.set(0, u64::MAX, 0)?)
     }
 
     fn fill<K: Pod, V: Pod>(

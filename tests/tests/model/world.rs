@@ -70,11 +70,17 @@ impl Station {
         }
     }
 
-    /// The address that it makes of its MAC (RFC 4291 appendix A).
     pub(crate) fn link_local(self) -> Ip6 {
-        let [a, b, c, d, e, f] = self.mac;
-        [0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f]
+        link_local(self.mac)
     }
+}
+
+/// The address that a station makes of its MAC (RFC 4291 appendix A).
+pub(crate) fn link_local(mac: Mac) -> Ip6 {
+    let (oui, low) = mac.split_at(3);
+    let [first, rest @ ..]: [u8; 3] = oui.try_into().expect("three bytes");
+    let identifier = [&[first ^ 2][..], &rest, &[0xff, 0xfe], low].concat();
+    [&[0xfe, 0x80, 0, 0, 0, 0, 0, 0][..], &identifier].concat().try_into().expect("sixteen bytes")
 }
 
 pub(crate) const GATEWAY: Station = Station::number(1);
@@ -141,6 +147,9 @@ pub(crate) struct World {
     pub(crate) neighbours6: BTreeMap<(u32, Ip6), Mac>,
     /// By index.
     pub(crate) hosts: BTreeMap<u32, Host>,
+    /// The link-layer addresses of the way to a host, its and ours, by the host's index; where it is known and may be
+    /// used.
+    pub(crate) next_hops: BTreeMap<u32, (Mac, Mac)>,
     /// Those that this host is in, by VNI.
     pub(crate) networks: BTreeMap<u32, Network>,
 }
@@ -155,11 +164,15 @@ impl World {
             neighbours4: BTreeMap::new(),
             neighbours6: BTreeMap::new(),
             hosts: BTreeMap::new(),
+            next_hops: BTreeMap::new(),
             networks: BTreeMap::new(),
         };
         for (index, address) in [(AT_B, HOST_B), (AT_C, HOST_C), (AT_D, HOST_D)] {
             let mtu = random.pick(&[1450, 1430, 1280, 1400]);
             world.hosts.insert(index, Host { address, mtu });
+            if random.percent(50) {
+                world.next_hops.insert(index, (random.bytes(), random.bytes()));
+            }
         }
         for (vni, more) in NETWORKS {
             let far = random.pick(&[AT_B, AT_C, AT_D]);

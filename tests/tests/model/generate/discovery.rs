@@ -60,7 +60,7 @@ pub(super) fn frame(
     match random.below(20) {
         // One that is no link-layer address; one cut short; none.
         0 => message.extend([14, 1, 1, 2, 3, 4, 5, 6]),
-        1 => message.extend(&[1, 1, 2][..1 + random.below(3)]),
+        1 => message.extend(&[1, 1, 2][..=random.below(3)]),
         2 => {}
         _ if probes => {}
         _ => {

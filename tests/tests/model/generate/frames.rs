@@ -84,6 +84,7 @@ fn resolution(random: &Random, world: &World, own: Station, from: Mac, target: &
     let asked = match random.below(10) {
         0 => source,
         1 => any_ip4(random, world),
+        2 => own.ip4,
         _ => target.ip4,
     };
     let mut frame = arp(operation, (mac, source), (target.mac, asked));

@@ -75,7 +75,7 @@ fn extensions(random: &Random, last: u8) -> (u8, Vec<u8>) {
     if random.percent(88) {
         return (last, Vec::new());
     }
-    let kinds: Vec<u8> = (0..1 + random.below(6))
+    let kinds: Vec<u8> = (0..=random.below(6))
         .map(|_| random.pick(&[HOP_BY_HOP, ROUTING, DESTINATION_OPTIONS]))
         .collect();
     let mut headers = Vec::new();

@@ -57,7 +57,11 @@ fn expected(world: &World, input: &Input) -> Expected {
             Verdict::ArpAnswered | Verdict::NdAnswered | Verdict::TooBigReported,
             Sent::Bytes(bytes),
         ) => vec![Copy::Local(place::other_side(input.device), bytes.clone())],
-        _ => delivered(world, vni, &answer),
+        Answer::Send(..)
+        | Answer::Flood(_)
+        | Answer::End(_)
+        | Answer::Pass(_)
+        | Answer::NotOurs => delivered(world, vni, &answer),
     };
     Expected { counted: vec![(Direction::FromContainer, answer.outcome())], copies }
 }

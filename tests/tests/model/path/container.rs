@@ -77,7 +77,8 @@ fn forward(
         Place::Host(_) => Ok(Answer::Send(Verdict::ToHost, Sent::Bytes(bytes))),
         Place::Remote(index) => {
             let host = world.hosts.get(&index).ok_or(DropReason::UnknownVtep)?;
-            tunnel(world, endpoint, Input { bytes, ..*input }, frame, host)
+            let next_hop = world.next_hops.get(&index).copied();
+            tunnel(world, endpoint, Input { bytes, ..*input }, frame, (host, next_hop))
         }
     }
 }
@@ -87,7 +88,7 @@ fn tunnel(
     endpoint: &Endpoint,
     input: Input,
     frame: &Frame,
-    host: &Host,
+    (host, next_hop): (&Host, Option<(Mac, Mac)>),
 ) -> Result<Answer, DropReason> {
     let fit = size::fit(&input, &frame.payload, host.mtu);
     let tos = match &frame.payload {
@@ -102,6 +103,7 @@ fn tunnel(
             if input.segment == 0 && !matches!(frame.payload, Payload::Arp(_) | Payload::Other) =>
         {
             let tunnelled = Tunnelled {
+                next_hop,
                 to: host.address,
                 port: world.vxlan_port,
                 tos,

@@ -8,7 +8,7 @@ use super::{
     frame::{DESTINATION_OPTIONS, HOP_BY_HOP, ICMPV6, Ipv6, ROUTING, array, number},
     too_big::icmpv6,
 };
-use crate::world::{Endpoint, Ip6, Mac, World};
+use crate::world::{Endpoint, Ip6, Mac, World, link_local};
 
 /// `ff02::1`, and Ethernet's address for it.
 const ALL_NODES: Ip6 = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
@@ -127,9 +127,9 @@ fn option(bytes: &[u8], kind: u8) -> Option<Mac> {
 pub(super) fn owner(world: &World, vni: u32, address: Ip6) -> Option<Mac> {
     let known = world.neighbours6.get(&(vni, address)).copied();
     known.or_else(|| {
-        let [prefix @ .., a, b, c, ff, fe, d, e, f] = address;
-        let mac = [a ^ 2, b, c, d, e, f];
-        let made = prefix == [0xfe, 0x80, 0, 0, 0, 0, 0, 0] && (ff, fe) == (0xff, 0xfe);
-        (made && world.stations.contains_key(&(vni, mac))).then_some(mac)
+        let mut mac: Mac = array(&[&address[8..11], &address[13..]].concat(), 0);
+        mac[0] ^= 2;
+        let made = link_local(mac) == address && world.stations.contains_key(&(vni, mac));
+        made.then_some(mac)
     })
 }

@@ -4,11 +4,13 @@ use std::net::IpAddr;
 
 use testbed::frames::{UDP, checksum, udp, vxlan};
 
-use crate::world::{LOCAL4, LOCAL6};
+use crate::world::{LOCAL4, LOCAL6, Mac};
 
 /// A frame in a tunnel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Tunnelled {
+    /// The link-layer addresses of the next hop, its and ours; `None` where the kernel will write them.
+    pub(super) next_hop: Option<(Mac, Mac)>,
     pub(crate) to: IpAddr,
     pub(super) port: u16,
     pub(super) tos: u8,
@@ -17,8 +19,8 @@ pub(crate) struct Tunnelled {
 }
 
 impl Tunnelled {
-    /// What must stand behind the outer Ethernet header of `sent`, with the entropy that `sent` has: the source port,
-    /// the identification or the flow label. `None` where that is no such entropy.
+    /// What must be sent, with the entropy that `sent` has: the source port, the identification or the flow label.
+    /// `None` where that is no such entropy.
     pub(crate) fn bytes_like(&self, sent: &[u8]) -> Option<Vec<u8>> {
         let header = if self.to.is_ipv4() { 20 } else { 40 };
         let port = sent.get(14 + header..16 + header)?;
@@ -42,7 +44,14 @@ impl Tunnelled {
                 self.ipv6(to.octets(), label, datagram.len())
             }
         };
-        Some([ip, datagram].concat())
+        let ethernet = match self.next_hop {
+            Some((to, from)) => {
+                let ether_type = if self.to.is_ipv4() { [0x08, 0x00] } else { [0x86, 0xdd] };
+                [&to[..], &from, &ether_type].concat()
+            }
+            None => sent[..14].to_vec(),
+        };
+        Some([ethernet, ip, datagram].concat())
     }
 
     fn ipv4(&self, to: [u8; 4], identification: [u8; 2], datagram: usize) -> Vec<u8> {

@@ -20,7 +20,7 @@ pub(super) fn report(
     payload: &Payload,
     mtu: usize,
 ) -> Result<Answer, DropReason> {
-    let mtu = u32::try_from(mtu).expect("small").to_be_bytes();
+    let mtu = u32::try_from(mtu).map_err(|_large| DropReason::TooBig)?.to_be_bytes();
     let packet = &bytes[14..];
     let report = match payload {
         // None about later fragments or to groups (RFC 1122 section 3.2.2, RFC 4443 section 2.4).
