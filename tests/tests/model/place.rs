@@ -19,7 +19,7 @@ use crate::{
 /// More than any packet here needs with its outer headers, so that nothing is cut.
 const MTU: u32 = 9000;
 /// How long a copy may take. It is there at once, unless the machine is busy.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) struct Place {
     run: Run,
