@@ -11,6 +11,7 @@ mod batch;
 mod client;
 mod cpu;
 mod error;
+mod flood;
 mod histogram;
 mod job;
 mod load;
@@ -26,6 +27,7 @@ pub use self::{
     client::{Outcome, run},
     cpu::Busy,
     error::Error,
+    flood::{Flood, Flooded},
     job::{Device, Job, Kind, Side},
     server::{Server, Terms},
 };

@@ -88,7 +88,7 @@ impl Dataplane {
         let (underlay, local) = (config.underlay.clone(), config.vteps);
         let thread = thread::Builder::new().name("dataplane".to_owned());
         let owner = thread
-            .spawn(move || owner::run(&config, ready, queue, known))
+            .spawn(move || owner::run(&config, ready, queue, &known))
             .map_err(|source| Error::Thread { source })?;
         let started = started.await.map_err(|_gone| Error::Stopped)??;
         let netlink = Netlink::open(&Netns::current()?).await?;

@@ -227,6 +227,7 @@ fn role() {
         vteps: address(1).into(),
         vxlan_port: 4789,
         vxlan_device: "vx".to_owned(),
+        filter: false,
     };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {

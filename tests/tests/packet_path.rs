@@ -11,6 +11,10 @@
 mod big_tcp;
 #[path = "packet_path/forged.rs"]
 mod forged;
+#[path = "packet_path/group.rs"]
+mod group;
+#[path = "packet_path/members.rs"]
+mod members;
 #[path = "packet_path/rig.rs"]
 mod rig;
 #[path = "packet_path/sockets.rs"]
@@ -19,6 +23,10 @@ mod sockets;
 mod stock_peer;
 #[path = "packet_path/traffic.rs"]
 mod traffic;
+#[path = "packet_path/tunnel.rs"]
+mod tunnel;
+#[path = "packet_path/vlan.rs"]
+mod vlan;
 
 #[path = "support/counters.rs"]
 mod counters;

@@ -31,6 +31,9 @@ mod too_big;
 #[path = "programs/underlay6.rs"]
 mod underlay6;
 
+#[path = "programs/probe.rs"]
+mod probe;
+
 #[path = "support/counters.rs"]
 mod counters;
 #[path = "support/object.rs"]

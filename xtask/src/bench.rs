@@ -8,6 +8,7 @@
 mod figure;
 mod generator;
 mod picture;
+mod program;
 mod quiet;
 mod report;
 mod rig;
@@ -98,10 +99,13 @@ struct Rigs {
 impl Rigs {
     /// Builds those that the figures need.
     fn build(ground: &Ground<'_>, figures: &[&Figure], report: &mut Report) -> Result<Self> {
-        let needed = |local: bool| figures.iter().any(|figure| figure.load.is_local() == local);
-        let mut build = |columns: &[Column]| -> Result<Vec<Rig>> {
+        let needed = |local: bool, column: &Column| {
+            let mut loads = figures.iter().map(|figure| figure.load);
+            loads.any(|load| load.is_local() == local && load.runs_on(column.name))
+        };
+        let mut build = |local: bool, columns: &[Column]| -> Result<Vec<Rig>> {
             let mut rigs = Vec::new();
-            for column in columns {
+            for column in columns.iter().filter(|column| needed(local, column)) {
                 match column.build(ground) {
                     Ok(rig) => rigs.push(rig),
                     Err(error) if column.optional => {
@@ -112,9 +116,7 @@ impl Rigs {
             }
             Ok(rigs)
         };
-        let across = if needed(false) { build(ACROSS)? } else { Vec::new() };
-        let local = if needed(true) { build(LOCAL)? } else { Vec::new() };
-        Ok(Self { across, local })
+        Ok(Self { across: build(false, ACROSS)?, local: build(true, LOCAL)? })
     }
 
     fn of(&self, load: Load) -> &[Rig] {
@@ -136,7 +138,8 @@ fn measure(rigs: &Rigs, report: &mut Report, options: &Options) -> Result<()> {
                 report.disturbed += 1;
             }
             // Every other round backwards: no path always follows the same other.
-            let mut order: Vec<&Rig> = rigs.of(*load).iter().collect();
+            let mut order: Vec<&Rig> =
+                rigs.of(*load).iter().filter(|rig| load.runs_on(rig.name)).collect();
             if round % 2 == 1 {
                 order.reverse();
             }
@@ -150,14 +153,16 @@ fn measure(rigs: &Rigs, report: &mut Report, options: &Options) -> Result<()> {
 }
 
 fn one(rig: &Rig, load: Load, time: Duration) -> Result<Measured> {
-    match load {
-        Load::Across(traffic) | Load::Local(traffic) => rig.run(traffic, time),
+    Ok(match load {
+        Load::Across(traffic) | Load::Local(traffic) => Measured::Traffic(rig.run(traffic, time)?),
         Load::Segmented(traffic) => {
             rig.segment(true)?;
             let outcome = rig.run(traffic, time);
             rig.segment(false)?;
-            outcome
+            Measured::Traffic(outcome?)
         }
-    }
-    .map(Measured::Traffic)
+        Load::Programs(stations) => Measured::Programs(rig.costs(stations)?),
+        Load::Flood(forged) => Measured::Flood(rig.flood(forged, time)?),
+        Load::Beside(forged) => Measured::Beside { share: rig.beside(forged, "tcp_rr", time)? },
+    })
 }

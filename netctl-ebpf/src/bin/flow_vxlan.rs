@@ -18,6 +18,8 @@ use aya_ebpf::{
     programs::TcContext,
 };
 
+/// Run the next program.
+const NEXT: i32 = -1;
 /// Drop the packet.
 const DROP: i32 = 2;
 /// `PACKET_HOST` of `linux/if_packet.h`: for this host, whatever MAC the vxlan device has.
@@ -76,6 +78,12 @@ pub fn from_tunnel(ctx: TcContext) -> i32 {
     unsafe { bpf_skb_change_type(raw, PACKET_HOST) };
     // SAFETY: a helper call on numbers.
     unsafe { bpf_redirect_peer(device, 0) as i32 }
+}
+
+/// What running any program costs.
+#[classifier]
+pub fn nothing(_ctx: TcContext) -> i32 {
+    NEXT
 }
 
 /// Who has the packet's destination MAC.

@@ -21,7 +21,13 @@ pub(super) struct Batch {
 impl Batch {
     /// `count` datagrams of `size` bytes.
     pub(super) fn new(count: usize, size: usize) -> Self {
-        let mut bytes = vec![0_u8; size].into_boxed_slice();
+        Self::of(count, vec![0; size])
+    }
+
+    /// `count` datagrams of these bytes.
+    pub(super) fn of(count: usize, bytes: Vec<u8>) -> Self {
+        let size = bytes.len();
+        let mut bytes = bytes.into_boxed_slice();
         let base = bytes.as_mut_ptr().cast();
         let mut vector = Box::new(libc::iovec { iov_base: base, iov_len: size });
         let header = libc::mmsghdr {

@@ -22,7 +22,7 @@ const PORT: u16 = 5281;
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(super) struct Args {
     #[command(flatten)]
-    measure: Option<measure::Args>,
+    measure: Option<measure::Measure>,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -30,7 +30,7 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Be the other end, until interrupted or the time is over
-    Serve(serve::Args),
+    Serve(serve::Serve),
     /// The load generator by itself, where this command runs, without a daemon
     #[command(subcommand, hide = true)]
     Generate(generate::Command),

@@ -64,6 +64,10 @@ fn every_verb_is_understood() {
         "neigh",
         "counters --all",
         "host ls -q",
+        "bench h2",
+        "bench --milliseconds 500 h2",
+        "bench serve",
+        "bench serve --network dev --for 60",
         "status",
         "version",
         "--socket /run/h1/netctl.sock status",
@@ -131,6 +135,10 @@ fn unusable_arguments_are_named_with_their_value() {
         ("exec box", "not provided:\n  <COMMAND>..."),
         ("--format xml status", "invalid value 'xml' for '--format <table|json>'"),
         ("daemon --vxlan-port many", "invalid value 'many' for '--vxlan-port <PORT>'"),
+        ("bench", "not provided:\n  <HOST>"),
+        ("bench a/b", "invalid value 'a/b' for '<HOST>'"),
+        ("bench serve --for 0", "0 is not in 1..=3600"),
+        ("bench h2 --milliseconds 1", "1 is not in 100..=10000"),
         ("frobnicate", "unrecognized subcommand 'frobnicate'"),
     ] {
         let error = parse(line).expect_err(line);

@@ -61,7 +61,7 @@ pub(super) fn run(
     config: &Config,
     ready: Reply<Started>,
     mut requests: mpsc::Receiver<Request>,
-    hosts: watch::Sender<BTreeSet<IpAddr>>,
+    hosts: &watch::Sender<BTreeSet<IpAddr>>,
 ) {
     let (mut owner, begun) = match Owner::open(config) {
         Ok(opened) => opened,

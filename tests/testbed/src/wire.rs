@@ -1,12 +1,15 @@
 //! Frames that no kernel would send, and all that arrive.
 
+use std::io::IoSliceMut;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, socket};
+use nix::sys::socket::{
+    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, socket,
+};
 
 use crate::netns::Netns;
 
@@ -20,7 +23,16 @@ mod abi {
     pub(super) const FAMILY: u16 = libc::AF_PACKET as u16;
     pub(super) const ALL: u16 = libc::ETH_P_ALL as u16;
     pub(super) const ADDRESS: libc::socklen_t = size_of::<libc::sockaddr_ll>() as u32;
+    pub(super) const SWITCH: libc::socklen_t = size_of::<libc::c_int>() as u32;
 }
+
+/// `struct virtio_net_hdr` of `include/uapi/linux/virtio_net.h`, in bytes.
+const OFFLOAD_HEADER: usize = 10;
+/// `struct tpacket_auxdata` of `include/uapi/linux/if_packet.h`: its size, and where its fields stand.
+const AUXILIARY: usize = 20;
+const STATUS: usize = 0;
+const TAG: usize = 16;
+const TAG_TYPE: usize = 18;
 
 /// A device that frames are written to and read from as they are (packet(7)).
 #[derive(Debug)]
@@ -37,7 +49,9 @@ impl Wire {
 
     /// Also keeps what arrives from now on, and what the stack behind the device sends.
     pub fn tap(netns: &Netns, device: &str) -> Result<Self> {
-        Self::open(netns, device, abi::ALL)
+        let wire = Self::open(netns, device, abi::ALL)?;
+        wire.switch(libc::PACKET_AUXDATA, true)?;
+        Ok(wire)
     }
 
     fn open(netns: &Netns, device: &str, protocol: u16) -> Result<Self> {
@@ -60,6 +74,33 @@ impl Wire {
             .with_context(|| format!("cannot open {device} in {}", netns.name()))
     }
 
+    fn switch(&self, option: libc::c_int, on: bool) -> Result<()> {
+        let value = libc::c_int::from(on);
+        // SAFETY: the value is alive and of the size given.
+        let set = unsafe {
+            libc::setsockopt(
+                self.socket.as_raw_fd(),
+                libc::SOL_PACKET,
+                option,
+                (&raw const value).cast(),
+                abi::SWITCH,
+            )
+        };
+        Errno::result(set).with_context(|| format!("cannot set option {option}"))?;
+        Ok(())
+    }
+
+    /// Writes a frame of which only the first `head` bytes are where the kernel looks for headers, and the rest in
+    /// pages. Frames of less than a page it keeps in one piece whatever it is told (`packet_alloc_skb`).
+    pub fn send_apart(&self, head: u16, frame: &[u8]) -> Result<()> {
+        ensure!(frame.len() >= 4096, "{} bytes are kept in one piece", frame.len());
+        let mut header = [0; OFFLOAD_HEADER];
+        header[2..4].copy_from_slice(&head.to_ne_bytes());
+        self.switch(libc::PACKET_VNET_HDR, true)?;
+        self.send(&[&header[..], frame].concat())?;
+        self.switch(libc::PACKET_VNET_HDR, false)
+    }
+
     /// Writes a frame.
     pub fn send(&self, frame: &[u8]) -> Result<()> {
         // SAFETY: the buffer and the address are alive and of the sizes given.
@@ -77,18 +118,56 @@ impl Wire {
         Ok(())
     }
 
-    /// The frames that come within `time`, those that are here already among them.
+    /// The frames that come within `time`, those that are here already among them. A VLAN tag is where it was on the
+    /// wire, though the kernel keeps it beside the frame.
     pub fn receive(&self, time: Duration) -> Result<Vec<Vec<u8>>> {
         let end = Instant::now() + time;
         let mut frames = Vec::new();
         let mut buffer = vec![0; 65_536];
         loop {
-            match recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
-                Ok(length) => frames.push(buffer[..length].to_vec()),
+            match self.read(&mut buffer) {
+                Ok(frame) => frames.push(frame),
                 Err(Errno::EAGAIN) if Instant::now() > end => return Ok(frames),
                 Err(Errno::EAGAIN) => std::thread::sleep(Duration::from_millis(5)),
                 Err(error) => return Err(error).context("cannot read frames"),
             }
         }
     }
+
+    fn read(&self, buffer: &mut [u8]) -> nix::Result<Vec<u8>> {
+        let mut space = nix::cmsg_space!([u8; AUXILIARY]);
+        let mut pieces = [IoSliceMut::new(buffer)];
+        let message = recvmsg::<()>(
+            self.socket.as_raw_fd(),
+            &mut pieces,
+            Some(&mut space),
+            MsgFlags::empty(),
+        )?;
+        let length = message.bytes;
+        let mut tag = None;
+        for control in message.cmsgs()? {
+            if let ControlMessageOwned::Unknown(control) = control
+                && control.cmsg_header.cmsg_type == libc::PACKET_AUXDATA
+            {
+                tag = tag.or(vlan(&control.data_bytes));
+            }
+        }
+        let frame = &buffer[..length];
+        Ok(match tag {
+            Some(tag) => [&frame[..12], &tag, &frame[12..]].concat(),
+            None => frame.to_vec(),
+        })
+    }
+}
+
+/// The tag that stands beside a frame, as it was on the wire.
+fn vlan(auxiliary: &[u8]) -> Option<[u8; 4]> {
+    let half = |at: usize| {
+        let bytes = auxiliary.get(at..at + 2)?;
+        Some(u16::from_ne_bytes(bytes.try_into().ok()?).to_be_bytes())
+    };
+    let status = auxiliary.get(STATUS..STATUS + 4)?;
+    let status = u32::from_ne_bytes(status.try_into().ok()?);
+    let ([type0, type1], [tag0, tag1]) = (half(TAG_TYPE)?, half(TAG)?);
+    (status & libc::TP_STATUS_VLAN_VALID != 0).then_some([type0, type1, tag0, tag1])
 }

@@ -1,14 +1,14 @@
 //! Hosts that reach each other by IPv6, or by both families.
 
-use std::net::Ipv6Addr;
+use std::{net::Ipv6Addr, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use testbed::{Capture, Families, Lab, Options, Store};
+use testbed::{Capture, Families, Lab, Options, Store, eventually};
 
 use crate::{
     container::{Container, all_pairs},
     ipv6::all_pairs6,
-    stage::{self, field, json},
+    stage::{self, field, json, refused},
 };
 
 on_both_stores! {
@@ -125,6 +125,32 @@ fn hosts_of_one_family_reach_those_of_both() -> Result<()> {
             let said = format!("{}{}", output.stdout, output.stderr);
             ensure!(said.replace(": ", "=").contains(told) || said.contains(told), "{said}");
         }
+        Ok(())
+    })
+}
+
+/// ```text
+///   h1: networks of both families on an underlay that has no room for IPv6 inside a tunnel
+/// ```
+#[test]
+fn ipv6_needs_its_least_mtu() -> Result<()> {
+    let options = Options { hosts: 1, store: Store::File, mtu: 1329, ..Options::default() };
+    stage::play(options, |lab| {
+        let host = lab.host(1);
+        host.ok(["network", "create", "four"])?;
+        Container::new(host, "svc4", "four", &[])?;
+        host.ok(["network", "create", "--ipv6", "both"])?;
+        host.ok(["sandbox", "create", "box"])?;
+        host.ok(["service", "publish", "svc6.both"])?;
+        let why = "network both: IPv6 needs an MTU of 1280 bytes, and the underlay's 1329 leave 1279 for endpoints";
+        refused(host, &["service", "attach", "box", "svc6.both"], &[why])?;
+        // With room for one byte more it fits to the byte.
+        host.netns().ip(["link set eth0 mtu 1330"])?;
+        eventually("the service is attached", Duration::from_secs(10), || {
+            host.ok(["service", "attach", "box", "svc6.both"]).map(drop)
+        })?;
+        let link = host.ok(["exec", "box", "--", "ip", "link", "show", "dev", "eth0"])?;
+        ensure!(link.contains("mtu 1280 "), "{link}");
         Ok(())
     })
 }

@@ -78,7 +78,7 @@ async fn a_way_has_one_neighbour_or_none() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rules_that_look_at_packets_are_told_from_others() {
-    let (netns, netlink, ..) = joined().await;
+    let (netns, netlink, _other, _) = joined().await;
     assert!(!netlink.rules_look_at_packets().await.unwrap());
     for (rule, looks) in [
         ("from 192.0.2.0/24 table 7", false),
@@ -157,7 +157,7 @@ async fn changes_are_heard_of() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_changes_are_an_error() {
-    let (netns, netlink, ..) = joined().await;
+    let (netns, netlink, _other, _) = joined().await;
     let mut monitor = Monitor::open(&netlink).await.unwrap();
     sh(
         &netns,

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use netctl_common::{Direction, DropReason, Outcome};
 use testbed::{
     Netns, Wire, eventually,
-    frames::{UDP, ethernet, ipv4, udp, vxlan},
+    frames::{UDP, advertisement, ethernet, ipv4, udp, vxlan},
 };
 
 use crate::{
@@ -14,7 +14,12 @@ use crate::{
 };
 
 /// What the host counted in `direction`, once it is `packets` more than `before`.
-fn dropped(host: &Host, before: &Counters, direction: Direction, packets: u64) -> Result<Counters> {
+pub(crate) fn counted(
+    host: &Host,
+    before: &Counters,
+    direction: Direction,
+    packets: u64,
+) -> Result<Counters> {
     eventually("the packets are counted", std::time::Duration::from_secs(5), || {
         let mut moved = host.counters()?;
         for (place, count) in before {
@@ -29,7 +34,7 @@ fn dropped(host: &Host, before: &Counters, direction: Direction, packets: u64) -
 }
 
 /// IPv6 is what the kernel itself sends on a new interface: it would be counted too.
-fn silence(netns: &Netns) -> Result<()> {
+pub(crate) fn silence(netns: &Netns) -> Result<()> {
     netns.set_sysctl("net/ipv6/conf/all/disable_ipv6", "1")
 }
 
@@ -45,7 +50,7 @@ fn short_frames_from_a_container_are_dropped_and_counted() -> Result<()> {
     for (ether_type, lengths, reason) in [
         ([8, 0], 14..34, DropReason::MalformedIpv4),
         ([8, 6], 14..42, DropReason::MalformedArp),
-        ([0x86, 0xdd], 14..60, DropReason::Ipv6),
+        ([0x86, 0xdd], 14..54, DropReason::MalformedIpv6),
     ] {
         let before = rig.a.counters()?;
         let packets = lengths.len() as u64;
@@ -54,10 +59,41 @@ fn short_frames_from_a_container_are_dropped_and_counted() -> Result<()> {
             frame.resize(length, 0x45);
             wire.send(&frame)?;
         }
-        let moved = dropped(&rig.a, &before, Direction::FromContainer, packets)?;
+        let moved = counted(&rig.a, &before, Direction::FromContainer, packets)?;
         let place = (Direction::FromContainer, Outcome::Dropped(reason));
         assert_eq!(moved.keys().collect::<Vec<_>>(), [&place], "{moved:?}");
     }
+    Ok(())
+}
+
+/// A container decides how much of its frame stands together: what does not is looked for in its pages.
+#[test]
+fn a_forged_advertisement_in_pieces_is_dropped() -> Result<()> {
+    let rig = Rig::new()?;
+    for container in [&rig.near, &rig.beside] {
+        silence(&container.netns)?;
+    }
+    silence(&rig.a.netns)?;
+    rig.a.netns.ip(["link set ncnear mtu 9000"])?;
+    rig.near.netns.ip(["link set eth0 mtu 9000"])?;
+    let (near, beside) = (rig.near.station, rig.beside.station);
+    let mut own = [0; 16];
+    own[..9].copy_from_slice(&[0xfe, 0x80, 0, 0, 0, 0, 0, 0, near.mac[0] ^ 2]);
+    own[9..].copy_from_slice(&[near.mac[1], near.mac[2], 0xff, 0xfe, 0, 0, near.mac[5]]);
+    // The gateway's address, claimed for the container's own station.
+    let target = [0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+    let option = [&[2, 1][..], &near.mac].concat();
+    let message = advertisement(own, target, 0x60, target, &option);
+    let mut frame = ethernet(beside.mac, near.mac, 0x86dd, &message);
+    frame.resize(5000, 0);
+    let wire = Wire::new(&rig.near.netns, "eth0")?;
+    let before = rig.a.counters()?;
+    for head in 14..=100 {
+        wire.send_apart(head, &frame)?;
+    }
+    let moved = counted(&rig.a, &before, Direction::FromContainer, 87)?;
+    let place = (Direction::FromContainer, Outcome::Dropped(DropReason::NdSource));
+    assert_eq!(moved.keys().collect::<Vec<_>>(), [&place], "{moved:?}");
     Ok(())
 }
 
@@ -78,13 +114,13 @@ fn cut_packets_from_the_underlay_reach_nobody() -> Result<()> {
     }
     // Up to the ports it is anybody's packet; from there on it is ours, and its lengths are wrong.
     let packets = (frame.len() - 42) as u64;
-    let moved = dropped(&rig.a, &before, Direction::FromUnderlay, packets)?;
+    let moved = counted(&rig.a, &before, Direction::FromUnderlay, packets)?;
     let place = (Direction::FromUnderlay, Outcome::Dropped(DropReason::MalformedOuter));
     assert_eq!(moved.keys().collect::<Vec<_>>(), [&place], "{moved:?}");
     Ok(())
 }
 
-fn mac_of(host: &Host, device: &str) -> Result<[u8; 6]> {
+pub(crate) fn mac_of(host: &Host, device: &str) -> Result<[u8; 6]> {
     let text = host.netns.run(["ip", "-brief", "link", "show", "dev", device])?.ok()?;
     let mac = text.split_whitespace().nth(2).context("no address")?;
     let mac: netctl_common::MacAddr =

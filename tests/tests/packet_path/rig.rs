@@ -12,8 +12,9 @@ use aya::{
 use netctl_common::{
     MacAddr, Vni, config,
     maps::{
-        FDB, FdbEntry, FdbKey, FdbTarget, NEIGH4, NETWORKS, Neighbour, NeighbourKey4, Network,
-        PORTS, Port, TunnelAddr, VTEP_BY_ADDR, VTEPS, Vtep,
+        FDB, FLOOD, FdbEntry, FdbKey, FdbTarget, FloodKey, FloodMember, MEMBERS, MemberKey, NEIGH4,
+        NETWORKS, Neighbour, NeighbourKey4, Network, PORTS, Port, TunnelAddr, VTEP_BY_ADDR, VTEPS,
+        Vtep,
     },
 };
 use testbed::{Netns, Run, Underlay};
@@ -28,7 +29,7 @@ pub(crate) const UNDERLAY_MTU: u32 = 1500;
 /// What fits a container, behind 50 bytes of overhead.
 pub(crate) const MTU: u32 = UNDERLAY_MTU - 50;
 const VXLAN: &str = "netctl-vx";
-const GATEWAY: Station = Station { mac: [2, 0, 0, 0, 0, 1], address: [10, 0, 0, 1] };
+pub(crate) const GATEWAY: Station = Station { mac: [2, 0, 0, 0, 0, 1], address: [10, 0, 0, 1] };
 
 /// An interface in the network.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +39,7 @@ pub(crate) struct Station {
 }
 
 impl Station {
-    const fn number(last: u8) -> Self {
+    pub(crate) const fn number(last: u8) -> Self {
         Self { mac: [2, 0, 0, 0, 0, last], address: [10, 0, 0, last] }
     }
 
@@ -78,12 +79,8 @@ impl Rig {
     pub(crate) fn new() -> Result<Self> {
         let run = Run::new()?;
         let underlay = Underlay::new(run.dir(), UNDERLAY_MTU)?;
-        let join = |name, last| {
-            let netns = Netns::new(run.dir(), name)?;
-            underlay.join(&netns, last)?;
-            Host::new(netns, last)
-        };
-        let (mut a, mut b) = (join("h1", 1)?, join("h2", 2)?);
+        let mut a = Host::new(&run, &underlay, "h1", 1)?;
+        let mut b = Host::new(&run, &underlay, "h2", 2)?;
         let near = a.container(&run, "near", Station::number(11))?;
         let beside = a.container(&run, "beside", Station::number(12))?;
         let far = b.container(&run, "far", Station::number(21))?;
@@ -98,8 +95,10 @@ impl Rig {
 }
 
 impl Host {
-    /// Makes a host of a namespace whose `eth0` is on the underlay with the address that ends with `last`.
-    fn new(netns: Netns, last: u8) -> Result<Self> {
+    /// Makes a host whose address on the underlay ends with `last`.
+    pub(crate) fn new(run: &Run, underlay: &Underlay, name: &str, last: u8) -> Result<Self> {
+        let netns = Netns::new(run.dir(), name)?;
+        underlay.join(&netns, last)?;
         netns.ip([
             format!("link add {VXLAN} type vxlan external dstport {}", object::PORT),
             format!("link set {VXLAN} mtu 65485 up"),
@@ -117,7 +116,7 @@ impl Host {
         let mut host = Self { netns, address, ebpf };
         host.attach(config::FROM_UNDERLAY, "eth0")?;
         host.attach(config::FROM_TUNNEL, VXLAN)?;
-        host.map(NETWORKS)?.insert(VNI, Network::new(MTU, Some(MacAddr(GATEWAY.mac))), 0)?;
+        host.floods(vni(), &[])?;
         let gateway = index(&host.netns, "nh")?;
         host.knows(GATEWAY, FdbTarget::Host(gateway))?;
         host.set_port("np", GATEWAY, Port::ANY_SOURCE)?;
@@ -125,7 +124,23 @@ impl Host {
         Ok(host)
     }
 
-    fn container(&mut self, run: &Run, name: &str, station: Station) -> Result<Container> {
+    pub(crate) fn container(
+        &mut self,
+        run: &Run,
+        name: &str,
+        station: Station,
+    ) -> Result<Container> {
+        self.container_in(vni(), run, name, station)
+    }
+
+    /// Makes a container in this network.
+    pub(crate) fn container_in(
+        &mut self,
+        vni: Vni,
+        run: &Run,
+        name: &str,
+        station: Station,
+    ) -> Result<Container> {
         let netns = Netns::new(run.dir(), name)?;
         let port = format!("nc{name}");
         let (inside, mac, ip) = (netns.path().display(), station.mac_text(), station.ip());
@@ -135,8 +150,8 @@ impl Host {
         ])?;
         netns.ip([format!("addr add {ip}/24 dev eth0"), "link set eth0 up".to_owned()])?;
         let device = index(&self.netns, &port)?;
-        self.knows(station, FdbTarget::Container(device))?;
-        self.set_port(&port, station, 0)?;
+        self.knows_in(vni, station, FdbTarget::Container(device))?;
+        self.set_port_in(vni, &port, station, 0)?;
         self.attach(config::FROM_CONTAINER, &port)?;
         Ok(Container { netns, station })
     }
@@ -153,9 +168,13 @@ impl Host {
 
     /// Puts the station's port under these flags of [`Port`].
     pub(crate) fn set_port(&mut self, device: &str, station: Station, flags: u32) -> Result<()> {
+        self.set_port_in(vni(), device, station, flags)
+    }
+
+    fn set_port_in(&mut self, vni: Vni, device: &str, station: Station, flags: u32) -> Result<()> {
         let device = index(&self.netns, device)?;
         let addresses = [station.address, [0; 4], [0; 4], [0; 4]];
-        let port = Port::new(vni(), MacAddr(station.mac), [0; 32])
+        let port = Port::new(vni, MacAddr(station.mac), [0; 32])
             .with_addresses4(addresses)
             .with_flags(flags);
         Ok(self.map(PORTS)?.insert(device, port, 0)?)
@@ -163,24 +182,47 @@ impl Host {
 
     /// Makes a station of the network known.
     pub(crate) fn knows(&mut self, station: Station, target: FdbTarget) -> Result<()> {
+        self.knows_in(vni(), station, target)
+    }
+
+    pub(crate) fn knows_in(&mut self, vni: Vni, station: Station, target: FdbTarget) -> Result<()> {
         let mac = MacAddr(station.mac);
-        self.map(FDB)?.insert(FdbKey::new(vni(), mac), FdbEntry::new(target), 0)?;
-        let key = NeighbourKey4::new(vni(), station.address);
+        self.map(FDB)?.insert(FdbKey::new(vni, mac), FdbEntry::new(target), 0)?;
+        let key = NeighbourKey4::new(vni, station.address);
         Ok(self.map(NEIGH4)?.insert(key, Neighbour::new(mac), 0)?)
     }
 
-    /// Makes another host known, at the index that its address ends with.
+    /// Says who gets what is for a group of the network.
+    pub(crate) fn floods(&mut self, vni: Vni, members: &[FdbTarget]) -> Result<()> {
+        for (place, member) in (0..).zip(members) {
+            let member = FloodMember::new(*member);
+            self.map(FLOOD)?.insert(FloodKey::new(vni, place), member, 0)?;
+        }
+        let network = Network::new(MTU, Some(MacAddr(GATEWAY.mac)));
+        let network = network.with_flood_members(u32::try_from(members.len())?);
+        Ok(self.map(NETWORKS)?.insert(vni.get(), network, 0)?)
+    }
+
+    /// Leaves a place in the list of the network's members empty.
+    pub(crate) fn forgets_member(&mut self, place: u32) -> Result<()> {
+        let mut flood: HashMap<_, FloodKey, FloodMember> = self.map(FLOOD)?;
+        Ok(flood.remove(&FloodKey::new(vni(), place))?)
+    }
+
+    /// Makes another host known, at the index that its address ends with, as a member of the network.
     pub(crate) fn knows_host(&mut self, address: [u8; 4]) -> Result<()> {
         let at = u32::from(address[3]);
         let vtep = Vtep::new_v4(self.address, address, object::PORT, MTU);
         let mut vteps: Array<_, Vtep> =
             self.ebpf.map_mut(VTEPS).context("no map of hosts")?.try_into()?;
         vteps.set(at, vtep, 0)?;
-        Ok(self.map(VTEP_BY_ADDR)?.insert(TunnelAddr::from_v4(address), at, 0)?)
+        let address = TunnelAddr::from_v4(address);
+        self.map(MEMBERS)?.insert(MemberKey::new(vni(), address), at, 0)?;
+        Ok(self.map(VTEP_BY_ADDR)?.insert(address, at, 0)?)
     }
 
     /// The index under which the others know this host.
-    fn index(&self) -> u32 {
+    pub(crate) fn index(&self) -> u32 {
         u32::from(self.address[3])
     }
 
@@ -206,7 +248,7 @@ impl Container {
     }
 }
 
-fn vni() -> Vni {
+pub(crate) fn vni() -> Vni {
     Vni::new(VNI).expect("a VNI")
 }
 

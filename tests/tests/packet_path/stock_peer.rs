@@ -66,9 +66,9 @@ fn a_stock_vxlan_device_is_a_peer() -> Result<()> {
     Ok(())
 }
 
-/// What the kernel decapsulates has passed no check of its own: neither its host nor its station is known to it.
+/// Its checksums are the kernel's to verify, but not before it is known who sent them.
 #[test]
-fn what_the_kernel_decapsulates_is_validated() -> Result<()> {
+fn a_stock_vxlan_device_is_validated() -> Result<()> {
     for (vni, host_known, reason) in [
         (VNI, false, DropReason::UnknownTunnelSource),
         (VNI, true, DropReason::InnerSource),
@@ -82,7 +82,7 @@ fn what_the_kernel_decapsulates_is_validated() -> Result<()> {
         let ip = rig.near.station.ip();
         let output = stock.netns.run(["ping", "-n", "-c", "3", "-i", "0.02", "-W", "0.1", &ip])?;
         ensure!(!output.success(), "{reason:?}: {output:?}");
-        let place = (Direction::FromTunnel, Outcome::Dropped(reason));
+        let place = (Direction::FromUnderlay, Outcome::Dropped(reason));
         let counters = rig.a.counters()?;
         ensure!(counters.get(&place).is_some_and(|count| count.0 == 3), "{reason:?}: {counters:?}");
     }

@@ -175,6 +175,12 @@ fn others() -> Vec<Case> {
         ),
         ("redirect", router(137, six(FAR)), 0, dropped(DropReason::RouterAdvertisement)),
         ("echo request", echo, 0, sent(Verdict::ToUnderlay)),
+        (
+            "message cut short",
+            from_near(&icmpv6(six(NEAR), six(FAR), &[128, 0, 0, 0])),
+            0,
+            dropped(DropReason::MalformedNd),
+        ),
         ("report from no address", report(NOWHERE), 0, FLOODED),
         ("report from a link-local address", report(link_local(NEAR)), 0, FLOODED),
         ("report from another", report(link_local(FAR)), 0, dropped(DropReason::SourceAddress)),

@@ -1,9 +1,10 @@
 //! The figures: what each is, and of which load it is made.
 
 use anyhow::{Result, bail};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::generator::{Cpus, Outcome, Traffic};
+use super::generator::{Busy, Cpus, Outcome, Traffic};
+use super::program::Costs;
 
 /// One thing that is measured on every path.
 pub(super) struct Figure {
@@ -32,9 +33,41 @@ pub(super) enum Load {
     Segmented(Traffic),
     /// On one host.
     Local(Traffic),
+    /// The programs alone, with so many stations known.
+    Programs(u32),
+    /// Forged tunnel packets to a host.
+    Flood(Forged),
+    /// Request/response on one CPU, while the other sends and receives forged tunnel packets.
+    Beside(Forged),
+}
+
+/// What is wrong with a tunnel packet. Its outer source is no host's, either way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Forged {
+    /// Its VNI is no network's.
+    Network,
+    /// Its network is there; its inner source is none of that.
+    Source,
+}
+
+/// What the generator says came of a flood.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(super) struct Flooded {
+    pub(super) sent: u64,
+    pub(super) seconds: f64,
+    pub(super) busy: Busy,
 }
 
 impl Load {
+    /// Whether it runs on this path.
+    pub(super) fn runs_on(self, path: &str) -> bool {
+        match self {
+            Self::Across(_) | Self::Segmented(_) | Self::Local(_) => true,
+            Self::Programs(_) => path == "netctl",
+            Self::Flood(_) | Self::Beside(_) => ["kernel_vxlan", "netctl"].contains(&path),
+        }
+    }
+
     /// Whether its columns are those of one host.
     pub(super) fn is_local(self) -> bool {
         matches!(self, Self::Local(_))
@@ -46,13 +79,54 @@ impl Load {
 #[serde(untagged)]
 pub(super) enum Measured {
     Traffic(Outcome),
+    Programs(Costs),
+    Flood(Flooded),
+    Beside { share: f64 },
 }
 
 impl Measured {
     fn traffic(&self) -> Option<&Outcome> {
-        let Self::Traffic(outcome) = self;
-        Some(outcome)
+        match self {
+            Self::Traffic(outcome) => Some(outcome),
+            Self::Programs(_) | Self::Flood(_) | Self::Beside { .. } => None,
+        }
     }
+
+    fn programs(&self) -> Option<Costs> {
+        match self {
+            Self::Programs(costs) => Some(*costs),
+            Self::Traffic(_) | Self::Flood(_) | Self::Beside { .. } => None,
+        }
+    }
+}
+
+fn encap(measured: &Measured) -> Option<f64> {
+    Some(measured.programs()?.encap_ns)
+}
+
+fn decap(measured: &Measured) -> Option<f64> {
+    Some(measured.programs()?.decap_ns)
+}
+
+/// What the receiver spent on each, in nanoseconds.
+fn cost_of_forged(measured: &Measured) -> Option<f64> {
+    let Measured::Flood(flooded) = measured else { return None };
+    #[expect(clippy::cast_precision_loss, reason = "some million packets")]
+    Some(flooded.busy.softirq_seconds / flooded.sent as f64 * 1e9)
+}
+
+fn share(measured: &Measured) -> Option<f64> {
+    let Measured::Beside { share } = measured else { return None };
+    Some(*share)
+}
+
+const fn cost(
+    name: &'static str,
+    title: &'static str,
+    load: Load,
+    value: fn(&Measured) -> Option<f64>,
+) -> Figure {
+    Figure { name, title, unit: "ns", better: Better::Less, load, value }
 }
 
 const fn traffic(kind: &'static str, streams: u8, cpus: Cpus) -> Traffic {
@@ -125,6 +199,30 @@ pub(super) const FIGURES: &[Figure] = &[
         "UDP in frames of 64 bytes, one CPU",
         across("udp_pps", Cpus::One),
     ),
+    cost("encap_ns", "encapsulation, 10 stations", Load::Programs(10), encap),
+    cost("decap_ns", "decapsulation, 10 stations", Load::Programs(10), decap),
+    cost("encap_ns_100k", "encapsulation, 100,000 stations", Load::Programs(100_000), encap),
+    cost("decap_ns_100k", "decapsulation, 100,000 stations", Load::Programs(100_000), decap),
+    cost(
+        "forged_vni_ns",
+        "a forged packet of an unknown network",
+        Load::Flood(Forged::Network),
+        cost_of_forged,
+    ),
+    cost(
+        "forged_source_ns",
+        "a forged packet from an unknown source",
+        Load::Flood(Forged::Source),
+        cost_of_forged,
+    ),
+    Figure {
+        name: "beside_flood",
+        title: "TCP request/response beside a flood",
+        unit: "share",
+        better: Better::More,
+        load: Load::Beside(Forged::Source),
+        value: share,
+    },
     tcp("local_tcp_stream_1", "one host: TCP, 1 stream", local("tcp_stream")),
     turns("local_tcp_rr", "one host: TCP request/response", local("tcp_rr")),
     turns("local_tcp_crr", "one host: TCP connections", local("tcp_crr")),

@@ -26,13 +26,21 @@ pub(super) enum Cpus {
     Two,
     /// The same for both: then the figure is the whole cost of the path, and the steadiest.
     One,
+    /// The same for both, and another than that.
+    Other,
 }
 
 impl Cpus {
-    /// That of the server; the client has the first.
-    fn server(self) -> &'static str {
-        let single = std::thread::available_parallelism().is_ok_and(|count| count.get() == 1);
-        if self == Self::One || single { "0" } else { "1" }
+    /// Those of the client and the server.
+    fn both(self) -> [&'static str; 2] {
+        if std::thread::available_parallelism().is_ok_and(|count| count.get() == 1) {
+            return ["0", "0"];
+        }
+        match self {
+            Self::Two => ["0", "1"],
+            Self::One => ["0", "0"],
+            Self::Other => ["1", "1"],
+        }
     }
 }
 
@@ -69,6 +77,11 @@ impl Generator {
         Self(binary.to_owned())
     }
 
+    /// Its path.
+    pub(super) fn program(&self) -> String {
+        self.0.display().to_string()
+    }
+
     /// Starts the end that answers, and waits until it listens.
     pub(super) fn serve(&self, at: &Netns, address: &str, log: &str) -> Result<Process> {
         let program = self.0.to_string_lossy();
@@ -94,7 +107,8 @@ impl Generator {
         let program = self.0.to_string_lossy();
         let (milliseconds, streams) = (time.as_millis().to_string(), traffic.streams.to_string());
         let words = [&*program, "bench", "generate", "run", traffic.kind, &with_port(address)];
-        let pinned = ["--cpu", "0", "--server-cpu", traffic.cpus.server()];
+        let [client, server] = traffic.cpus.both();
+        let pinned = ["--cpu", client, "--server-cpu", server];
         let bounds = ["--milliseconds", &milliseconds, "--streams", &streams];
         let words = words.iter().chain(&pinned).chain(&bounds);
         let text = output(at.command(words), time + Duration::from_secs(20))?.ok()?;

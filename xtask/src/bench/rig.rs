@@ -3,6 +3,7 @@
 mod docker_host;
 mod engine;
 mod flow;
+mod forged;
 mod kernel;
 mod local;
 mod overlay;
@@ -19,6 +20,7 @@ use testbed::{Lab, Netns, Process};
 use self::engine::Engine;
 use self::pair::Pair;
 use super::generator::{Generator, Outcome, Traffic};
+use super::program::{self, Costs};
 use crate::measure::use_cubic;
 
 pub(super) use self::engine::sweep;
@@ -121,6 +123,15 @@ impl Rig {
         self.generator
             .run(&self.near, &self.address, traffic, time)
             .with_context(|| format!("{} on {}", traffic.kind, self.name))
+    }
+
+    /// What a packet costs in the programs of netctl, with so many stations known; only its path has
+    /// any.
+    pub(super) fn costs(&self, stations: u32) -> Result<Costs> {
+        let Parts::Lab(lab) = &self.parts else {
+            anyhow::bail!("{} has no programs of netctl", self.name);
+        };
+        program::measure(lab, &self.near, &self.far, stations)
     }
 
     /// Its hosts, on whose `eth0` the underlay is.

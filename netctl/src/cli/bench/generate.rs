@@ -1,11 +1,17 @@
 //! `netctl bench generate`: the load generator by itself, in the network namespace of the caller.
 
-use std::{net::SocketAddr, process::ExitCode};
+use std::{
+    net::{IpAddr, SocketAddr},
+    process::ExitCode,
+};
 
 use clap::Subcommand;
 
 use super::super::{Error, Result, output::Output};
-use crate::bench::{self, Job, Kind, Outcome, Server, Terms};
+use crate::{
+    bench::{self, Flood, Job, Kind, Outcome, Server, Terms},
+    model::MacAddr,
+};
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum Command {
@@ -17,6 +23,30 @@ pub(in crate::cli) enum Command {
     },
     /// Have a load between here and there, and print what came of it as JSON
     Run(Run),
+    /// Send forged tunnel packets to a host, and print how many as JSON
+    Flood(Forged),
+}
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Forged {
+    /// Address and port of the host
+    #[arg(value_name = "ADDRESS:PORT")]
+    to: SocketAddr,
+    /// Outer source address
+    #[arg(long)]
+    from: IpAddr,
+    /// Network that they claim
+    #[arg(long)]
+    vni: u32,
+    /// Inner destination
+    #[arg(long)]
+    mac: MacAddr,
+    /// For how long they are counted
+    #[arg(long, default_value_t = 1000)]
+    milliseconds: u64,
+    /// CPU of the sender, from 0; any where none is given
+    #[arg(long)]
+    cpu: Option<usize>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -49,6 +79,10 @@ impl Command {
                 output.print(&format!("listening on {}\n", server.address()))?;
                 server.serve()?;
                 Ok(ExitCode::SUCCESS)
+            }
+            Self::Flood(Forged { to, from, vni, mac, milliseconds, cpu }) => {
+                let flood = Flood { from, to, vni, mac: mac.0, milliseconds, cpu };
+                output.inspect(&[flood.run()?], |flooded| format!("{flooded:?}\n"))
             }
             Self::Run(run) => output.inspect(&[run.outcome()?], |outcome| format!("{outcome:?}\n")),
         }

@@ -44,7 +44,7 @@ const FEATURES: [(&str, &str); 6] = [
 ];
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(super) struct Measure {
     /// Host to measure to, where `netctl bench serve` runs
     host: HostName,
     /// For how long each load runs, three times on each path
@@ -53,7 +53,7 @@ pub(super) struct Args {
     milliseconds: u64,
 }
 
-impl Args {
+impl Measure {
     pub(super) async fn run(self, Context { client, output }: &Context) -> Result {
         let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
         let mut end = End::expect(kinds).map_err(Error::Start)?;

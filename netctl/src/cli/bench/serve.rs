@@ -31,7 +31,7 @@ use crate::{
 const REMOVAL: Duration = Duration::from_secs(5);
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(super) struct Serve {
     /// Network to measure on; one is made for the time where none is given
     #[arg(long, value_name = "NETWORK", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     network: Option<String>,
@@ -41,7 +41,7 @@ pub(super) struct Args {
     seconds: u64,
 }
 
-impl Args {
+impl Serve {
     pub(super) async fn run(self, Context { client, output }: &Context) -> Result {
         let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
         let mut end = End::expect(kinds).map_err(Error::Start)?;
