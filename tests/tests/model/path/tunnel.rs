@@ -71,8 +71,8 @@ fn is_priority_tag(bytes: &[u8]) -> bool {
 fn decide(world: &World, tunnelled: &Tunnelled, bytes: &[u8]) -> Result<Answer, DropReason> {
     let Tunnelled { vni, host, .. } = tunnelled;
     let sender = frame::sender(bytes).ok_or(DropReason::MalformedInner)?;
-    let untagged = without_priority(bytes).ok_or(DropReason::MalformedInner)?;
-    let frame = frame::read(&untagged, false).map_err(|_flaw| DropReason::MalformedInner)?;
+    let bytes = &without_priority(bytes).ok_or(DropReason::MalformedInner)?;
+    let frame = frame::read(bytes, false).map_err(|_flaw| DropReason::MalformedInner)?;
     check_sender(world, *vni, sender, *host)?;
     if frame::is_group(frame.to) {
         let network = world.networks.get(vni).ok_or(DropReason::UnknownVni)?;
@@ -80,7 +80,7 @@ fn decide(world: &World, tunnelled: &Tunnelled, bytes: &[u8]) -> Result<Answer, 
         // All hosts have got it from the sender's own.
         let here = members(network, sender).filter_map(|member| match member {
             Place::Container(device) | Place::Bridging(device) | Place::Host(device) => {
-                Some(Copy::Local(device, bytes.to_vec()))
+                Some(Copy::Local(device, bytes.clone()))
             }
             Place::Remote(_) => None,
         });
@@ -91,5 +91,5 @@ fn decide(world: &World, tunnelled: &Tunnelled, bytes: &[u8]) -> Result<Answer, 
         Some(Place::Host(_)) => Verdict::ToHost,
         Some(Place::Remote(_)) | None => return Err(DropReason::NotLocal),
     };
-    Ok(Answer::Send(verdict, Sent::Bytes(bytes.to_vec())))
+    Ok(Answer::Send(verdict, Sent::Bytes(bytes.clone())))
 }
