@@ -5,6 +5,7 @@
 
 use netctl_common::{
     DropReason, MacAddr, flow,
+    maps::TunnelAddr,
     wire::{Ethernet, Ipv4, Ipv6, Ports, protocol},
 };
 
@@ -41,8 +42,12 @@ pub(crate) trait Payload: Sized {
     /// Who has its destination address in the network.
     fn owner(&self, vni: u32) -> Option<MacAddr>;
 
-    /// Makes the packet the report, in an Ethernet frame of this header, that no more than `mtu` bytes fit.
-    fn report(&self, packet: &Packet, back: Ethernet, mtu: u32) -> Result<(), DropReason>;
+    /// Whether it says to come from another host's tunnel address.
+    fn is_from_vtep(&self) -> bool;
+
+    /// Makes the packet the report, in an Ethernet frame of this header, that no more than `mtu` bytes fit; `false`
+    /// where the kernel does not let it, and the packet is as it was.
+    fn report(&self, packet: &Packet, back: Ethernet, mtu: u32) -> Result<bool, DropReason>;
 }
 
 impl<P: Payload> Frame<P> {
@@ -94,7 +99,12 @@ impl Payload for Ipv4 {
     }
 
     #[inline(always)]
-    fn report(&self, packet: &Packet, back: Ethernet, mtu: u32) -> Result<(), DropReason> {
+    fn is_from_vtep(&self) -> bool {
+        lookup::is_vtep(&TunnelAddr::from_v4(self.source()))
+    }
+
+    #[inline(always)]
+    fn report(&self, packet: &Packet, back: Ethernet, mtu: u32) -> Result<bool, DropReason> {
         too_big::report4(packet, self, back, mtu)
     }
 }
@@ -141,7 +151,12 @@ impl Payload for Ipv6 {
     }
 
     #[inline(always)]
-    fn report(&self, packet: &Packet, back: Ethernet, mtu: u32) -> Result<(), DropReason> {
+    fn is_from_vtep(&self) -> bool {
+        lookup::is_vtep(&TunnelAddr::from_v6(self.source()))
+    }
+
+    #[inline(always)]
+    fn report(&self, packet: &Packet, back: Ethernet, mtu: u32) -> Result<bool, DropReason> {
         too_big::report6(packet, self, back, mtu)
     }
 }
@@ -184,7 +199,12 @@ impl Payload for Opaque {
     }
 
     #[inline(always)]
-    fn report(&self, _packet: &Packet, _back: Ethernet, _mtu: u32) -> Result<(), DropReason> {
+    fn is_from_vtep(&self) -> bool {
+        false
+    }
+
+    #[inline(always)]
+    fn report(&self, _packet: &Packet, _back: Ethernet, _mtu: u32) -> Result<bool, DropReason> {
         Err(DropReason::TooBig)
     }
 }

@@ -119,7 +119,7 @@ impl Host {
         host.floods(vni(), &[])?;
         let gateway = index(&host.netns, "nh")?;
         host.knows(GATEWAY, FdbTarget::Host(gateway))?;
-        host.set_port("np", GATEWAY, Port::ANY_SOURCE)?;
+        host.set_port("np", GATEWAY, Port::ANY_SOURCE | Port::HOST)?;
         host.attach(config::FROM_CONTAINER, "np")?;
         Ok(host)
     }
