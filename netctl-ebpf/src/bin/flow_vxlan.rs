@@ -8,7 +8,7 @@ use core::{mem, ptr};
 
 use aya_ebpf::{
     Global,
-    bindings::{BPF_F_ZERO_CSUM_TX, __sk_buff, bpf_tunnel_key},
+    bindings::{__sk_buff, BPF_F_ZERO_CSUM_TX, bpf_tunnel_key},
     helpers::generated::{
         bpf_redirect, bpf_redirect_peer, bpf_skb_change_type, bpf_skb_get_tunnel_key,
         bpf_skb_set_tunnel_key,
@@ -99,7 +99,7 @@ fn station(ctx: &TcContext, vni: u32) -> Option<Station> {
     let low = unsafe { ptr::read_unaligned((start + 4) as *const u16) };
     let key: Key = [vni, high, low.into()];
     // SAFETY: nobody changes an entry while there is traffic.
-    unsafe { STATIONS.get(&key) }.copied()
+    unsafe { STATIONS.get(key) }.copied()
 }
 
 #[inline(always)]
