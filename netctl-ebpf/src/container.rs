@@ -56,18 +56,35 @@ fn forward<P: Payload>(
     let target = match lookup::station(port.vni(), frame.destination()) {
         Some(target) => target,
         None if frame.destination().is_group() => {
-            return flood::from_here(packet, port.vni(), &frame);
+            not_into_tunnels(port, &frame)?;
+            return flood::from_here(packet, port.vni(), &frame.ethernet);
         }
         None => stale::readdress(packet, port.vni(), &mut frame)?,
     };
     match target {
+        // A frame for its own sender stays where it is, as on every wire.
+        FdbTarget::Container(device) | FdbTarget::Bridging(device) if device == packet.device() => {
+            Err(DropReason::OwnStation)
+        }
         FdbTarget::Container(device) => Ok(Decision::ToContainer(device)),
         FdbTarget::Bridging(device) => Ok(Decision::ToBridge(device)),
         FdbTarget::Host(device) => {
-            validate::for_host(port, &frame.payload)?;
+            not_into_tunnels(port, &frame)?;
             Ok(Decision::ToHost(device))
         }
         FdbTarget::Remote(index) => tunnel(packet, port.vni(), &frame, index),
+    }
+}
+
+/// What the host gets must not look like another host's tunnel packet: its socket for those takes them from every
+/// device, and what is inside would be in another network. Only who may send from any address could do so, and the
+/// host's own endpoint, which passes on what other hosts send.
+#[inline(always)]
+fn not_into_tunnels<P: Payload>(port: &Port, frame: &Frame<P>) -> Result<(), DropReason> {
+    if port.any_source() && !port.is_host() && frame.payload.is_from_vtep() {
+        Err(DropReason::SourceAddress)
+    } else {
+        Ok(())
     }
 }
 
@@ -87,6 +104,9 @@ fn tunnel<P: Payload>(
         Fit::Whole => encap::hand_over(packet, vni, vtep, frame.payload.tos(), true),
         // As the kernel's own tunnels do with what nobody forbids to cut: the outer packet goes in fragments.
         Fit::InParts => encap::hand_over(packet, vni, vtep, frame.payload.tos(), false),
-        Fit::Never => too_big::report(packet, frame, vtep.mtu()),
+        Fit::Never => match too_big::report(packet, frame, vtep.mtu())? {
+            Some(answer) => Ok(answer),
+            None => encap::hand_over(packet, vni, vtep, frame.payload.tos(), false),
+        },
     }
 }

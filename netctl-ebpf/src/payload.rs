@@ -10,7 +10,7 @@ use netctl_common::{
 };
 
 use crate::{
-    config, lookup,
+    lookup,
     packet::Packet,
     parse::{ETHERNET, Frame, IPV4, IPV6},
     size::{self, Fit},
@@ -42,11 +42,12 @@ pub(crate) trait Payload: Sized {
     /// Who has its destination address in the network.
     fn owner(&self, vni: u32) -> Option<MacAddr>;
 
-    /// Whether it claims to come from this host or another host of ours.
-    fn is_from_host(&self) -> bool;
+    /// Whether it says to come from another host's tunnel address.
+    fn is_from_vtep(&self) -> bool;
 
-    /// Makes the packet the report, in an Ethernet frame of this header, that no more than `mtu` bytes fit.
-    fn report(&self, packet: &Packet, back: Ethernet, mtu: u32) -> Result<(), DropReason>;
+    /// Makes the packet the report, in an Ethernet frame of this header, that no more than `mtu` bytes fit; `false`
+    /// where the kernel does not let it, and the packet is as it was.
+    fn report(&self, packet: &Packet, back: Ethernet, mtu: u32) -> Result<bool, DropReason>;
 }
 
 impl<P: Payload> Frame<P> {
@@ -98,12 +99,12 @@ impl Payload for Ipv4 {
     }
 
     #[inline(always)]
-    fn is_from_host(&self) -> bool {
-        is_host(&TunnelAddr::from_v4(self.source()), &TunnelAddr::from_v4(config::local_vtep4()))
+    fn is_from_vtep(&self) -> bool {
+        lookup::is_vtep(&TunnelAddr::from_v4(self.source()))
     }
 
     #[inline(always)]
-    fn report(&self, packet: &Packet, back: Ethernet, mtu: u32) -> Result<(), DropReason> {
+    fn report(&self, packet: &Packet, back: Ethernet, mtu: u32) -> Result<bool, DropReason> {
         too_big::report4(packet, self, back, mtu)
     }
 }
@@ -150,12 +151,12 @@ impl Payload for Ipv6 {
     }
 
     #[inline(always)]
-    fn is_from_host(&self) -> bool {
-        is_host(&TunnelAddr::from_v6(self.source()), &TunnelAddr::from_v6(config::local_vtep6()))
+    fn is_from_vtep(&self) -> bool {
+        lookup::is_vtep(&TunnelAddr::from_v6(self.source()))
     }
 
     #[inline(always)]
-    fn report(&self, packet: &Packet, back: Ethernet, mtu: u32) -> Result<(), DropReason> {
+    fn report(&self, packet: &Packet, back: Ethernet, mtu: u32) -> Result<bool, DropReason> {
         too_big::report6(packet, self, back, mtu)
     }
 }
@@ -198,19 +199,14 @@ impl Payload for Opaque {
     }
 
     #[inline(always)]
-    fn is_from_host(&self) -> bool {
+    fn is_from_vtep(&self) -> bool {
         false
     }
 
     #[inline(always)]
-    fn report(&self, _packet: &Packet, _back: Ethernet, _mtu: u32) -> Result<(), DropReason> {
+    fn report(&self, _packet: &Packet, _back: Ethernet, _mtu: u32) -> Result<bool, DropReason> {
         Err(DropReason::TooBig)
     }
-}
-
-#[inline(always)]
-fn is_host(source: &TunnelAddr, local: &TunnelAddr) -> bool {
-    source.same(local) || lookup::is_vtep(source)
 }
 
 #[inline(always)]

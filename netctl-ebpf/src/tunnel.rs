@@ -8,9 +8,9 @@ use aya_ebpf::{
     bindings::{BPF_F_TUNINFO_IPV6, bpf_tunnel_key},
     helpers::generated::bpf_skb_get_tunnel_key,
 };
-use netctl_common::{DropReason, maps::TunnelAddr, wire::ether_type};
+use netctl_common::{DropReason, addr6, maps::TunnelAddr, wire::ether_type};
 
-use crate::{Decision, deliver, flood, packet::Packet, parse, payload::Payload, validate};
+use crate::{Decision, deliver, flood, packet::Packet, parse, validate};
 
 const MALFORMED: DropReason = DropReason::MalformedInner;
 
@@ -18,14 +18,14 @@ const MALFORMED: DropReason = DropReason::MalformedInner;
 pub(crate) fn decide(packet: &Packet) -> Result<Decision, DropReason> {
     let (vni, source) = key(packet)?;
     let (ethernet, ether_type) = parse::ethernet(packet, MALFORMED)?;
-    let from_host = match ether_type {
-        Some(ether_type::IPV4) => parse::ipv4::<0>(packet, MALFORMED)?.is_from_host(),
-        Some(ether_type::IPV6) => parse::ipv6::<0>(packet, MALFORMED)?.is_from_host(),
-        _ => false,
-    };
+    match ether_type {
+        Some(ether_type::IPV4) => drop(parse::ipv4::<0>(packet, MALFORMED)?),
+        Some(ether_type::IPV6) => drop(parse::ipv6::<0>(packet, MALFORMED)?),
+        _ => {}
+    }
     validate::tunnel(vni, ethernet.source(), &source)?;
     if ethernet.destination().is_group() {
-        flood::from_tunnel(packet, vni, &ethernet, from_host)
+        flood::from_tunnel(packet, vni, &ethernet)
     } else {
         deliver::local(vni, ethernet.destination())
     }
@@ -41,7 +41,11 @@ fn key(packet: &Packet) -> Result<(u32, TunnelAddr), DropReason> {
     } else if let Some(key) = read(packet, BPF_F_TUNINFO_IPV6.into()) {
         // SAFETY: with the flag it writes the IPv6 form, in wire order.
         let source = unsafe { key.__bindgen_anon_1.remote_ipv6 };
-        Ok((key.tunnel_id, TunnelAddr::from_v6_words(source)))
+        let source = addr6::from_words(source);
+        if addr6::is_mapped(source) {
+            return Err(DropReason::UnknownTunnelSource);
+        }
+        Ok((key.tunnel_id, TunnelAddr::from_v6(source)))
     } else {
         Err(DropReason::NoTunnelKey)
     }

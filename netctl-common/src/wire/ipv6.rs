@@ -37,7 +37,31 @@ pub struct ExtensionHeader {
     length: u8,
 }
 
-wire_type!(Ipv6 => 40, Jumbo => 8, ExtensionHeader => 2);
+/// The header of a fragment (RFC 8200 section 4.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct FragmentHeader {
+    next_header: u8,
+    _reserved: u8,
+    offset: [u8; 2],
+    _identification: [u8; 4],
+}
+
+wire_type!(Ipv6 => 40, Jumbo => 8, ExtensionHeader => 2, FragmentHeader => 8);
+
+impl FragmentHeader {
+    /// What the whole packet begins with.
+    #[inline(always)]
+    pub const fn next_header(&self) -> u8 {
+        self.next_header
+    }
+
+    /// Whether it is not the first part.
+    #[inline(always)]
+    pub const fn is_later(&self) -> bool {
+        u16::from_be_bytes(self.offset) & 0xfff8 != 0
+    }
+}
 
 impl ExtensionHeader {
     /// What follows it.

@@ -127,13 +127,16 @@ impl Outcome {
 
 fn heard(control: &mut Control) -> Result<Answer, Error> {
     let begin = Instant::now();
-    control.hear().map_err(|error| match error {
-        Error::System { source, .. } if again(&source) => {
-            Error::Silence { what: "answer", seconds: begin.elapsed().as_secs() }
-        }
-        Error::Garbled(nothing) if nothing.is_empty() => Error::HungUp,
-        other => other,
-    })
+    let answer = control.hear();
+    if let Err(Error::System { source, .. }) = &answer
+        && again(source)
+    {
+        return Err(Error::Silence { what: "answer", seconds: begin.elapsed().as_secs() });
+    }
+    if matches!(&answer, Err(Error::Garbled(nothing)) if nothing.is_empty()) {
+        return Err(Error::HungUp);
+    }
+    answer
 }
 
 fn done(control: &mut Control) -> Result<Side, Error> {

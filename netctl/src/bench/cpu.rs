@@ -51,6 +51,12 @@ impl Sample {
         Ok(Self { cpus: parse(&text), taken: Instant::now() })
     }
 
+    /// The same of one CPU alone.
+    pub(super) fn of(mut self, cpu: usize) -> Self {
+        self.cpus = self.cpus.into_iter().skip(cpu).take(1).collect();
+        self
+    }
+
     /// What there was between `earlier` and this one.
     pub(super) fn since(&self, earlier: &Self) -> Result<Busy, Error> {
         let rate = sysconf(SysconfVar::CLK_TCK).ok().flatten().filter(|rate| *rate > 0);

@@ -49,7 +49,12 @@ impl Wire {
 
     /// Also keeps what arrives from now on, and what the stack behind the device sends.
     pub fn tap(netns: &Netns, device: &str) -> Result<Self> {
-        let wire = Self::open(netns, device, abi::ALL)?;
+        Self::open(netns, device, abi::ALL)
+    }
+
+    /// The same with VLAN tags where they were on the wire, though the kernel keeps them beside the frame.
+    pub fn tap_with_tags(netns: &Netns, device: &str) -> Result<Self> {
+        let wire = Self::tap(netns, device)?;
         wire.switch(libc::PACKET_AUXDATA, true)?;
         Ok(wire)
     }
@@ -118,8 +123,7 @@ impl Wire {
         Ok(())
     }
 
-    /// The frames that come within `time`, those that are here already among them. A VLAN tag is where it was on the
-    /// wire, though the kernel keeps it beside the frame.
+    /// The frames that come within `time`, those that are here already among them.
     pub fn receive(&self, time: Duration) -> Result<Vec<Vec<u8>>> {
         let end = Instant::now() + time;
         let mut frames = Vec::new();

@@ -36,6 +36,8 @@ pub(crate) fn packet(random: &Random, world: &World, direction: Direction) -> In
     mangle(random, &mut bytes);
     bytes.truncate(LONGEST);
     let segment = match random.below(10) {
+        // Nobody has merged anything yet.
+        _ if direction == Direction::UnderlayFilter => 0,
         // Not of copies, which are really sent: the kernel cannot cut what is of no protocol that it knows.
         0 if bytes[0].is_multiple_of(2) => {
             random.pick(&[1, 500, 1000, 1360, 1390, 1398, 1410, 1411, 1422, 1423, 9000, 0xffff])

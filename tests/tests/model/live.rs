@@ -94,7 +94,7 @@ fn compare(
             }
         }
     }
-    let mut copies: Vec<_> = copies.into_iter().filter_map(place::as_received).collect();
+    let mut copies: Vec<_> = copies.into_iter().filter(place::comes_out).collect();
     copies.sort();
     let seen = place.copies(copies.len())?;
     if copies == seen {

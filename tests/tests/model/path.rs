@@ -4,6 +4,8 @@
 mod arp;
 #[path = "path/container.rs"]
 mod container;
+#[path = "path/filter.rs"]
+mod filter;
 #[path = "path/flood.rs"]
 mod flood;
 #[path = "path/frame.rs"]
@@ -74,7 +76,7 @@ pub(crate) fn answer(world: &World, direction: Direction, input: &Input) -> Answ
         Direction::FromUnderlay => underlay::answer(world, input),
         // A test cannot give a packet the tunnel key that the vxlan device gives.
         Direction::FromTunnel => Err(DropReason::NoTunnelKey),
-        Direction::UnderlayFilter => unreachable!("it is an XDP program"),
+        Direction::UnderlayFilter => filter::answer(world, input),
     };
     result.unwrap_or_else(|reason| Answer::End(Outcome::Dropped(reason)))
 }

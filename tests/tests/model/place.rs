@@ -19,7 +19,7 @@ use crate::{
 /// More than any packet here needs with its outer headers, so that nothing is cut.
 const MTU: u32 = 9000;
 /// How long a copy may take. It is there at once, unless the machine is busy.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) struct Place {
     run: Run,
@@ -45,7 +45,7 @@ impl Place {
             host.ip([pair(device, &format!("p{device}"), &format!("netns {out}"))])?;
             outside.ip([format!("link set p{device} up")])?;
             host.ip([format!("link set d{device} up")])?;
-            wires.insert(device, Wire::tap(&outside, &format!("p{device}"))?);
+            wires.insert(device, Wire::tap_with_tags(&outside, &format!("p{device}"))?);
         }
         for port in ports().into_iter().filter(|port| other_side(*port) != *port) {
             let own = other_side(port);
@@ -55,7 +55,7 @@ impl Place {
                 format!("link set d{own} up"),
                 format!("link set {peer} up"),
             ])?;
-            wires.insert(own, Wire::tap(&host, &name(own))?);
+            wires.insert(own, Wire::tap_with_tags(&host, &name(own))?);
         }
         reach_hosts(&host)?;
         Ok(Self { run, host, outside, wires })
@@ -110,17 +110,16 @@ pub(crate) fn name(device: u32) -> String {
     format!("d{device}")
 }
 
-/// What comes out of a copy, if anything. The kernel takes a VLAN tag off what it receives, and drops what is too short
-/// to have one (`skb_vlan_untag`). Its vxlan device drops what is too short for the IP header that its type promises,
-/// behind VLAN tags too (`skb_vlan_inet_prepare`).
-pub(crate) fn as_received(copy: Copy) -> Option<Copy> {
+/// Whether a copy comes out. The kernel drops a frame that is too short for the VLAN tag that its type promises
+/// (`skb_vlan_untag`), and its vxlan device one that is too short for the IP header, behind VLAN tags too
+/// (`skb_vlan_inet_prepare`).
+pub(crate) fn comes_out(copy: &Copy) -> bool {
     match copy {
-        Copy::Remote(_, _, ref frame) => has_ip_header(frame).then_some(copy),
-        Copy::Local(device, ref frame) if matches!(frame[12..14], [0x81, 0] | [0x88, 0xa8]) => {
-            let untagged = || Copy::Local(device, [&frame[..12], &frame[16..]].concat());
-            (frame.len() >= 20).then(untagged)
+        Copy::Local(_, frame) => {
+            let tagged = matches!(frame[12..14], [0x81, 0] | [0x88, 0xa8]);
+            !tagged || frame.len() >= 20
         }
-        Copy::Local(..) => Some(copy),
+        Copy::Remote(_, _, frame) => has_ip_header(frame),
     }
 }
 

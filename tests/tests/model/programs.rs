@@ -31,7 +31,7 @@ const GSO_SIZE: usize = 176;
 /// How many places of `VTEPS` a world may use.
 const HOSTS: u32 = 16;
 
-/// What the program returns: the values of `enum tcx_action_base`.
+/// What the program returns, in the words of `enum tcx_action_base`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     Next,
@@ -160,7 +160,7 @@ impl Programs {
             Direction::FromContainer => config::FROM_CONTAINER,
             Direction::FromUnderlay => config::FROM_UNDERLAY,
             Direction::FromTunnel => config::FROM_TUNNEL,
-            Direction::UnderlayFilter => bail!("it is an XDP program"),
+            Direction::UnderlayFilter => return self.run_filter(input),
         };
         let mut context = [0; SK_BUFF];
         context[IFINDEX..][..4].copy_from_slice(&input.device.to_ne_bytes());
@@ -182,6 +182,25 @@ impl Programs {
             2 => Action::Drop,
             7 => Action::Redirect,
             other => bail!("{name} returned {other}"),
+        };
+        Ok(Seen { action, bytes })
+    }
+
+    fn run_filter(&mut self, input: &Input) -> Result<Seen> {
+        let mut bytes = vec![0; input.bytes.len()];
+        let result = object::filter(&mut self.ebpf)?
+            .test_run(TestRunOptions {
+                data_in: Some(&input.bytes),
+                data_out: Some(&mut bytes),
+                ..TestRunOptions::default()
+            })
+            .with_context(|| format!("the filter on {} bytes", input.bytes.len()))?;
+        bytes.truncate(result.data_size_out as usize);
+        // `enum xdp_action`.
+        let action = match result.return_value {
+            1 => Action::Drop,
+            2 => Action::Next,
+            other => bail!("the filter returned {other}"),
         };
         Ok(Seen { action, bytes })
     }

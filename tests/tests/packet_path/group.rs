@@ -33,9 +33,10 @@ pub(crate) const SENDERS: [(&str, &[&str]); 5] = [
 
 /// The addresses of a place, the second as a link-local one.
 fn addresses(mac: [u8; 6]) -> ([u8; 4], [u8; 16]) {
-    let [a, b, c, d, e, f] = mac;
-    let six = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f];
-    ([10, 0, 0, f], six)
+    let [first, oui1, oui2, low @ ..] = mac;
+    let six =
+        [0xfe, 0x80, 0, 0, 0, 0, 0, 0, first ^ 2, oui1, oui2, 0xff, 0xfe, low[0], low[1], low[2]];
+    ([10, 0, 0, low[2]], six)
 }
 
 #[test]

@@ -73,7 +73,7 @@ impl Members {
     }
 
     pub(crate) fn taps(&self) -> Result<Taps> {
-        let open = |(name, netns, device)| Ok((name, Wire::tap(netns, device)?));
+        let open = |(name, netns, device)| Ok((name, Wire::tap_with_tags(netns, device)?));
         Ok(Taps(self.places().into_iter().map(open).collect::<Result<_>>()?))
     }
 

@@ -16,8 +16,9 @@ use crate::{
 /// A host that nobody knows.
 const STRANGER: [u8; 4] = [192, 0, 2, 99];
 const NOBODY: [u8; 6] = [2; 6];
-/// Where the first fragment ends, behind the IP header: a multiple of eight.
-const CUT: usize = 40;
+/// Where the first fragment ends, behind the IP header, in units of eight bytes.
+const OFFSET: u8 = 5;
+const CUT: usize = OFFSET as usize * 8;
 
 /// A frame by a tunnel from `host` to `here`, in two fragments, the second first.
 fn fragments(
@@ -29,10 +30,11 @@ fn fragments(
     number: u8,
 ) -> [Vec<u8>; 2] {
     let datagram = udp(50_000, PORT, &vxlan(vni, frame));
-    [(CUT / 8, &datagram[CUT..]), (0x2000, &datagram[..CUT])].map(|(flags, part)| {
+    let (first, second) = datagram.split_at(CUT);
+    [([0, OFFSET], second), ([0x20, 0], first)].map(|(flags, part)| {
         let mut packet = ipv4(host, here, 0, UDP, part);
         packet[5] = number;
-        packet[6..8].copy_from_slice(&(flags as u16).to_be_bytes());
+        packet[6..8].copy_from_slice(&flags);
         packet.splice(10..12, [0, 0]);
         let checksum = checksum(&packet[..20]);
         packet.splice(10..12, checksum);

@@ -42,8 +42,8 @@ fn from_near(packet: &[u8]) -> Vec<u8> {
 
 /// The link-local address that a station of these addresses has (RFC 4291, appendix A).
 fn link_local(station: Station) -> [u8; 16] {
-    let [first, b, c, d, e, f] = station.0;
-    [0xfe, 0x80, 0, 0, 0, 0, 0, 0, first - 2, b, c, 0xff, 0xfe, d, e, f]
+    let [first, oui1, oui2, low @ ..] = station.0;
+    [0xfe, 0x80, 0, 0, 0, 0, 0, 0, first - 2, oui1, oui2, 0xff, 0xfe, low[0], low[1], low[2]]
 }
 
 /// The group in which one asks for the address (RFC 4291 section 2.7.1).

@@ -39,7 +39,7 @@ fn inner(station: Station) -> Vec<u8> {
 #[test]
 fn a_next_hop_is_used_for_as_long_as_its_lease_lasts() -> Result<()> {
     let mut rig = Rig::new()?;
-    let minute = Duration::from_secs(60);
+    let minute = Duration::from_mins(1);
     for (station, index, ether_type) in [(FAR, VTEP_B, [0x08, 0]), (DISTANT, VTEP_D, [0x86, 0xdd])]
     {
         let known = [&ROUTER[..], &DEVICE, &ether_type].concat();
@@ -66,7 +66,7 @@ fn a_next_hop_is_used_for_as_long_as_its_lease_lasts() -> Result<()> {
 #[test]
 fn a_next_hop_is_one_hosts_alone() -> Result<()> {
     let mut rig = Rig::new()?;
-    lease(&mut rig, now()? + Duration::from_secs(60))?;
+    lease(&mut rig, now()? + Duration::from_mins(1))?;
     rig.set_next_hop(VTEP_D, NextHop::new(MacAddr(ROUTER), MacAddr(DEVICE)))?;
     assert_eq!(header(&mut rig, FAR), inner(FAR));
     Ok(())

@@ -236,16 +236,17 @@ impl Rig {
             data_out: Some(&mut out),
             ..TestRunOptions::default()
         };
-        let result = if direction == Direction::UnderlayFilter {
-            object::filter(&mut self.ebpf).expect("a program").test_run(options)
-        } else {
-            let name = match direction {
-                Direction::FromContainer => config::FROM_CONTAINER,
-                Direction::FromUnderlay => config::FROM_UNDERLAY,
-                _ => config::FROM_TUNNEL,
-            };
+        let name = match direction {
+            Direction::FromContainer => Some(config::FROM_CONTAINER),
+            Direction::FromUnderlay => Some(config::FROM_UNDERLAY),
+            Direction::FromTunnel => Some(config::FROM_TUNNEL),
+            Direction::UnderlayFilter => None,
+        };
+        let result = if let Some(name) = name {
             options.ctx_in = Some(&context);
             object::program(&mut self.ebpf, name).expect("a program").test_run(options)
+        } else {
+            object::filter(&mut self.ebpf).expect("a program").test_run(options)
         };
         let result = result
             .unwrap_or_else(|error| panic!("{direction:?} on {} bytes: {error:?}", packet.len()));

@@ -38,7 +38,7 @@ fn six_of(station: Station, address: [u8; 16], next: u8, bytes: usize) -> Vec<u8
 
 /// Bytes that do not repeat soon, so that a wrong sum shows.
 fn pattern(bytes: usize) -> Vec<u8> {
-    (0..bytes).map(|place| (place * place % 251) as u8).collect()
+    (0_u8..251).cycle().zip((0_u8..=255).cycle()).map(|(a, b)| a ^ b).take(bytes).collect()
 }
 
 const WHOLE: u8 = 0x40;

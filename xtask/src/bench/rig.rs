@@ -42,7 +42,7 @@ enum Parts {
     Host(Netns),
     Pair(Pair),
     Programs(Pair, Vec<Ebpf>),
-    Engines(Pair, [Engine; 2]),
+    Engines(Pair, Box<[Engine; 2]>),
     Lab(Box<Lab>),
 }
 
@@ -173,7 +173,7 @@ impl Rig {
                 Ok(())
             }
             Parts::Engines(pair, engines) => {
-                engines.into_iter().try_for_each(Engine::end)?;
+                (*engines).into_iter().try_for_each(Engine::end)?;
                 sweep();
                 drop(pair);
                 Ok(())

@@ -55,7 +55,7 @@ pub(super) fn findings(seen: &Seen<'_>) -> Vec<Finding> {
     found.extend(dropped(seen));
     found.extend(handed_over(seen));
     found.extend(mtu(&seen.devices));
-    found.extend(seen.devices.iter().flat_map(offloads));
+    found.extend(seen.devices.iter().filter_map(offloads));
     found.extend(resent(seen));
     found.extend(busy(seen));
     if !seen.big_tcp.on {
@@ -188,7 +188,7 @@ mod tests {
         Moved { counter: counter.to_owned(), description, drop, packets }
     }
 
-    fn seen<'a>(devices: Vec<Device>, outcomes: Vec<&'a Outcome>, moved: Vec<Moved>) -> Seen<'a> {
+    fn seen(devices: Vec<Device>, outcomes: Vec<&Outcome>, moved: Vec<Moved>) -> Seen<'_> {
         let big_tcp = Chosen { on: true, why: "it is on".to_owned() };
         Seen { devices, from: "h1".to_owned(), to: "h2".to_owned(), outcomes, big_tcp, moved }
     }

@@ -63,12 +63,11 @@ impl Measure {
         let (network, key, address) = place::server(client, &self.host).await?;
         let ends = Ends { key: key.as_str().to_owned(), overlay: address, underlay: other };
         let place = Place::make(client, place::End::Client, &network).await?;
-        let outcome = match end.has_come() {
-            Some(signal) => Err(Error::Interrupted(signal)),
-            None => tokio::select! {
-                signal = end.came() => Err(Error::Interrupted(signal)),
-                report = self.measure(client, &status, &place, &ends, network) => report,
-            },
+        // A signal that came meanwhile has it end before it begins.
+        let outcome = tokio::select! {
+            biased;
+            signal = end.came() => Err(Error::Interrupted(signal)),
+            report = self.measure(client, &status, &place, &ends, network) => report,
         };
         let report = place.remove(client, outcome).await?;
         output.show(&report, Report::text)?;

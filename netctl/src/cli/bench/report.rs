@@ -86,17 +86,18 @@ impl Figure {
                 format!("{:.0} /s", values.rate)
             }
         };
-        let mut line = format!(
-            "{:<26}{:>14}{:>14}{:>8.2}",
+        let times = self.overlay.p50_us.zip(self.underlay.p50_us);
+        let times = times.map(|(overlay, underlay)| {
+            format!("   half within {overlay:.1} µs, without netctl {underlay:.1} µs")
+        });
+        format!(
+            "{:<26}{:>14}{:>14}{:>8.2}{}\n",
             self.title(),
             rate(&self.overlay),
             rate(&self.underlay),
-            self.ratio
-        );
-        if let Some((overlay, underlay)) = self.overlay.p50_us.zip(self.underlay.p50_us) {
-            line += &format!("   half within {overlay:.1} µs, without netctl {underlay:.1} µs");
-        }
-        line + "\n"
+            self.ratio,
+            times.unwrap_or_default()
+        )
     }
 }
 
@@ -114,9 +115,9 @@ impl Report {
         if self.findings.is_empty() {
             text += "Nothing was found that holds this path back, beyond what its CPUs can do.\n";
         }
-        for Finding { what, advice } in &self.findings {
-            text += &format!("- {what}\n  {advice}\n");
-        }
+        text.extend(
+            self.findings.iter().map(|Finding { what, advice }| format!("- {what}\n  {advice}\n")),
+        );
         text
     }
 }

@@ -47,31 +47,24 @@ impl Serve {
         let mut end = End::expect(kinds).map_err(Error::Start)?;
         let until = Instant::now() + Duration::from_secs(self.seconds);
         place::sweep(client).await?;
-        let (network, made) = match self.network {
-            Some(network) => (network, None),
-            None => {
-                let name = format!("bench-{}", place::random());
-                (format!("{name}.overlay"), Some(name))
-            }
+        let (network, made) = if let Some(network) = self.network {
+            // A sandbox that is made with services makes networks too, and one of a wrong name would stay.
+            (client.network(&network).await?.network.name.to_string(), None)
+        } else {
+            let name = format!("bench-{}", place::random());
+            (format!("{name}.overlay"), Some(name))
         };
         let place = Place::make(client, place::End::Server, &network).await?;
-        let outcome = match end.has_come() {
-            Some(_) => Ok(()),
-            None => {
-                let ready = |host: &str| {
-                    let line = format!(
-                        "serving for {} s: on another host, run `netctl bench {host}`\n",
-                        self.seconds
-                    );
-                    output.print(&line).map(drop)
-                };
-                tokio::select! {
-                    // Being interrupted is how it is meant to end.
-                    _ = end.came() => Ok(()),
-                    () = sleep_until(until) => Ok(()),
-                    outcome = serve(client, &place, ready) => outcome,
-                }
-            }
+        let ready = |host: &str| {
+            let how = format!("on another host, run `netctl bench {host}`");
+            output.print(&format!("serving for {} s: {how}\n", self.seconds)).map(drop)
+        };
+        let outcome = tokio::select! {
+            biased;
+            // Being interrupted is how it is meant to end.
+            _ = end.came() => Ok(()),
+            () = sleep_until(until) => Ok(()),
+            outcome = serve(client, &place, ready) => outcome,
         };
         place.remove(client, outcome).await?;
         if let Some(name) = made {

@@ -62,8 +62,9 @@ pub(super) fn frame(random: &Random, world: &World, sender: &Sender) -> Vec<u8> 
             let inside = ethernet(target.mac, from, 0x0800, &ipv4(random, own.ip4, target.ip4));
             // VLAN 0 is none.
             let vlan = random.pick(&[[0, 0], [0x60, 0], [0, 1], random.bytes()]);
-            let tag = [&[0x81, 0][..], &vlan, &inside[12..]].concat();
-            [&inside[..12], &tag].concat()
+            let tag = [&[0x81, 0][..], &vlan].concat();
+            let tags = if random.percent(30) { [&tag[..], &[0x81, 0, 0, 0]].concat() } else { tag };
+            [&inside[..12], &tags, &inside[12..]].concat()
         }
         _ => {
             let ether_type = random.pick(&[0x88a8, 0x8847, 0x0026, 0x88cc, 0x0801, 0x8100, 0]);

@@ -1,7 +1,7 @@
 //! What containers and the host itself send.
 
 use anyhow::Result;
-use netctl_common::{Direction, Outcome, Verdict, config};
+use netctl_common::{Direction, DropReason, Outcome, Verdict, config};
 
 use super::{Expected, delivered, run};
 use crate::{
@@ -48,8 +48,16 @@ fn expected(world: &World, input: &Input) -> Expected {
     if tagged && input.bytes.len() < 20 {
         return Expected { counted: Vec::new(), copies: Vec::new() };
     }
-    let seen = Input { bytes: without_priority(&input.bytes), ..input.clone() };
-    let answer = path::answer(world, Direction::FromContainer, &seen);
+    let answer = match without_priority(&input.bytes) {
+        Some(bytes) => {
+            let seen = Input { bytes, ..input.clone() };
+            path::answer(world, Direction::FromContainer, &seen)
+        }
+        None if !world.ports.contains_key(&input.device) => {
+            Answer::End(Outcome::Dropped(DropReason::UnknownPort))
+        }
+        None => Answer::End(Outcome::Dropped(DropReason::MalformedEthernet)),
+    };
     let vni = world.ports.get(&input.device).map_or(0, |endpoint| endpoint.vni);
     let copies = match &answer {
         // Back to who asked.

@@ -1,7 +1,5 @@
 //! What a container sent.
 
-use std::net::IpAddr;
-
 use netctl_common::{DropReason, Verdict};
 
 use super::{
@@ -12,7 +10,7 @@ use super::{
     size::{self, Fit},
     too_big,
 };
-use crate::world::{Endpoint, Host, LOCAL4, LOCAL6, Mac, Place, World};
+use crate::world::{Endpoint, Host, Mac, Place, World};
 
 pub(super) fn answer(world: &World, input: &Input) -> Result<Answer, DropReason> {
     let endpoint = world.ports.get(&input.device).ok_or(DropReason::UnknownPort)?;
@@ -76,9 +74,6 @@ fn forward(
         Place::Container(_) | Place::Bridging(_) => {
             Ok(Answer::Send(Verdict::ToContainer, Sent::Bytes(bytes)))
         }
-        Place::Host(_) if endpoint.any_source && from_host(world, frame) => {
-            Err(DropReason::SourceAddress)
-        }
         Place::Host(_) => Ok(Answer::Send(Verdict::ToHost, Sent::Bytes(bytes))),
         Place::Remote(index) => {
             let host = world.hosts.get(&index).ok_or(DropReason::UnknownVtep)?;
@@ -86,17 +81,6 @@ fn forward(
             tunnel(world, endpoint, Input { bytes, ..*input }, frame, (host, next_hop))
         }
     }
-}
-
-/// Whether it claims to come from this host or one of the others that are known.
-fn from_host(world: &World, frame: &Frame) -> bool {
-    let source: IpAddr = match &frame.payload {
-        Payload::Ipv4(ip) => ip.from.into(),
-        Payload::Ipv6(ip) => ip.from.into(),
-        Payload::Arp(_) | Payload::Other => return false,
-    };
-    let own = [IpAddr::from(LOCAL4), IpAddr::from(LOCAL6)];
-    own.contains(&source) || world.hosts.values().any(|host| host.address == source)
 }
 
 fn tunnel(
@@ -119,7 +103,8 @@ fn tunnel(
             if input.segment == 0 && !matches!(frame.payload, Payload::Arp(_) | Payload::Other) =>
         {
             let tunnelled = Tunnelled {
-                next_hop,
+                // Routes can be of one DSCP alone; the way that is known is that of packets without.
+                next_hop: next_hop.filter(|_| tos / 4 == 0),
                 to: host.address,
                 port: world.vxlan_port,
                 tos,

@@ -23,9 +23,10 @@ pub(super) fn answer(
     bytes: &[u8],
     ip: &Ipv6,
 ) -> Result<Option<Answer>, DropReason> {
-    // What is too short to be such a message is left to its receiver.
-    if ip.next == ICMPV6 && bytes.len() >= 14 + 40 + 8 {
-        match bytes[54] {
+    if ip.next == ICMPV6 {
+        // The shortest message of them all has eight bytes.
+        let message = bytes.get(54..62).ok_or(DropReason::MalformedNd)?;
+        match message[0] {
             134 | 137 if !endpoint.any_source => return Err(DropReason::RouterAdvertisement),
             135 => return solicitation(world, endpoint, bytes, ip),
             136 => advertisement(endpoint, bytes, ip)?,

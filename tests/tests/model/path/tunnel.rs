@@ -53,21 +53,26 @@ pub(crate) fn answer(world: &World, tunnelled: &Tunnelled, bytes: &[u8]) -> Answ
     decide(world, tunnelled, bytes).unwrap_or_else(|reason| Answer::End(Outcome::Dropped(reason)))
 }
 
-/// The frame without a tag for VLAN 0, which is no VLAN: it only says a priority.
-pub(crate) fn without_priority(bytes: &[u8]) -> Vec<u8> {
-    match bytes[12..] {
-        [0x81, 0x00, high, 0, ..] | [0x88, 0xa8, high, 0, ..] if high % 16 == 0 => {
-            [&bytes[..12], &bytes[16..]].concat()
-        }
-        _ => bytes.to_vec(),
+/// The frame without a tag for VLAN 0, which is no VLAN: it only says a priority. `None` where there are two such tags,
+/// or only a piece of the second tag.
+pub(crate) fn without_priority(bytes: &[u8]) -> Option<Vec<u8>> {
+    if !is_priority_tag(&bytes[12..]) {
+        return Some(bytes.to_vec());
     }
+    let rest = &bytes[16..];
+    let short = matches!(rest[..2], [0x81, 0x00] | [0x88, 0xa8]) && rest.len() < 6;
+    (!short && !is_priority_tag(rest)).then(|| [&bytes[..12], rest].concat())
+}
+
+fn is_priority_tag(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x81, 0x00, high, 0, ..] | [0x88, 0xa8, high, 0, ..] if high % 16 == 0)
 }
 
 fn decide(world: &World, tunnelled: &Tunnelled, bytes: &[u8]) -> Result<Answer, DropReason> {
     let Tunnelled { vni, host, .. } = tunnelled;
     let sender = frame::sender(bytes).ok_or(DropReason::MalformedInner)?;
-    let frame =
-        frame::read(&without_priority(bytes), false).map_err(|_flaw| DropReason::MalformedInner)?;
+    let bytes = &without_priority(bytes).ok_or(DropReason::MalformedInner)?;
+    let frame = frame::read(bytes, false).map_err(|_flaw| DropReason::MalformedInner)?;
     check_sender(world, *vni, sender, *host)?;
     if frame::is_group(frame.to) {
         let network = world.networks.get(vni).ok_or(DropReason::UnknownVni)?;
@@ -75,7 +80,7 @@ fn decide(world: &World, tunnelled: &Tunnelled, bytes: &[u8]) -> Result<Answer, 
         // All hosts have got it from the sender's own.
         let here = members(network, sender).filter_map(|member| match member {
             Place::Container(device) | Place::Bridging(device) | Place::Host(device) => {
-                Some(Copy::Local(device, bytes.to_vec()))
+                Some(Copy::Local(device, bytes.clone()))
             }
             Place::Remote(_) => None,
         });
@@ -86,5 +91,5 @@ fn decide(world: &World, tunnelled: &Tunnelled, bytes: &[u8]) -> Result<Answer, 
         Some(Place::Host(_)) => Verdict::ToHost,
         Some(Place::Remote(_)) | None => return Err(DropReason::NotLocal),
     };
-    Ok(Answer::Send(verdict, Sent::Bytes(bytes.to_vec())))
+    Ok(Answer::Send(verdict, Sent::Bytes(bytes.clone())))
 }

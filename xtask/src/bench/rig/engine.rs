@@ -53,7 +53,7 @@ pub(super) fn containers(dir: &Path) -> Result<Ends> {
     eventually("containers of the engines reach each other", Duration::from_secs(30), || {
         near.run(["ping", "-c", "1", "-W", "1", "10.7.0.12"])?.ok()
     })?;
-    let parts = Parts::Engines(pair, engines);
+    let parts = Parts::Engines(pair, Box::new(engines));
     Ok(Ends { near, far, address: "10.7.0.12".to_owned(), parts })
 }
 

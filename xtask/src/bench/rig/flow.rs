@@ -59,7 +59,7 @@ fn side(host: &Netns, container: &Netns, own: u8, peer: u8, object: &[u8]) -> Re
 /// Loads, fills and attaches, in the host's namespace.
 fn load(own: u8, peer: u8, object: &[u8]) -> Result<Ebpf> {
     let index = |name: &str| -> Result<u32> {
-        Ok(nix::net::if_::if_nametoindex(name).with_context(|| format!("there is no {name}"))?)
+        nix::net::if_::if_nametoindex(name).with_context(|| format!("there is no {name}"))
     };
     let (vxlan, veth) = (index("vxlan0")?, index("veth0")?);
     let mut ebpf = EbpfLoader::new()
@@ -96,6 +96,8 @@ fn mac_text(number: u8) -> String {
 
 /// As the programs read it.
 fn key(number: u8) -> [u32; 3] {
-    let [a, b, c, d, e, f] = mac(number);
-    [VNI, u32::from_ne_bytes([a, b, c, d]), u16::from_ne_bytes([e, f]).into()]
+    let bytes = mac(number);
+    let [first @ .., _, _] = bytes;
+    let [.., fifth, sixth] = bytes;
+    [VNI, u32::from_ne_bytes(first), u16::from_ne_bytes([fifth, sixth]).into()]
 }

@@ -1,0 +1,48 @@
+//! What the underlay device's driver received: of VXLAN for this host, what is from a host and for a network that are
+//! known goes on, and so does all that is no such VXLAN, or that cannot be read without reassembling or looking for it.
+
+use std::net::IpAddr;
+
+use netctl_common::{DropReason, Verdict};
+
+use super::{
+    Answer, Input,
+    frame::{UDP, array, number},
+};
+use crate::world::{LOCAL4, LOCAL6, World};
+
+pub(super) fn answer(world: &World, input: &Input) -> Result<Answer, DropReason> {
+    let bytes = &input.bytes;
+    let (udp, host) = match bytes.get(12..14) {
+        Some([0x08, 0x00]) if bytes.len() >= 42 => {
+            // Without options, and neither "more fragments" nor an offset.
+            let readable = bytes[14] == 0x45 && number(bytes, 20).is_multiple_of(0x4000);
+            if !readable || bytes[23] != UDP || bytes[30..34] != LOCAL4 {
+                return Ok(Answer::NotOurs);
+            }
+            (34, IpAddr::from(array::<4>(bytes, 26)))
+        }
+        Some([0x86, 0xdd]) if bytes.len() >= 62 => {
+            if bytes[20] != UDP || bytes[38..54] != LOCAL6 {
+                return Ok(Answer::NotOurs);
+            }
+            (54, IpAddr::from(array::<16>(bytes, 22)))
+        }
+        _ => return Ok(Answer::NotOurs),
+    };
+    if number(bytes, udp + 2) != usize::from(world.vxlan_port) {
+        return Ok(Answer::NotOurs);
+    }
+    let vxlan = bytes.get(udp + 8..udp + 16).ok_or(DropReason::MalformedVxlan)?;
+    if vxlan[0] & 8 == 0 {
+        return Err(DropReason::MalformedVxlan);
+    }
+    let vni = u32::from_be_bytes([0, vxlan[4], vxlan[5], vxlan[6]]);
+    if !world.is_host(host) {
+        Err(DropReason::UnknownTunnelSource)
+    } else if !world.networks.contains_key(&vni) {
+        Err(DropReason::UnknownVni)
+    } else {
+        Ok(Answer::Pass(Verdict::Passed))
+    }
+}
