@@ -1,6 +1,9 @@
 //! Whether a packet fits the way to its host.
 
-use netctl_common::wire::{Ipv4, Ipv6, Jumbo, protocol};
+use netctl_common::{
+    maps::Vtep,
+    wire::{Ipv4, Ipv6, protocol},
+};
 
 use crate::{packet::Packet, parse::ETHERNET};
 
@@ -8,6 +11,9 @@ use crate::{packet::Packet, parse::ETHERNET};
 const UDP_HEADER: u32 = 8;
 /// The fixed IPv6 header (RFC 8200), in bytes.
 const IPV6_HEADER: u32 = 40;
+/// The header with which the kernel says how much TCP it has merged, where a payload length cannot (`struct
+/// hop_jumbo_hdr` in `include/net/ipv6.h`), in bytes.
+const JUMBO: u32 = 8;
 /// Where a TCP header says how long it is, in words of four bytes, in its upper half (RFC 9293 section 3.1).
 const DATA_OFFSET: u32 = 12;
 /// What the kernel cuts at the borders of its own buffers (`GSO_BY_FRAGS`): SCTP.
@@ -25,10 +31,12 @@ pub(crate) enum Fit {
 }
 
 #[inline(always)]
-pub(crate) fn fit4(packet: &Packet, ip: &Ipv4, mtu: u32) -> Fit {
-    if longest(packet, ip.header(), 0, ip.protocol()) <= mtu {
+pub(crate) fn fit4(packet: &Packet, ip: &Ipv4, vtep: &Vtep) -> Fit {
+    // The kernel's tunnels cut no outer packet of IPv6 (`ip6_fragment` without `ignore_df`).
+    let may_be_cut = ip.may_be_cut() && !vtep.is_over_v6();
+    if longest(packet, ip.header(), 0, ip.protocol()) <= vtep.mtu() {
         Fit::Whole
-    } else if ip.may_be_cut() || packet.segment() == BY_FRAGMENTS {
+    } else if may_be_cut || packet.segment() == BY_FRAGMENTS {
         Fit::InParts
     } else {
         Fit::Never
@@ -36,13 +44,13 @@ pub(crate) fn fit4(packet: &Packet, ip: &Ipv4, mtu: u32) -> Fit {
 }
 
 #[inline(always)]
-pub(crate) fn fit6(packet: &Packet, ip: &Ipv6, mtu: u32) -> Fit {
-    // The header with which the kernel says how much it has merged is not on the parts.
+pub(crate) fn fit6(packet: &Packet, ip: &Ipv6, vtep: &Vtep) -> Fit {
+    // That header is not on the parts.
     let (jumbo, protocol) = match ip.next_header() {
-        protocol::HOP_BY_HOP if packet.segment() != 0 => (size_of::<Jumbo>() as u32, protocol::TCP),
+        protocol::HOP_BY_HOP if packet.segment() != 0 => (JUMBO, protocol::TCP),
         other => (0, other),
     };
-    if longest(packet, IPV6_HEADER, jumbo, protocol) <= mtu {
+    if longest(packet, IPV6_HEADER, jumbo, protocol) <= vtep.mtu() {
         Fit::Whole
     } else if packet.segment() == BY_FRAGMENTS {
         Fit::InParts

@@ -10,7 +10,7 @@ use testbed::{
 use crate::{
     counters::Counters,
     object::PORT,
-    rig::{Host, Rig, VNI},
+    rig::{Host, Rig, VNI, mac_of},
 };
 
 /// What the host counted in `direction`, once it is `packets` more than `before`.
@@ -106,7 +106,7 @@ fn cut_packets_from_the_underlay_reach_nobody() -> Result<()> {
     silence(&rig.a.netns)?;
     silence(&rig.b.netns)?;
     let wire = Wire::new(&rig.b.netns, "eth0")?;
-    let mac = mac_of(&rig.a, "eth0")?;
+    let mac = mac_of(&rig.a.netns, "eth0")?.0;
     let frame = packet(mac, &rig);
     let before = rig.a.counters()?;
     for length in 14..frame.len() {
@@ -118,14 +118,6 @@ fn cut_packets_from_the_underlay_reach_nobody() -> Result<()> {
     let place = (Direction::FromUnderlay, Outcome::Dropped(DropReason::MalformedOuter));
     assert_eq!(moved.keys().collect::<Vec<_>>(), [&place], "{moved:?}");
     Ok(())
-}
-
-pub(crate) fn mac_of(host: &Host, device: &str) -> Result<[u8; 6]> {
-    let text = host.netns.run(["ip", "-brief", "link", "show", "dev", device])?.ok()?;
-    let mac = text.split_whitespace().nth(2).context("no address")?;
-    let mac: netctl_common::MacAddr =
-        mac.parse().map_err(|error| anyhow::anyhow!("{mac}: {error}"))?;
-    Ok(mac.0)
 }
 
 /// An ICMP echo request from the far container to the near one, on the wire.

@@ -8,9 +8,9 @@ use testbed::{
 };
 
 use crate::{
-    forged::{counted, mac_of, silence},
+    forged::{counted, silence},
     object::PORT,
-    rig::{GATEWAY, Rig, VNI},
+    rig::{GATEWAY, Rig, VNI, mac_of},
 };
 
 /// A host that nobody knows.
@@ -77,7 +77,7 @@ fn what_the_kernel_decapsulates_is_validated() -> Result<()> {
         ("no IPv4", b, VNI, malformed(0x0800), dropped(DropReason::MalformedInner)),
         ("no IPv6", b, VNI, malformed(0x86dd), dropped(DropReason::MalformedInner)),
     ];
-    let device = mac_of(&rig.a, "eth0")?;
+    let device = mac_of(&rig.a.netns, "eth0")?.0;
     let wire = Wire::new(&rig.b.netns, "eth0")?;
     for (number, (what, host, vni, frame, outcome)) in (1..).zip(cases) {
         let before = rig.a.counters()?;
