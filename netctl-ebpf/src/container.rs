@@ -56,8 +56,7 @@ fn forward<P: Payload>(
     let target = match lookup::station(port.vni(), frame.destination()) {
         Some(target) => target,
         None if frame.destination().is_group() => {
-            not_into_tunnels(port, &frame)?;
-            return flood::from_here(packet, port.vni(), &frame.ethernet);
+            return flood::from_here(packet, port.vni(), &frame);
         }
         None => stale::readdress(packet, port.vni(), &mut frame)?,
     };
@@ -69,22 +68,10 @@ fn forward<P: Payload>(
         FdbTarget::Container(device) => Ok(Decision::ToContainer(device)),
         FdbTarget::Bridging(device) => Ok(Decision::ToBridge(device)),
         FdbTarget::Host(device) => {
-            not_into_tunnels(port, &frame)?;
+            validate::for_host(port, &frame.payload)?;
             Ok(Decision::ToHost(device))
         }
         FdbTarget::Remote(index) => tunnel(packet, port.vni(), &frame, index),
-    }
-}
-
-/// What the host gets must not look like another host's tunnel packet: its socket for those takes them from every
-/// device, and what is inside would be in another network. Only who may send from any address could do so, and the
-/// host's own endpoint, which passes on what other hosts send.
-#[inline(always)]
-fn not_into_tunnels<P: Payload>(port: &Port, frame: &Frame<P>) -> Result<(), DropReason> {
-    if port.any_source() && !port.is_host() && frame.payload.is_from_vtep() {
-        Err(DropReason::SourceAddress)
-    } else {
-        Ok(())
     }
 }
 

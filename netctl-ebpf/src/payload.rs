@@ -10,7 +10,7 @@ use netctl_common::{
 };
 
 use crate::{
-    lookup,
+    config, lookup,
     packet::Packet,
     parse::{ETHERNET, Frame, IPV4, IPV6},
     size::{self, Fit},
@@ -42,8 +42,8 @@ pub(crate) trait Payload: Sized {
     /// Who has its destination address in the network.
     fn owner(&self, vni: u32) -> Option<MacAddr>;
 
-    /// Whether it says to come from another host's tunnel address.
-    fn is_from_vtep(&self) -> bool;
+    /// Whether it claims to come from this host or another host of ours.
+    fn is_from_host(&self) -> bool;
 
     /// Makes the packet the report, in an Ethernet frame of this header, that no more than `mtu` bytes fit; `false`
     /// where the kernel does not let it, and the packet is as it was.
@@ -99,8 +99,8 @@ impl Payload for Ipv4 {
     }
 
     #[inline(always)]
-    fn is_from_vtep(&self) -> bool {
-        lookup::is_vtep(&TunnelAddr::from_v4(self.source()))
+    fn is_from_host(&self) -> bool {
+        is_host(&TunnelAddr::from_v4(self.source()), &TunnelAddr::from_v4(config::local_vtep4()))
     }
 
     #[inline(always)]
@@ -131,7 +131,7 @@ impl Payload for Ipv6 {
 
     #[inline(always)]
     fn survives_tunnel(&self, packet: &Packet) -> bool {
-        packet.segment() == 0 || matches!(self.next_header(), protocol::TCP | protocol::HOP_BY_HOP)
+        packet.segment() == 0 || self.next_header() == protocol::TCP
     }
 
     #[inline(always)]
@@ -151,8 +151,8 @@ impl Payload for Ipv6 {
     }
 
     #[inline(always)]
-    fn is_from_vtep(&self) -> bool {
-        lookup::is_vtep(&TunnelAddr::from_v6(self.source()))
+    fn is_from_host(&self) -> bool {
+        is_host(&TunnelAddr::from_v6(self.source()), &TunnelAddr::from_v6(config::local_vtep6()))
     }
 
     #[inline(always)]
@@ -199,7 +199,7 @@ impl Payload for Opaque {
     }
 
     #[inline(always)]
-    fn is_from_vtep(&self) -> bool {
+    fn is_from_host(&self) -> bool {
         false
     }
 
@@ -207,6 +207,11 @@ impl Payload for Opaque {
     fn report(&self, _packet: &Packet, _back: Ethernet, _mtu: u32) -> Result<bool, DropReason> {
         Err(DropReason::TooBig)
     }
+}
+
+#[inline(always)]
+fn is_host(source: &TunnelAddr, local: &TunnelAddr) -> bool {
+    source.same(local) || lookup::is_vtep(source)
 }
 
 #[inline(always)]

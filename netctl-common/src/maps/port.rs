@@ -26,8 +26,6 @@ map_type!(Port => 128);
 impl Port {
     /// Every source address is allowed: what a host endpoint has, which routes for others.
     pub const ANY_SOURCE: u32 = 1;
-    /// It is the host's own endpoint, which passes on what others send.
-    pub const HOST: u32 = 2;
 
     /// A port of the network `vni` that owns `mac` and may send from no address yet.
     ///
@@ -75,12 +73,6 @@ impl Port {
     #[inline(always)]
     pub const fn any_source(&self) -> bool {
         self.flags & Self::ANY_SOURCE != 0
-    }
-
-    /// Whether it is the host's own endpoint.
-    #[inline(always)]
-    pub const fn is_host(&self) -> bool {
-        self.flags & Self::HOST != 0
     }
 
     /// The endpoint's own link-layer address.

@@ -85,11 +85,10 @@ pub(super) fn port(entry: &PortEntry) -> Result<Port, Error> {
             reason: "an endpoint can have four addresses of each family",
         })?;
     }
-    let any_source = if entry.any_source { Port::ANY_SOURCE } else { 0 };
-    let host = if entry.endpoint.is_none() { Port::HOST } else { 0 };
+    let flags = if entry.any_source { Port::ANY_SOURCE } else { 0 };
     let endpoint = entry.endpoint.as_ref().map_or([0; 32], EndpointId::to_bytes);
     Ok(Port::new(entry.vni, entry.mac, endpoint)
-        .with_flags(any_source | host)
+        .with_flags(flags)
         .with_addresses4(v4)
         .with_addresses6(v6))
 }

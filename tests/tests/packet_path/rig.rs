@@ -188,7 +188,7 @@ impl Host {
         if setup.dual {
             host.joins(FdbTarget::Host(gateway))?;
         }
-        host.set_port("np", GATEWAY, Port::ANY_SOURCE | Port::HOST)?;
+        host.set_port("np", GATEWAY, Port::ANY_SOURCE)?;
         host.attach(config::FROM_CONTAINER, "np")?;
         Ok(host)
     }
