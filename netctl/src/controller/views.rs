@@ -105,7 +105,7 @@ impl Controller {
             underlay_mtu: *self.context.underlay_mtu.borrow(),
             vxlan_port: self.config.vxlan_port,
             big_tcp: self.big_tcp.clone(),
-            xdp: self.xdp.clone(),
+            xdp: filter::chosen(self.config.xdp, &self.link, &self.dataplane).await,
             merged_datagrams: self.dataplane.features().merged_datagrams,
             tunnels: paths.len(),
             next_hops: paths.values().filter(|path| path.next_hop.is_some()).count(),
