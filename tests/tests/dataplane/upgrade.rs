@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use netctl::dataplane::{Config, Dataplane, Desired, Error, Sweep};
 use testbed::Netns;
 
-use crate::host::{Host, address, expect, mac, numbers_of, running};
+use crate::host::{Host, expect, mac, numbers_of, running};
 
 /// Has a data plane hold what is desired, and then be one of another version.
 async fn older(host: &Host, config: Config) -> Result<PathBuf> {
@@ -90,7 +90,7 @@ fn another_version_serves_until_all_is_held() {
         let older = older(&host, config()).await?;
         let before = numbers_of(&older);
         ensure!(before.links.len() == 5, "{before:?}");
-        let mut ping = container.command(["ping", "-q", "-i", "0.01", "-c", "200", "10.0.0.4"]);
+        let mut ping = container.command(["ping", "-q", "-i", "0.01", "-c", "400", "10.0.0.4"]);
         let ping = std::thread::spawn(move || {
             let output = ping.output()?;
             Ok::<_, std::io::Error>(String::from_utf8_lossy(&output.stdout).into_owned())
@@ -131,5 +131,5 @@ fn another_version_serves_until_all_is_held() {
         dataplane.shutdown().await?;
         Ok(said)
     });
-    assert!(said.contains("200 packets transmitted, 200 received"), "{said}");
+    assert!(said.contains("400 packets transmitted, 400 received"), "{said}");
 }
