@@ -27,7 +27,7 @@ use std::net::IpAddr;
 
 use netctl_common::{Direction, DropReason, Outcome, Verdict};
 
-pub(crate) use self::outer::Tunnelled;
+pub(crate) use self::{frame::is_mapped, outer::Tunnelled};
 use crate::world::World;
 
 /// A packet as a device received it.

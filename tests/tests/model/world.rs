@@ -12,7 +12,7 @@ pub(crate) type Ip4 = [u8; 4];
 pub(crate) type Ip6 = [u8; 16];
 
 /// This host's tunnel addresses.
-pub(crate) const LOCAL4: Ip4 = [192, 0, 2, 1];
+pub(crate) const LOCAL4: Ip4 = underlay4(1);
 pub(crate) const LOCAL6: Ip6 = underlay6(1);
 
 /// The device that tunnelled packets come by and leave by, and its address.
@@ -42,10 +42,14 @@ const AT_D: u32 = 6;
 const NOWHERE: u32 = 4;
 
 const fn host4(last: u8) -> IpAddr {
-    IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, last))
+    IpAddr::V4(std::net::Ipv4Addr::from_octets(underlay4(last)))
 }
 
-const fn underlay6(last: u8) -> Ip6 {
+pub(crate) const fn underlay4(last: u8) -> Ip4 {
+    [192, 0, 2, last]
+}
+
+pub(crate) const fn underlay6(last: u8) -> Ip6 {
     [0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last]
 }
 
@@ -100,7 +104,7 @@ const GONE: Station = Station::number(0x41);
 pub(crate) struct Endpoint {
     pub(crate) vni: u32,
     pub(crate) station: Station,
-    /// Whether it may send from any address: the host's own endpoint.
+    /// Whether it may send from any address, because it routes for others: the host's own endpoint, and some containers.
     pub(crate) any_source: bool,
 }
 
@@ -220,7 +224,7 @@ impl World {
             (BRIDGE_DEVICE, BRIDGE),
             (HOST_PORT, GATEWAY),
         ] {
-            let any_source = device == HOST_PORT;
+            let any_source = device == HOST_PORT || device == BRIDGE_DEVICE && random.percent(50);
             self.ports.insert(device + more, Endpoint { vni, station, any_source });
         }
     }

@@ -1,5 +1,7 @@
 //! What stations send.
 
+use std::net::Ipv4Addr;
+
 use testbed::frames::{arp, ethernet};
 
 use super::{
@@ -8,7 +10,7 @@ use super::{
 };
 use crate::{
     random::Random,
-    world::{Ip4, Ip6, Mac, NEAR, Station, World},
+    world::{Ip4, Ip6, LOCAL4, LOCAL6, Mac, NEAR, Station, World, underlay4, underlay6},
 };
 
 /// One who sends, and its network.
@@ -42,6 +44,7 @@ pub(super) fn frame(random: &Random, world: &World, sender: &Sender) -> Vec<u8> 
             let source = match random.below(30) {
                 0 => [0; 4],
                 1 => any_ip4(random, world),
+                2 => host4(random),
                 _ => own.ip4,
             };
             ethernet(target.mac, from, 0x0800, &ipv4(random, source, target.ip4))
@@ -50,7 +53,8 @@ pub(super) fn frame(random: &Random, world: &World, sender: &Sender) -> Vec<u8> 
             let source = match random.below(30) {
                 0 => [0; 16],
                 1 => any_ip6(random, world),
-                2..8 => own.link_local(),
+                2 => host6(random),
+                3..9 => own.link_local(),
                 _ => own.ip6,
             };
             ethernet(target.mac, from, 0x86dd, &ipv6(random, source, target.ip6))
@@ -112,6 +116,21 @@ fn target(random: &Random, world: &World, vni: u32) -> Target {
         8 => Target { mac: [1, 0x80, 0xc2, 0, 0, random.byte() % 32], ..whole },
         _ => whole,
     }
+}
+
+/// The tunnel address of this host or another.
+fn host4(random: &Random) -> Ip4 {
+    random.pick(&[LOCAL4, underlay4(2)])
+}
+
+/// The same of IPv6, or another's of IPv4 in the form of IPv6.
+fn host6(random: &Random) -> Ip6 {
+    random.pick(&[LOCAL6, underlay6(4), mapped(underlay4(2))])
+}
+
+/// An IPv4 address in the form of an IPv6 address.
+pub(super) fn mapped(address: Ip4) -> Ip6 {
+    Ipv4Addr::from_octets(address).to_ipv6_mapped().octets()
 }
 
 /// `ff02::<last>`.

@@ -72,15 +72,22 @@ pub(super) fn ipv6(random: &Random, from: Ip6, to: Ip6) -> Vec<u8> {
 
 /// No extension headers, most often, or some; and the number of the first.
 fn extensions(random: &Random, last: u8) -> (u8, Vec<u8>) {
-    if random.percent(88) {
+    if random.percent(84) {
         return (last, Vec::new());
     }
     let kinds: Vec<u8> = (0..=random.below(6))
-        .map(|_| random.pick(&[HOP_BY_HOP, ROUTING, DESTINATION_OPTIONS]))
+        .map(|_| random.pick(&[HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION_OPTIONS]))
         .collect();
     let mut headers = Vec::new();
-    for (index, _) in kinds.iter().enumerate() {
+    for (index, kind) in kinds.iter().enumerate() {
         let next = kinds.get(index + 1).copied().unwrap_or(last);
+        if *kind == FRAGMENT {
+            // The first part, or all of it, or any part.
+            let offset = random.pick(&[[0, 0], [0, 1], [0, 7], [0, 8], random.bytes()]);
+            headers
+                .extend([[next, random.byte()], offset, random.bytes(), random.bytes()].concat());
+            continue;
+        }
         if kinds.len() == 1 && random.percent(50) {
             // What the kernel puts there where it has merged more than a length can say.
             headers.extend([next, 0, 0xc2, 4, 0, 1, 0, 0]);

@@ -2,12 +2,12 @@
 
 use std::net::IpAddr;
 
-use testbed::frames::{TCP, UDP, ethernet, ipv4, udp, vxlan};
+use testbed::frames::{TCP, UDP, checksum, ethernet, ipv4, udp, vxlan};
 
-use super::frames::{Sender, any_station, frame};
+use super::frames::{Sender, any_station, frame, mapped};
 use crate::{
     random::Random,
-    world::{HOST_B, HOST_C, HOST_D, LOCAL4, LOCAL6, Place, UNDERLAY_MAC, World},
+    world::{HOST_B, HOST_C, HOST_D, LOCAL4, LOCAL6, Place, UNDERLAY_MAC, World, underlay4},
 };
 
 const ROUTER: [u8; 6] = [2, 0, 0, 0, 1, 1];
@@ -94,11 +94,18 @@ fn over_ipv4(random: &Random, host: [u8; 4], datagram: &[u8]) -> Vec<u8> {
         6 => packet.extend(random.bytes::<9>()),
         _ => {}
     }
+    packet[10..12].fill(0);
+    let sum = if random.percent(98) { checksum(&packet[..20]) } else { random.bytes() };
+    packet.splice(10..12, sum);
     packet
 }
 
 fn over_ipv6(random: &Random, host: [u8; 16], datagram: &[u8]) -> Vec<u8> {
-    let from = if random.percent(97) { host } else { random.pick(&[LOCAL6, random.bytes()]) };
+    let from = if random.percent(97) {
+        host
+    } else {
+        random.pick(&[LOCAL6, random.bytes(), mapped(underlay4(2))])
+    };
     let to = if random.percent(97) { LOCAL6 } else { random.pick(&[host, random.bytes()]) };
     let next = if random.percent(98) { UDP } else { random.pick(&[TCP, 0, 44, 60]) };
     let length = u16::try_from(datagram.len()).expect("a short datagram").to_be_bytes();

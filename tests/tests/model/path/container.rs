@@ -1,7 +1,5 @@
 //! What a container sent.
 
-use std::net::IpAddr;
-
 use netctl_common::{DropReason, Verdict};
 
 use super::{
@@ -12,7 +10,7 @@ use super::{
     size::{self, Fit},
     too_big,
 };
-use crate::world::{Endpoint, Host, LOCAL4, LOCAL6, Mac, Place, World};
+use crate::world::{Endpoint, Host, Mac, Place, World};
 
 pub(super) fn answer(world: &World, input: &Input) -> Result<Answer, DropReason> {
     let endpoint = world.ports.get(&input.device).ok_or(DropReason::UnknownPort)?;
@@ -73,10 +71,14 @@ fn forward(
     let mut bytes = input.bytes.clone();
     bytes[..6].copy_from_slice(&to);
     match place {
+        // As on every wire, nobody gets what he sent himself.
+        Place::Container(device) | Place::Bridging(device) if device == input.device => {
+            Err(DropReason::OwnStation)
+        }
         Place::Container(_) | Place::Bridging(_) => {
             Ok(Answer::Send(Verdict::ToContainer, Sent::Bytes(bytes)))
         }
-        Place::Host(_) if endpoint.any_source && from_host(world, frame) => {
+        Place::Host(_) if endpoint.any_source && flood::is_from_host(world, &frame.payload) => {
             Err(DropReason::SourceAddress)
         }
         Place::Host(_) => Ok(Answer::Send(Verdict::ToHost, Sent::Bytes(bytes))),
@@ -86,17 +88,6 @@ fn forward(
             tunnel(world, endpoint, Input { bytes, ..*input }, frame, (host, next_hop))
         }
     }
-}
-
-/// Whether it claims to come from this host or one of the others that are known.
-fn from_host(world: &World, frame: &Frame) -> bool {
-    let source: IpAddr = match &frame.payload {
-        Payload::Ipv4(ip) => ip.from.into(),
-        Payload::Ipv6(ip) => ip.from.into(),
-        Payload::Arp(_) | Payload::Other => return false,
-    };
-    let own = [IpAddr::from(LOCAL4), IpAddr::from(LOCAL6)];
-    own.contains(&source) || world.hosts.values().any(|host| host.address == source)
 }
 
 fn tunnel(

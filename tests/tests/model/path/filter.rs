@@ -7,14 +7,14 @@ use netctl_common::{DropReason, Verdict};
 
 use super::{
     Answer, Input,
-    frame::{UDP, array, number},
+    frame::{UDP, array, is_mapped, number},
 };
 use crate::world::{LOCAL4, LOCAL6, World};
 
 pub(super) fn answer(world: &World, input: &Input) -> Result<Answer, DropReason> {
     let bytes = &input.bytes;
     let (udp, host) = match bytes.get(12..14) {
-        Some([0x08, 0x00]) if bytes.len() >= 42 => {
+        Some([0x08, 0x00]) if bytes.len() >= 34 => {
             // Without options, and neither "more fragments" nor an offset.
             let readable = bytes[14] == 0x45 && number(bytes, 20).is_multiple_of(0x4000);
             if !readable || bytes[23] != UDP || bytes[30..34] != LOCAL4 {
@@ -22,18 +22,23 @@ pub(super) fn answer(world: &World, input: &Input) -> Result<Answer, DropReason>
             }
             (34, IpAddr::from(array::<4>(bytes, 26)))
         }
-        Some([0x86, 0xdd]) if bytes.len() >= 62 => {
+        Some([0x86, 0xdd]) if bytes.len() >= 54 => {
             if bytes[20] != UDP || bytes[38..54] != LOCAL6 {
                 return Ok(Answer::NotOurs);
+            }
+            // VXLAN or not: the kernel drops all from there (`ip6_rcv_core`).
+            if is_mapped(&bytes[22..]) {
+                return Err(DropReason::UnknownTunnelSource);
             }
             (54, IpAddr::from(array::<16>(bytes, 22)))
         }
         _ => return Ok(Answer::NotOurs),
     };
-    if number(bytes, udp + 2) != usize::from(world.vxlan_port) {
+    // What can be seen may end before the packet does.
+    if bytes.len() < udp + 16 || number(bytes, udp + 2) != usize::from(world.vxlan_port) {
         return Ok(Answer::NotOurs);
     }
-    let vxlan = bytes.get(udp + 8..udp + 16).ok_or(DropReason::MalformedVxlan)?;
+    let vxlan = &bytes[udp + 8..];
     if vxlan[0] & 8 == 0 {
         return Err(DropReason::MalformedVxlan);
     }

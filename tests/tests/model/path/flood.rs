@@ -1,12 +1,14 @@
 //! What is for a group.
 
+use std::net::IpAddr;
+
 use netctl_common::DropReason;
 
 use super::{
     Answer, Copy, Input,
-    frame::{self, Frame},
+    frame::{self, Frame, Payload},
 };
-use crate::world::{Endpoint, Network, Place, World};
+use crate::world::{Endpoint, LOCAL4, LOCAL6, Network, Place, World};
 
 /// A copy for every other member: those of this host, and one for each other host with members.
 pub(super) fn from_here(
@@ -20,7 +22,8 @@ pub(super) fn from_here(
     }
     let network = world.networks.get(&endpoint.vni).ok_or(DropReason::UnknownVni)?;
     let own = world.stations.get(&(endpoint.vni, endpoint.station.mac));
-    let copies = members(network, own).filter_map(|member| match member {
+    let from_host = is_from_host(world, &frame.payload);
+    let copies = members(network, own, from_host).filter_map(|member| match member {
         Place::Container(device) | Place::Bridging(device) | Place::Host(device) => {
             Some(Copy::Local(device, input.bytes.clone()))
         }
@@ -32,7 +35,25 @@ pub(super) fn from_here(
     Ok(Answer::Flood(copies.collect()))
 }
 
-/// All members but the sender. The host's own endpoint is at one place on each host, and one sender.
-pub(super) fn members(network: &Network, sender: Option<&Place>) -> impl Iterator<Item = Place> {
-    network.members.iter().flatten().filter(move |member| Some(*member) != sender).copied()
+/// All members but the sender, and but the host where the packet claims to come from one. The host's own endpoint is at
+/// one place on each host, and one sender.
+pub(super) fn members(
+    network: &Network,
+    sender: Option<&Place>,
+    from_host: bool,
+) -> impl Iterator<Item = Place> {
+    let members = network.members.iter().flatten().filter(move |member| Some(*member) != sender);
+    members.filter(move |member| !(from_host && matches!(member, Place::Host(_)))).copied()
+}
+
+/// Whether it claims to come from this host or one of the others that are known. The host's stack would open VXLAN from
+/// there.
+pub(super) fn is_from_host(world: &World, payload: &Payload) -> bool {
+    let source: IpAddr = match payload {
+        Payload::Ipv4(ip) => ip.from.into(),
+        Payload::Ipv6(ip) => ip.from.into(),
+        Payload::Arp(_) | Payload::Other => return false,
+    };
+    let own = [IpAddr::from(LOCAL4), IpAddr::from(LOCAL6)];
+    own.contains(&source) || world.is_host(source.to_canonical())
 }

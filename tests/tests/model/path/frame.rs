@@ -6,6 +6,7 @@ pub(super) const HOP_BY_HOP: u8 = 0;
 pub(super) const TCP: u8 = 6;
 pub(super) const UDP: u8 = 17;
 pub(super) const ROUTING: u8 = 43;
+pub(super) const FRAGMENT: u8 = 44;
 pub(super) const ICMPV6: u8 = 58;
 const NO_NEXT_HEADER: u8 = 59;
 pub(super) const DESTINATION_OPTIONS: u8 = 60;
@@ -117,6 +118,11 @@ pub(super) fn ipv6(bytes: &[u8], merged: bool) -> Option<Ipv6> {
         from: array(bytes, 8),
         to: array(bytes, 24),
     })
+}
+
+/// Whether it is an IPv4 address in the form of an IPv6 address, from which no packet comes (RFC 4291 section 2.5.5.2).
+pub(crate) fn is_mapped(address: &[u8]) -> bool {
+    address[..12] == [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff]
 }
 
 /// The two bytes at `place` as a number.

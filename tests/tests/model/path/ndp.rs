@@ -5,7 +5,7 @@ use netctl_common::{DropReason, Verdict};
 use super::{
     Answer, Sent,
     container::owns,
-    frame::{DESTINATION_OPTIONS, HOP_BY_HOP, ICMPV6, Ipv6, ROUTING, array, number},
+    frame::{DESTINATION_OPTIONS, FRAGMENT, HOP_BY_HOP, ICMPV6, Ipv6, ROUTING, array, number},
     too_big::icmpv6,
 };
 use crate::world::{Endpoint, Ip6, Mac, World, link_local};
@@ -42,12 +42,19 @@ fn look_behind(bytes: &[u8], ip: &Ipv6) -> Result<(), DropReason> {
     let mut next = ip.next;
     let mut place = 54;
     let mut passed = 0;
-    while matches!(next, HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS) {
+    while matches!(next, HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION_OPTIONS) {
         passed += 1;
-        let header = bytes.get(place..place + 2);
-        let header = header.filter(|_| passed <= 4).ok_or(DropReason::MalformedIpv6)?;
+        let seen = if next == FRAGMENT { 8 } else { 2 };
+        let header = bytes.get(place..place + seen).ok_or(DropReason::MalformedIpv6)?;
+        // A later part begins anywhere in the packet.
+        if next == FRAGMENT && number(header, 2) >= 8 {
+            return Ok(());
+        }
+        if passed > 4 {
+            return Err(DropReason::MalformedIpv6);
+        }
+        place += if next == FRAGMENT { 8 } else { 8 * (1 + usize::from(header[1])) };
         next = header[0];
-        place += 8 * (1 + usize::from(header[1]));
     }
     if passed > 0 && next == ICMPV6 {
         let message = bytes.get(place..place + 8).ok_or(DropReason::MalformedIpv6)?;

@@ -6,7 +6,7 @@ use netctl_common::{DropReason, Outcome, Verdict};
 
 use super::{
     Answer, Copy, Sent,
-    flood::members,
+    flood::{is_from_host, members},
     frame,
     underlay::{check_sender, combine, set_tos},
 };
@@ -77,8 +77,9 @@ fn decide(world: &World, tunnelled: &Tunnelled, bytes: &[u8]) -> Result<Answer, 
     if frame::is_group(frame.to) {
         let network = world.networks.get(vni).ok_or(DropReason::UnknownVni)?;
         let sender = world.stations.get(&(*vni, sender));
+        let from_host = is_from_host(world, &frame.payload);
         // All hosts have got it from the sender's own.
-        let here = members(network, sender).filter_map(|member| match member {
+        let here = members(network, sender, from_host).filter_map(|member| match member {
             Place::Container(device) | Place::Bridging(device) | Place::Host(device) => {
                 Some(Copy::Local(device, bytes.clone()))
             }

@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 
 use netctl_common::{DropReason, Verdict};
+use testbed::frames::checksum;
 
 use super::{
     Answer, Input, Sent,
-    frame::{self, HOP_BY_HOP, Payload, TCP, UDP, number},
+    frame::{self, Payload, TCP, UDP, number},
 };
 use crate::world::{LOCAL4, LOCAL6, Mac, Place, UNDERLAY_MAC, World};
 
@@ -46,8 +47,7 @@ pub(super) fn answer(world: &World, input: &Input) -> Result<Answer, DropReason>
 
     let (tos, tcp) = match &frame.payload {
         Payload::Ipv4(ip) => (ip.tos, ip.protocol == TCP),
-        // The kernel puts such a header in front of TCP, where it has merged much of it.
-        Payload::Ipv6(ip) => (ip.tos, ip.next == TCP || ip.next == HOP_BY_HOP),
+        Payload::Ipv6(ip) => (ip.tos, ip.next == TCP),
         // The kernel makes room in IP packets alone.
         Payload::Arp(_) | Payload::Other => return Ok(Answer::Pass(Verdict::HandedOver)),
     };
@@ -91,6 +91,10 @@ fn outer(world: &World, bytes: &[u8], merged: bool) -> Result<Option<Outer>, Dro
                 return Ok(None);
             }
             let ip = frame::ipv4(&bytes[14..], merged).ok_or(DropReason::MalformedOuter)?;
+            // Over a header with its right checksum there is nothing left (RFC 1071).
+            if checksum(&bytes[14..34]) != [0; 2] {
+                return Err(DropReason::MalformedOuter);
+            }
             let total = number(bytes, 16);
             let payload = (total != 0).then(|| total - 20);
             Ok(Some(Outer { header: 20, from: IpAddr::from(ip.from), tos: ip.tos, payload }))
@@ -98,6 +102,9 @@ fn outer(world: &World, bytes: &[u8], merged: bool) -> Result<Option<Outer>, Dro
         0x86dd => {
             if !is_vxlan(40) || bytes[20] != UDP || bytes[38..54] != LOCAL6 {
                 return Ok(None);
+            }
+            if frame::is_mapped(&bytes[22..]) {
+                return Err(DropReason::UnknownTunnelSource);
             }
             let ip = frame::ipv6(&bytes[14..], merged).ok_or(DropReason::MalformedOuter)?;
             let payload = (ip.payload != 0).then_some(ip.payload);
