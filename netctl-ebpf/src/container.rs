@@ -56,14 +56,17 @@ fn forward<P: Payload>(
     let target = match lookup::station(port.vni(), frame.destination()) {
         Some(target) => target,
         None if frame.destination().is_group() => {
-            return flood::from_here(packet, port.vni(), &frame.ethernet);
+            return flood::from_here(packet, port.vni(), &frame);
         }
         None => stale::readdress(packet, port.vni(), &mut frame)?,
     };
     match target {
         FdbTarget::Container(device) => Ok(Decision::ToContainer(device)),
         FdbTarget::Bridging(device) => Ok(Decision::ToBridge(device)),
-        FdbTarget::Host(device) => Ok(Decision::ToHost(device)),
+        FdbTarget::Host(device) => {
+            validate::for_host(port, &frame.payload)?;
+            Ok(Decision::ToHost(device))
+        }
         FdbTarget::Remote(index) => tunnel(packet, port.vni(), &frame, index),
     }
 }
@@ -77,7 +80,7 @@ fn tunnel<P: Payload>(
     index: u32,
 ) -> Result<Decision, DropReason> {
     let vtep = lookup::vtep(index).ok_or(DropReason::UnknownVtep)?;
-    match frame.payload.fit(packet, vtep.mtu()) {
+    match frame.payload.fit(packet, vtep) {
         Fit::Whole if frame.payload.survives_tunnel(packet) => {
             encap::wrap(packet, vni, index, vtep, frame)
         }

@@ -15,7 +15,7 @@ use netctl_common::{
     wire::Ethernet,
 };
 
-use crate::{Decision, config, encap, lookup, packet::Packet};
+use crate::{Decision, config, encap, lookup, packet::Packet, parse::Frame, payload::Payload};
 
 /// What the visit of a member needs to know.
 struct Round {
@@ -23,38 +23,46 @@ struct Round {
     vni: u32,
     /// Index of the device that it came from, zero where that is a tunnel.
     origin: u32,
-    /// It is from a host's own endpoint. That has one address on all hosts, and nobody gets what he sent himself.
-    from_host: bool,
+    /// The host gets none. It is from a host's own endpoint, which has one address on all hosts, and nobody gets what
+    /// he sent himself; or it claims to be from a host, as VXLAN that the host's stack would open.
+    not_for_host: bool,
 }
 
 /// Sends it to all members but the one that it comes from.
 #[inline(always)]
-pub(crate) fn from_here(
+pub(crate) fn from_here<P: Payload>(
     packet: &Packet,
     vni: u32,
-    frame: &Ethernet,
+    frame: &Frame<P>,
 ) -> Result<Decision, DropReason> {
     if frame.destination().stays_on_link() {
         return Err(DropReason::LinkLocalGroup);
     }
-    visit(packet, vni, frame.source(), packet.device())
+    visit(packet, vni, frame.source(), packet.device(), frame.payload.is_from_host())
 }
 
-/// Sends it to all members of this host.
+/// Sends it to all members of this host, but to the host itself where the packet claims to be from one.
 #[inline(always)]
 pub(crate) fn from_tunnel(
     packet: &Packet,
     vni: u32,
     frame: &Ethernet,
+    from_host: bool,
 ) -> Result<Decision, DropReason> {
-    visit(packet, vni, frame.source(), 0)
+    visit(packet, vni, frame.source(), 0, from_host)
 }
 
 #[inline(always)]
-fn visit(packet: &Packet, vni: u32, source: MacAddr, origin: u32) -> Result<Decision, DropReason> {
+fn visit(
+    packet: &Packet,
+    vni: u32,
+    source: MacAddr,
+    origin: u32,
+    from_host: bool,
+) -> Result<Decision, DropReason> {
     let network = lookup::network(vni).ok_or(DropReason::UnknownVni)?;
-    let from_host = network.gateway().is_some_and(|gateway| gateway.same(source));
-    let mut round = Round { skb: packet.raw(), vni, origin, from_host };
+    let not_for_host = from_host || network.gateway().is_some_and(|gateway| gateway.same(source));
+    let mut round = Round { skb: packet.raw(), vni, origin, not_for_host };
     let places = network.flood_members();
     let places = if places > FLOOD_ENTRIES { FLOOD_ENTRIES } else { places };
     let each: unsafe extern "C" fn(u32, *mut Round) -> i64 = member;
@@ -67,13 +75,13 @@ fn visit(packet: &Packet, vni: u32, source: MacAddr, origin: u32) -> Result<Deci
 /// Gives the member at this place a copy. A copy that cannot be made is counted by the kernel, on the device.
 unsafe extern "C" fn member(place: u32, round: *mut Round) -> i64 {
     // SAFETY: `visit` passes a pointer to a value that is alive.
-    let Round { skb, vni, origin, from_host } = unsafe { &*round };
+    let Round { skb, vni, origin, not_for_host } = unsafe { &*round };
     if let Some(target) = lookup::flood_member(*vni, place) {
         match target {
             FdbTarget::Container(device) | FdbTarget::Bridging(device) if device != *origin => {
                 copy(*skb, device, 0);
             }
-            FdbTarget::Host(device) if !*from_host => {
+            FdbTarget::Host(device) if !*not_for_host => {
                 copy(*skb, device, BPF_F_INGRESS.into());
             }
             FdbTarget::Remote(index) if *origin != 0 => {

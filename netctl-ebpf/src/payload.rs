@@ -5,11 +5,12 @@
 
 use netctl_common::{
     DropReason, MacAddr, flow,
+    maps::{TunnelAddr, Vtep},
     wire::{Ethernet, Ipv4, Ipv6, Ports, protocol},
 };
 
 use crate::{
-    lookup,
+    config, lookup,
     packet::Packet,
     parse::{ETHERNET, Frame, IPV4, IPV6},
     size::{self, Fit},
@@ -32,14 +33,17 @@ pub(crate) trait Payload: Sized {
     /// GSO type stays on the packet, and the receiving socket gets none of the datagrams. TCP is not hurt.
     fn survives_tunnel(&self, packet: &Packet) -> bool;
 
-    /// How it goes through a tunnel for packets of up to `mtu` bytes.
-    fn fit(&self, packet: &Packet, mtu: u32) -> Fit;
+    /// How it goes through the tunnel to that host.
+    fn fit(&self, packet: &Packet, vtep: &Vtep) -> Fit;
 
     /// The hash of its flow, for packets that carry none.
     fn hash(&self, packet: &Packet) -> u32;
 
     /// Who has its destination address in the network.
     fn owner(&self, vni: u32) -> Option<MacAddr>;
+
+    /// Whether it claims to come from this host or another host of ours.
+    fn is_from_host(&self) -> bool;
 
     /// Makes the packet the report, in an Ethernet frame of this header, that no more than `mtu` bytes fit.
     fn report(&self, packet: &Packet, back: Ethernet, mtu: u32) -> Result<(), DropReason>;
@@ -76,8 +80,8 @@ impl Payload for Ipv4 {
     }
 
     #[inline(always)]
-    fn fit(&self, packet: &Packet, mtu: u32) -> Fit {
-        size::fit4(packet, self, mtu)
+    fn fit(&self, packet: &Packet, vtep: &Vtep) -> Fit {
+        size::fit4(packet, self, vtep)
     }
 
     #[inline(always)]
@@ -91,6 +95,11 @@ impl Payload for Ipv4 {
     #[inline(always)]
     fn owner(&self, vni: u32) -> Option<MacAddr> {
         lookup::neighbour4(vni, self.destination())
+    }
+
+    #[inline(always)]
+    fn is_from_host(&self) -> bool {
+        is_host(&TunnelAddr::from_v4(self.source()), &TunnelAddr::from_v4(config::local_vtep4()))
     }
 
     #[inline(always)]
@@ -125,8 +134,8 @@ impl Payload for Ipv6 {
     }
 
     #[inline(always)]
-    fn fit(&self, packet: &Packet, mtu: u32) -> Fit {
-        size::fit6(packet, self, mtu)
+    fn fit(&self, packet: &Packet, vtep: &Vtep) -> Fit {
+        size::fit6(packet, self, vtep)
     }
 
     #[inline(always)]
@@ -138,6 +147,11 @@ impl Payload for Ipv6 {
     #[inline(always)]
     fn owner(&self, vni: u32) -> Option<MacAddr> {
         lookup::neighbour6(vni, self.destination())
+    }
+
+    #[inline(always)]
+    fn is_from_host(&self) -> bool {
+        is_host(&TunnelAddr::from_v6(self.source()), &TunnelAddr::from_v6(config::local_vtep6()))
     }
 
     #[inline(always)]
@@ -169,7 +183,7 @@ impl Payload for Opaque {
     }
 
     #[inline(always)]
-    fn fit(&self, _packet: &Packet, _mtu: u32) -> Fit {
+    fn fit(&self, _packet: &Packet, _vtep: &Vtep) -> Fit {
         Fit::InParts
     }
 
@@ -184,9 +198,19 @@ impl Payload for Opaque {
     }
 
     #[inline(always)]
+    fn is_from_host(&self) -> bool {
+        false
+    }
+
+    #[inline(always)]
     fn report(&self, _packet: &Packet, _back: Ethernet, _mtu: u32) -> Result<(), DropReason> {
         Err(DropReason::TooBig)
     }
+}
+
+#[inline(always)]
+fn is_host(source: &TunnelAddr, local: &TunnelAddr) -> bool {
+    source.same(local) || lookup::is_vtep(source)
 }
 
 #[inline(always)]

@@ -1,6 +1,9 @@
 //! Whether a packet fits the way to its host.
 
-use netctl_common::wire::{Ipv4, Ipv6, Jumbo, protocol};
+use netctl_common::{
+    maps::Vtep,
+    wire::{Ipv4, Ipv6, Jumbo, protocol},
+};
 
 use crate::{packet::Packet, parse::ETHERNET};
 
@@ -25,10 +28,12 @@ pub(crate) enum Fit {
 }
 
 #[inline(always)]
-pub(crate) fn fit4(packet: &Packet, ip: &Ipv4, mtu: u32) -> Fit {
-    if longest(packet, ip.header(), 0, ip.protocol()) <= mtu {
+pub(crate) fn fit4(packet: &Packet, ip: &Ipv4, vtep: &Vtep) -> Fit {
+    // The kernel's tunnels cut no outer packet of IPv6 (`ip6_fragment` without `ignore_df`).
+    let may_be_cut = ip.may_be_cut() && !vtep.is_over_v6();
+    if longest(packet, ip.header(), 0, ip.protocol()) <= vtep.mtu() {
         Fit::Whole
-    } else if ip.may_be_cut() || packet.segment() == BY_FRAGMENTS {
+    } else if may_be_cut || packet.segment() == BY_FRAGMENTS {
         Fit::InParts
     } else {
         Fit::Never
@@ -36,13 +41,13 @@ pub(crate) fn fit4(packet: &Packet, ip: &Ipv4, mtu: u32) -> Fit {
 }
 
 #[inline(always)]
-pub(crate) fn fit6(packet: &Packet, ip: &Ipv6, mtu: u32) -> Fit {
+pub(crate) fn fit6(packet: &Packet, ip: &Ipv6, vtep: &Vtep) -> Fit {
     // The header with which the kernel says how much it has merged is not on the parts.
     let (jumbo, protocol) = match ip.next_header() {
         protocol::HOP_BY_HOP if packet.segment() != 0 => (size_of::<Jumbo>() as u32, protocol::TCP),
         other => (0, other),
     };
-    if longest(packet, IPV6_HEADER, jumbo, protocol) <= mtu {
+    if longest(packet, IPV6_HEADER, jumbo, protocol) <= vtep.mtu() {
         Fit::Whole
     } else if packet.segment() == BY_FRAGMENTS {
         Fit::InParts

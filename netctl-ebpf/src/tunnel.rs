@@ -10,7 +10,7 @@ use aya_ebpf::{
 };
 use netctl_common::{DropReason, maps::TunnelAddr, wire::ether_type};
 
-use crate::{Decision, deliver, flood, packet::Packet, parse, validate};
+use crate::{Decision, deliver, flood, packet::Packet, parse, payload::Payload, validate};
 
 const MALFORMED: DropReason = DropReason::MalformedInner;
 
@@ -18,14 +18,14 @@ const MALFORMED: DropReason = DropReason::MalformedInner;
 pub(crate) fn decide(packet: &Packet) -> Result<Decision, DropReason> {
     let (vni, source) = key(packet)?;
     let (ethernet, ether_type) = parse::ethernet(packet, MALFORMED)?;
-    match ether_type {
-        Some(ether_type::IPV4) => drop(parse::ipv4::<0>(packet, MALFORMED)?),
-        Some(ether_type::IPV6) => drop(parse::ipv6::<0>(packet, MALFORMED)?),
-        _ => {}
-    }
+    let from_host = match ether_type {
+        Some(ether_type::IPV4) => parse::ipv4::<0>(packet, MALFORMED)?.is_from_host(),
+        Some(ether_type::IPV6) => parse::ipv6::<0>(packet, MALFORMED)?.is_from_host(),
+        _ => false,
+    };
     validate::tunnel(vni, ethernet.source(), &source)?;
     if ethernet.destination().is_group() {
-        flood::from_tunnel(packet, vni, &ethernet)
+        flood::from_tunnel(packet, vni, &ethernet, from_host)
     } else {
         deliver::local(vni, ethernet.destination())
     }

@@ -6,7 +6,7 @@ use netctl_common::{
     wire::{Ethernet, Ipv4, Ipv6},
 };
 
-use crate::lookup;
+use crate::{lookup, payload::Payload};
 
 /// A container sends under its own link-layer address.
 #[inline(always)]
@@ -27,6 +27,17 @@ pub(crate) fn source4(port: &Port, frame: &Ethernet, ip: &Ipv4) -> Result<(), Dr
 pub(crate) fn source6(port: &Port, frame: &Ethernet, ip: &Ipv6) -> Result<(), DropReason> {
     let asks = || addr6::is_unspecified(ip.source()) && frame.destination().is_group();
     if port.may_send_from6(ip.source()) || asks() { Ok(()) } else { Err(DropReason::SourceAddress) }
+}
+
+/// The host's own stack would take VXLAN with the source of another host for that host's, and open it. Only ports that
+/// may send from any address can try.
+#[inline(always)]
+pub(crate) fn for_host<P: Payload>(port: &Port, payload: &P) -> Result<(), DropReason> {
+    if port.any_source() && payload.is_from_host() {
+        Err(DropReason::SourceAddress)
+    } else {
+        Ok(())
+    }
 }
 
 /// A station's frames come from the host that the station is on: this validates the tunnel's source and the frame's

@@ -23,6 +23,8 @@ mod hosts;
 mod ipv6;
 #[path = "acceptance/isolation.rs"]
 mod isolation;
+#[path = "acceptance/live.rs"]
+mod live;
 #[path = "acceptance/model.rs"]
 mod model;
 #[path = "acceptance/overlay.rs"]
@@ -37,3 +39,6 @@ mod run;
 mod underlay6;
 #[path = "acceptance/wire.rs"]
 mod wire;
+
+#[path = "support/stream.rs"]
+mod stream;

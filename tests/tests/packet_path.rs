@@ -9,14 +9,30 @@
 
 #[path = "packet_path/big_tcp.rs"]
 mod big_tcp;
+#[path = "packet_path/dissect.rs"]
+mod dissect;
 #[path = "packet_path/forged.rs"]
 mod forged;
+#[path = "packet_path/forwarding.rs"]
+mod forwarding;
 #[path = "packet_path/group.rs"]
 mod group;
+#[path = "packet_path/host.rs"]
+mod host;
+#[path = "packet_path/intruder.rs"]
+mod intruder;
+#[path = "packet_path/marks.rs"]
+mod marks;
 #[path = "packet_path/members.rs"]
 mod members;
+#[path = "packet_path/mtu.rs"]
+mod mtu;
+#[path = "packet_path/offloads.rs"]
+mod offloads;
 #[path = "packet_path/rig.rs"]
 mod rig;
+#[path = "packet_path/sizes.rs"]
+mod sizes;
 #[path = "packet_path/sockets.rs"]
 mod sockets;
 #[path = "packet_path/stock_peer.rs"]
@@ -32,3 +48,5 @@ mod vlan;
 mod counters;
 #[path = "support/object.rs"]
 mod object;
+#[path = "support/stream.rs"]
+mod stream;

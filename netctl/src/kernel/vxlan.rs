@@ -16,6 +16,9 @@ use super::{
     link::{describe, named},
 };
 
+/// From where the outer source ports are taken, as of RFC 6335 section 6: the dynamic ports.
+const SOURCE_PORTS: (u16, u16) = (49_152, 65_535);
+
 /// What there is to say of a vxlan device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Vxlan {
@@ -44,6 +47,8 @@ impl Netlink {
                 // The UDP checksum is left out over IPv6 too (RFC 6935), by us and by others.
                 InfoVxlan::UDPZeroCsumRX(true),
                 InfoVxlan::UDPZeroCsumTX(true),
+                // As the programs have it; the kernel takes the range of ordinary sockets otherwise.
+                InfoVxlan::PortRange(SOURCE_PORTS),
             ])),
         ]));
         let created = match self

@@ -1,4 +1,4 @@
-//! What tcpdump sees.
+//! What tcpdump sees, and what tshark makes of it.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -52,10 +52,23 @@ impl Capture {
     /// Ends the capture, and gives what was seen as text: one block per packet, as by
     /// `tcpdump -nn -r` with the further `options` (`-e`, `-v`, `-xx`, …).
     pub fn stop(mut self, options: &[&str]) -> Result<String> {
+        self.end()?;
+        self.read(options)
+    }
+
+    /// Ends the capture. What was seen can still be read.
+    pub fn end(&mut self) -> Result<()> {
         if self.process.alive() {
             self.process.stop(Signal::SIGINT, Duration::from_secs(10))?;
         }
-        self.read(options)
+        Ok(())
+    }
+
+    /// What tshark says of what was seen so far, as by `tshark -n -r` with the further `options` (`-Y`, `-T fields`, …).
+    pub fn dissect(&self, options: &[&str]) -> Result<String> {
+        let mut command = Command::new("tshark");
+        command.arg("-n").arg("-r").arg(&self.file).args(options);
+        output(command, DEADLINE)?.ok().context("cannot dissect the capture")
     }
 
     /// What was seen so far, while the capture goes on.

@@ -85,15 +85,15 @@ fn links(host: &Host) -> Result<BTreeMap<String, u32>> {
     pins(host, "links")?.into_iter().map(id).collect()
 }
 
-/// Echoes, 100 a second and 6000 at most, and what came back of them.
-struct Ping {
+/// Echoes, 100 a second and 12000 at most, and what came back of them.
+pub(crate) struct Ping {
     process: Process,
 }
 
 impl Ping {
-    fn start(from: &Container<'_>, to: &Container<'_>) -> Result<Self> {
+    pub(crate) fn start(from: &Container<'_>, to: &Container<'_>) -> Result<Self> {
         let address = to.address()?;
-        let ping = ["ping", "-n", "-i", "0.01", "-c", "6000", &address];
+        let ping = ["ping", "-n", "-i", "0.01", "-c", "12000", &address];
         let words = ["netctl", "exec", &from.name, "--"].into_iter().chain(ping);
         Ok(Self { process: from.host.spawn("restart-ping", words)? })
     }
@@ -107,7 +107,7 @@ impl Ping {
     }
 
     /// Waits until 50 more are answered.
-    fn goes_on(&mut self) -> Result<()> {
+    pub(crate) fn goes_on(&mut self) -> Result<()> {
         let before = self.answered().len();
         eventually("the echoes go on", SOON, || {
             ensure!(self.process.alive(), "it ended: {}", self.process.log());
@@ -117,7 +117,7 @@ impl Ping {
     }
 
     /// Ends it, and fails unless each echo was answered once.
-    fn end(mut self) -> Result<()> {
+    pub(crate) fn end(mut self) -> Result<()> {
         sleep(Duration::from_millis(500));
         self.process.stop(Signal::SIGINT, Duration::from_secs(10))?;
         let answered = self.answered();

@@ -23,6 +23,8 @@ async fn made_once_per_name_and_port() {
         (&true.into(), &true.into()),
         "{data}"
     );
+    let ports = &data["port_range"];
+    assert_eq!((&ports["low"], &ports["high"]), (&49_152.into(), &65_535.into()), "{data}");
     assert!(shown["flags"].as_array().unwrap().contains(&"UP".into()), "{shown}");
     let sockets = sh(&netns, "ss -Hlun 'sport = 4789'");
     assert!(sockets.contains("0.0.0.0:4789") && sockets.contains("[::]:4789"), "{sockets}");

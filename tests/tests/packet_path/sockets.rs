@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream, UdpSocket},
+    net::{IpAddr, TcpListener, TcpStream, UdpSocket},
     sync::mpsc,
     thread,
     time::Duration,
@@ -12,17 +12,25 @@ use anyhow::{Context as _, Result, ensure};
 use nix::sys::socket::{setsockopt, sockopt};
 use testbed::Netns;
 
-use crate::rig::Container;
+use crate::host::Container;
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Sends `megabytes` by TCP, and fails unless the same bytes arrive.
 pub(crate) fn transfer(from: &Container, to: &Container, megabytes: usize) -> Result<()> {
-    let listener = to.netns.within(|| Ok(TcpListener::bind((to.station.ip(), 5000))?))?;
-    let stream = from.netns.within(|| {
-        let address = (to.station.address, 5000).into();
-        Ok(TcpStream::connect_timeout(&address, DEADLINE)?)
-    });
+    transfer_to(from, to, to.station.address.into(), megabytes)
+}
+
+/// The same to this address of the receiver.
+pub(crate) fn transfer_to(
+    from: &Container,
+    to: &Container,
+    address: IpAddr,
+    megabytes: usize,
+) -> Result<()> {
+    let listener = to.netns.within(|| Ok(TcpListener::bind((address, 0))?))?;
+    let target = listener.local_addr()?;
+    let stream = from.netns.within(|| Ok(TcpStream::connect_timeout(&target, DEADLINE)?));
     let mut stream = stream.context("connecting")?;
     let (mut accepted, _) = listener.accept()?;
     stream.set_write_timeout(Some(DEADLINE))?;
@@ -46,13 +54,27 @@ pub(crate) fn transfer(from: &Container, to: &Container, megabytes: usize) -> Re
 
 /// Sends 100 datagrams in two writes (`UDP_SEGMENT`), and fails unless each arrives as it was sent.
 pub(crate) fn segments(from: &Container, to: &Container, merge: bool) -> Result<()> {
+    segments_to(from, to, to.station.address.into(), merge)
+}
+
+/// The same to this address of the receiver.
+pub(crate) fn segments_to(
+    from: &Container,
+    to: &Container,
+    address: IpAddr,
+    merge: bool,
+) -> Result<()> {
     const DATAGRAM: usize = 1000;
-    let receiver = socket(&to.netns, &to.station.ip(), 6000)?;
+    let receiver = socket(&to.netns, address)?;
+    let target = receiver.local_addr()?;
     if merge {
         setsockopt(&receiver, sockopt::UdpGroSegment, &true)?;
     }
+    // All of them, however late the reader is and however small the buffers are that each came in.
+    setsockopt(&receiver, sockopt::RcvBufForce, &(1 << 20))?;
     receiver.set_read_timeout(Some(Duration::from_secs(2)))?;
-    let sender = socket(&from.netns, &from.station.ip(), 6001)?;
+    let [v4, v6] = from.station.both();
+    let sender = socket(&from.netns, if address.is_ipv4() { v4 } else { v6 })?;
     setsockopt(&sender, sockopt::UdpGsoSegment, &i32::try_from(DATAGRAM)?)?;
     let mut noise = Noise(2);
     let sent: Vec<u8> = (0..100 * DATAGRAM).map(|_| noise.next()).collect();
@@ -72,7 +94,7 @@ pub(crate) fn segments(from: &Container, to: &Container, merge: bool) -> Result<
             Ok((all, reads))
         });
         for write in sent.chunks(50 * DATAGRAM) {
-            sender.send_to(write, (to.station.ip(), 6000))?;
+            sender.send_to(write, target)?;
         }
         finished.recv_timeout(DEADLINE).context("the receiver does not end")?;
         reader.join().expect("the reader does not panic")
@@ -84,15 +106,16 @@ pub(crate) fn segments(from: &Container, to: &Container, merge: bool) -> Result<
     Ok(())
 }
 
-fn socket(netns: &Netns, ip: &str, port: u16) -> Result<UdpSocket> {
-    netns.within(|| Ok(UdpSocket::bind((ip, port))?))
+/// A socket on a port that nobody has.
+pub(crate) fn socket(netns: &Netns, ip: IpAddr) -> Result<UdpSocket> {
+    netns.within(|| Ok(UdpSocket::bind((ip, 0))?))
 }
 
 /// Bytes that do not repeat soon: xorshift.
-struct Noise(u32);
+pub(crate) struct Noise(pub(crate) u32);
 
 impl Noise {
-    fn next(&mut self) -> u8 {
+    pub(crate) fn next(&mut self) -> u8 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 17;
         self.0 ^= self.0 << 5;

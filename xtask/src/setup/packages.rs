@@ -31,6 +31,7 @@ const NEEDED: &[(Probe, &str)] = &[
     (Probe::Program("ip"), "iproute2"),
     (Probe::Program("ping"), "iputils-ping"),
     (Probe::Program("tcpdump"), "tcpdump"),
+    (Probe::Program("tshark"), "tshark"),
     (Probe::Program("iperf3"), "iperf3"),
     (Probe::Program("ethtool"), "ethtool"),
     (Probe::Program("nft"), "nftables"),

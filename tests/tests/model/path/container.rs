@@ -1,5 +1,7 @@
 //! What a container sent.
 
+use std::net::IpAddr;
+
 use netctl_common::{DropReason, Verdict};
 
 use super::{
@@ -10,7 +12,7 @@ use super::{
     size::{self, Fit},
     too_big,
 };
-use crate::world::{Endpoint, Host, Mac, Place, World};
+use crate::world::{Endpoint, Host, LOCAL4, LOCAL6, Mac, Place, World};
 
 pub(super) fn answer(world: &World, input: &Input) -> Result<Answer, DropReason> {
     let endpoint = world.ports.get(&input.device).ok_or(DropReason::UnknownPort)?;
@@ -74,6 +76,9 @@ fn forward(
         Place::Container(_) | Place::Bridging(_) => {
             Ok(Answer::Send(Verdict::ToContainer, Sent::Bytes(bytes)))
         }
+        Place::Host(_) if endpoint.any_source && from_host(world, frame) => {
+            Err(DropReason::SourceAddress)
+        }
         Place::Host(_) => Ok(Answer::Send(Verdict::ToHost, Sent::Bytes(bytes))),
         Place::Remote(index) => {
             let host = world.hosts.get(&index).ok_or(DropReason::UnknownVtep)?;
@@ -83,6 +88,17 @@ fn forward(
     }
 }
 
+/// Whether it claims to come from this host or one of the others that are known.
+fn from_host(world: &World, frame: &Frame) -> bool {
+    let source: IpAddr = match &frame.payload {
+        Payload::Ipv4(ip) => ip.from.into(),
+        Payload::Ipv6(ip) => ip.from.into(),
+        Payload::Arp(_) | Payload::Other => return false,
+    };
+    let own = [IpAddr::from(LOCAL4), IpAddr::from(LOCAL6)];
+    own.contains(&source) || world.hosts.values().any(|host| host.address == source)
+}
+
 fn tunnel(
     world: &World,
     endpoint: &Endpoint,
@@ -90,7 +106,7 @@ fn tunnel(
     frame: &Frame,
     (host, next_hop): (&Host, Option<(Mac, Mac)>),
 ) -> Result<Answer, DropReason> {
-    let fit = size::fit(&input, &frame.payload, host.mtu);
+    let fit = size::fit(&input, &frame.payload, host);
     let tos = match &frame.payload {
         Payload::Ipv4(ip) => ip.tos,
         Payload::Ipv6(ip) => ip.tos,

@@ -4,6 +4,7 @@ use super::{
     Input,
     frame::{HOP_BY_HOP, Payload, TCP, UDP},
 };
+use crate::world::Host;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fit {
@@ -13,13 +14,15 @@ pub(super) enum Fit {
     Never,
 }
 
-pub(super) fn fit(input: &Input, payload: &Payload, mtu: usize) -> Fit {
+/// Whether it goes through the tunnel to this host, of whose kind depends whether outer packets are ever cut.
+pub(super) fn fit(input: &Input, payload: &Payload, host: &Host) -> Fit {
+    let mtu = host.mtu;
     // What the kernel cuts where its own buffers end (`GSO_BY_FRAGS`).
     let by_fragments = input.segment == 0xffff;
     match payload {
         Payload::Ipv4(ip) => match longest(input, ip.header, ip.protocol) {
             longest if longest <= mtu => Fit::Whole,
-            _ if ip.may_be_cut || by_fragments => Fit::InParts,
+            _ if ip.may_be_cut && host.address.is_ipv4() || by_fragments => Fit::InParts,
             _ => Fit::Never,
         },
         Payload::Ipv6(ip) => {
