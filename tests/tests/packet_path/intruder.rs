@@ -233,6 +233,12 @@ fn what_the_kernel_joins_or_ignores_reaches_nobody() -> Result<()> {
     scene.is_dropped(&first, Direction::FromTunnel, DropReason::UnknownTunnelSource)?;
 
     // Over IPv6, to the address that the host has by itself, where its tunnels run over IPv4.
+    eventually("the host is sure of its address", Duration::from_secs(10), || {
+        let words = ["ip", "-6", "addr", "show", "dev", "eth0", "tentative"];
+        let tentative = rig.a.netns.run(words)?.ok()?;
+        ensure!(tentative.is_empty(), "{tentative}");
+        Ok(())
+    })?;
     let local = netctl_common::addr6::link_local(netctl_common::MacAddr(a));
     let datagram = udp(50_000, PORT, &vxlan(VNI, &good));
     let foreign =
