@@ -57,6 +57,15 @@ pub const fn is_unspecified(address: [u8; 16]) -> bool {
     high | low == 0
 }
 
+/// Whether it is an IPv4 address in the form of an IPv6 address, `::ffff:0:0/96`, which no packet carries (section
+/// 2.5.5.2).
+#[inline(always)]
+pub const fn is_mapped(address: [u8; 16]) -> bool {
+    let [high, _] = halves(address);
+    let [_, _, next, _] = words(address);
+    high == 0 && next == u32::from_ne_bytes([0, 0, 0xff, 0xff])
+}
+
 /// Whether it is an address of a group: `ff00::/8`.
 #[inline(always)]
 pub const fn is_multicast(address: [u8; 16]) -> bool {

@@ -73,6 +73,7 @@ drop_reasons! {
     LinkLocalGroup = 36, "link-local-group", "The destination is a group that bridges do not forward.";
     NotMember = 37, "not-member", "The tunnel packet comes from a host that has no endpoint in the network.";
     TooBigReportFailed = 38, "too-big-report-failed", "The sender of a packet that is too big could not be told.";
+    OwnStation = 39, "own-station", "The frame is for the endpoint that sent it.";
 }
 
 #[cfg(test)]

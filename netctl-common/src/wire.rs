@@ -17,7 +17,7 @@ pub use arp::{Arp, ArpKind};
 pub use ethernet::{Ethernet, ether_type};
 pub use icmpv6::{Icmpv6, NdpKind};
 pub use ipv4::{Ipv4, protocol};
-pub use ipv6::{ExtensionHeader, Ipv6, Jumbo};
+pub use ipv6::{ExtensionHeader, FragmentHeader, Ipv6};
 pub use ndp::{LinkLayerOption, NeighbourAnswer, NeighbourMessage};
 pub use ports::Ports;
 pub use vxlan::{Udp, Vxlan};

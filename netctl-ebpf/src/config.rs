@@ -1,6 +1,7 @@
 //! What the loader sets once for each load: see `netctl_common::config`.
 
 use aya_ebpf::Global;
+use netctl_common::addr6;
 
 #[unsafe(no_mangle)]
 static UNDERLAY_IFINDEX: Global<u32> = Global::new(0);
@@ -29,6 +30,19 @@ pub(crate) fn vxlan_device() -> u32 {
 #[inline(always)]
 pub(crate) fn vxlan_port() -> u16 {
     VXLAN_PORT.load()
+}
+
+/// Whether this is the host's tunnel address of IPv4.
+#[inline(always)]
+pub(crate) fn is_local4(address: [u8; 4]) -> bool {
+    let (own, address) = (u32::from_ne_bytes(local_vtep4()), u32::from_ne_bytes(address));
+    own != 0 && own == address
+}
+
+/// Whether this is the host's tunnel address of IPv6.
+#[inline(always)]
+pub(crate) fn is_local6(address: [u8; 16]) -> bool {
+    !addr6::is_unspecified(local_vtep6()) && addr6::same(local_vtep6(), address)
 }
 
 /// This host's tunnel address of IPv6, in wire order.

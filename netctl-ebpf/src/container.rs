@@ -61,6 +61,10 @@ fn forward<P: Payload>(
         None => stale::readdress(packet, port.vni(), &mut frame)?,
     };
     match target {
+        // A frame for its own sender stays where it is, as on every wire.
+        FdbTarget::Container(device) | FdbTarget::Bridging(device) if device == packet.device() => {
+            Err(DropReason::OwnStation)
+        }
         FdbTarget::Container(device) => Ok(Decision::ToContainer(device)),
         FdbTarget::Bridging(device) => Ok(Decision::ToBridge(device)),
         FdbTarget::Host(device) => {
@@ -87,6 +91,9 @@ fn tunnel<P: Payload>(
         Fit::Whole => encap::hand_over(packet, vni, vtep, frame.payload.tos(), true),
         // As the kernel's own tunnels do with what nobody forbids to cut: the outer packet goes in fragments.
         Fit::InParts => encap::hand_over(packet, vni, vtep, frame.payload.tos(), false),
-        Fit::Never => too_big::report(packet, frame, vtep.mtu()),
+        Fit::Never => match too_big::report(packet, frame, vtep.mtu())? {
+            Some(answer) => Ok(answer),
+            None => encap::hand_over(packet, vni, vtep, frame.payload.tos(), false),
+        },
     }
 }

@@ -49,6 +49,7 @@ pub(crate) fn strip<const INNER: usize, P: Payload>(
     if failed != 0 {
         return Err(DropReason::DecapFailed);
     }
+    packet.forget_a_sum();
     *packet.at(0).ok_or(DropReason::NotWritable)? = frame.ethernet;
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use netctl_common::{
     DropReason,
-    wire::{ExtensionHeader, Icmpv6, Ipv6, protocol},
+    wire::{ExtensionHeader, FragmentHeader, Icmpv6, Ipv6, protocol},
 };
 
 use crate::{packet::Packet, parse::ETHERNET};
@@ -23,6 +23,14 @@ pub(crate) fn look_behind(packet: &Packet, first: u8) -> Result<(), DropReason> 
             protocol::HOP_BY_HOP | protocol::ROUTING | protocol::DESTINATION_OPTIONS => {
                 let header: ExtensionHeader = packet.load(at).ok_or(DropReason::MalformedIpv6)?;
                 at += header.length();
+                next = header.next_header();
+            }
+            protocol::FRAGMENT => {
+                let header: FragmentHeader = packet.load(at).ok_or(DropReason::MalformedIpv6)?;
+                if header.is_later() {
+                    return Ok(());
+                }
+                at += size_of::<FragmentHeader>() as u32;
                 next = header.next_header();
             }
             protocol::ICMPV6 => {

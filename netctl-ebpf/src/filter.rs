@@ -22,7 +22,7 @@ pub(crate) fn decide(ctx: &XdpContext) -> Result<bool, DropReason> {
             if !ip.has_no_options()
                 || ip.is_fragment()
                 || ip.protocol() != protocol::UDP
-                || u32::from_ne_bytes(ip.destination()) != u32::from_ne_bytes(config::local_vtep4())
+                || !config::is_local4(ip.destination())
             {
                 return Ok(false);
             }
@@ -30,10 +30,11 @@ pub(crate) fn decide(ctx: &XdpContext) -> Result<bool, DropReason> {
         }
         ether_type::IPV6 => {
             let Some(ip) = at::<Ipv6>(ctx, ETHERNET) else { return Ok(false) };
-            if ip.next_header() != protocol::UDP
-                || !addr6::same(ip.destination(), config::local_vtep6())
-            {
+            if ip.next_header() != protocol::UDP || !config::is_local6(ip.destination()) {
                 return Ok(false);
+            }
+            if addr6::is_mapped(ip.source()) {
+                return Err(DropReason::UnknownTunnelSource);
             }
             vxlan::<{ ETHERNET + size_of::<Ipv6>() }>(ctx, TunnelAddr::from_v6(ip.source()))
         }
@@ -48,7 +49,8 @@ fn vxlan<const UDP: usize>(ctx: &XdpContext, source: TunnelAddr) -> Result<bool,
     if udp.destination() != config::vxlan_port() {
         return Ok(false);
     }
-    let vxlan = at::<Vxlan>(ctx, UDP + size_of::<Udp>()).ok_or(DropReason::MalformedVxlan)?;
+    // A driver may have put what follows the UDP header elsewhere.
+    let Some(vxlan) = at::<Vxlan>(ctx, UDP + size_of::<Udp>()) else { return Ok(false) };
     let vni = vxlan.vni().ok_or(DropReason::MalformedVxlan)?;
     if !lookup::is_vtep(&source) {
         Err(DropReason::UnknownTunnelSource)

@@ -29,7 +29,10 @@ pub(crate) fn answer(
             packet.pull((MESSAGE + size_of::<Icmpv6>()) as u32);
             packet.at::<Icmpv6>(MESSAGE).ok_or(DropReason::MalformedNd)?.ndp()
         }
-        protocol::HOP_BY_HOP | protocol::ROUTING | protocol::DESTINATION_OPTIONS => {
+        protocol::HOP_BY_HOP
+        | protocol::ROUTING
+        | protocol::FRAGMENT
+        | protocol::DESTINATION_OPTIONS => {
             extension::look_behind(packet, ip.next_header())?;
             None
         }

@@ -52,11 +52,11 @@ fn read4(packet: &Packet) -> Result<Option<Outer>, DropReason> {
         || ip.protocol() != protocol::UDP
         || ip.is_fragment()
         || udp.destination() != config::vxlan_port()
-        || u32::from_ne_bytes(ip.destination()) != u32::from_ne_bytes(config::local_vtep4())
+        || !config::is_local4(ip.destination())
     {
         return Ok(None);
     }
-    if !ip.is_sound(packet.len() - ETHERNET as u32, packet.segment() != 0) {
+    if !ip.is_sound(packet.len() - ETHERNET as u32, packet.segment() != 0) || !ip.sums_up() {
         return Err(DropReason::MalformedOuter);
     }
     // Zero stays zero: merged, it says nothing.
@@ -72,9 +72,12 @@ fn read6(packet: &Packet) -> Result<Option<Outer>, DropReason> {
     let Some(ip) = packet.at::<Ipv6>(ETHERNET) else { return Ok(None) };
     if ip.next_header() != protocol::UDP
         || udp.destination() != config::vxlan_port()
-        || !addr6::same(ip.destination(), config::local_vtep6())
+        || !config::is_local6(ip.destination())
     {
         return Ok(None);
+    }
+    if addr6::is_mapped(ip.source()) {
+        return Err(DropReason::UnknownTunnelSource);
     }
     if !ip.is_sound(packet.len() - ETHERNET as u32, packet.segment() != 0) {
         return Err(DropReason::MalformedOuter);

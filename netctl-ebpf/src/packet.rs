@@ -3,10 +3,10 @@
 use core::mem::MaybeUninit;
 
 use aya_ebpf::{
-    bindings::__sk_buff,
+    bindings::{__sk_buff, BPF_CSUM_LEVEL_DEC},
     helpers::generated::{
-        bpf_csum_update, bpf_skb_change_tail, bpf_skb_change_type, bpf_skb_load_bytes,
-        bpf_skb_pull_data, bpf_skb_vlan_pop,
+        bpf_csum_level, bpf_csum_update, bpf_skb_change_tail, bpf_skb_change_type,
+        bpf_skb_load_bytes, bpf_skb_pull_data, bpf_skb_vlan_pop,
     },
     programs::TcContext,
 };
@@ -109,6 +109,14 @@ impl Packet {
     pub(crate) fn correct_sum(&self, change: u32) {
         // SAFETY: a helper call on a valid context. It refuses where there is no such sum.
         unsafe { bpf_csum_update(self.skb, change) };
+    }
+
+    /// Has the kernel believe one checksum less that a device says to have verified: that of the UDP header which is
+    /// gone. It counts as verified where it is zero too (`udp4_gro_receive`), and the next may not have been.
+    #[inline(always)]
+    pub(crate) fn forget_a_sum(&self) {
+        // SAFETY: a helper call on a valid context. It refuses where nothing was verified.
+        unsafe { bpf_csum_level(self.skb, BPF_CSUM_LEVEL_DEC.into()) };
     }
 
     /// Makes it so long, with zeroes where it grows. What the kernel was to cut into many is one packet then.

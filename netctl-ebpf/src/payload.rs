@@ -45,8 +45,9 @@ pub(crate) trait Payload: Sized {
     /// Whether it claims to come from this host or another host of ours.
     fn is_from_host(&self) -> bool;
 
-    /// Makes the packet the report, in an Ethernet frame of this header, that no more than `mtu` bytes fit.
-    fn report(&self, packet: &Packet, back: Ethernet, mtu: u32) -> Result<(), DropReason>;
+    /// Makes the packet the report, in an Ethernet frame of this header, that no more than `mtu` bytes fit; `false`
+    /// where the kernel does not let it, and the packet is as it was.
+    fn report(&self, packet: &Packet, back: Ethernet, mtu: u32) -> Result<bool, DropReason>;
 }
 
 impl<P: Payload> Frame<P> {
@@ -103,7 +104,7 @@ impl Payload for Ipv4 {
     }
 
     #[inline(always)]
-    fn report(&self, packet: &Packet, back: Ethernet, mtu: u32) -> Result<(), DropReason> {
+    fn report(&self, packet: &Packet, back: Ethernet, mtu: u32) -> Result<bool, DropReason> {
         too_big::report4(packet, self, back, mtu)
     }
 }
@@ -130,7 +131,7 @@ impl Payload for Ipv6 {
 
     #[inline(always)]
     fn survives_tunnel(&self, packet: &Packet) -> bool {
-        packet.segment() == 0 || matches!(self.next_header(), protocol::TCP | protocol::HOP_BY_HOP)
+        packet.segment() == 0 || self.next_header() == protocol::TCP
     }
 
     #[inline(always)]
@@ -155,7 +156,7 @@ impl Payload for Ipv6 {
     }
 
     #[inline(always)]
-    fn report(&self, packet: &Packet, back: Ethernet, mtu: u32) -> Result<(), DropReason> {
+    fn report(&self, packet: &Packet, back: Ethernet, mtu: u32) -> Result<bool, DropReason> {
         too_big::report6(packet, self, back, mtu)
     }
 }
@@ -203,7 +204,7 @@ impl Payload for Opaque {
     }
 
     #[inline(always)]
-    fn report(&self, _packet: &Packet, _back: Ethernet, _mtu: u32) -> Result<(), DropReason> {
+    fn report(&self, _packet: &Packet, _back: Ethernet, _mtu: u32) -> Result<bool, DropReason> {
         Err(DropReason::TooBig)
     }
 }

@@ -2,7 +2,7 @@
 
 use netctl_common::{
     maps::Vtep,
-    wire::{Ipv4, Ipv6, Jumbo, protocol},
+    wire::{Ipv4, Ipv6, protocol},
 };
 
 use crate::{packet::Packet, parse::ETHERNET};
@@ -11,6 +11,9 @@ use crate::{packet::Packet, parse::ETHERNET};
 const UDP_HEADER: u32 = 8;
 /// The fixed IPv6 header (RFC 8200), in bytes.
 const IPV6_HEADER: u32 = 40;
+/// The header with which the kernel says how much TCP it has merged, where a payload length cannot (`struct
+/// hop_jumbo_hdr` in `include/net/ipv6.h`), in bytes.
+const JUMBO: u32 = 8;
 /// Where a TCP header says how long it is, in words of four bytes, in its upper half (RFC 9293 section 3.1).
 const DATA_OFFSET: u32 = 12;
 /// What the kernel cuts at the borders of its own buffers (`GSO_BY_FRAGS`): SCTP.
@@ -42,9 +45,9 @@ pub(crate) fn fit4(packet: &Packet, ip: &Ipv4, vtep: &Vtep) -> Fit {
 
 #[inline(always)]
 pub(crate) fn fit6(packet: &Packet, ip: &Ipv6, vtep: &Vtep) -> Fit {
-    // The header with which the kernel says how much it has merged is not on the parts.
+    // That header is not on the parts.
     let (jumbo, protocol) = match ip.next_header() {
-        protocol::HOP_BY_HOP if packet.segment() != 0 => (size_of::<Jumbo>() as u32, protocol::TCP),
+        protocol::HOP_BY_HOP if packet.segment() != 0 => (JUMBO, protocol::TCP),
         other => (0, other),
     };
     if longest(packet, IPV6_HEADER, jumbo, protocol) <= vtep.mtu() {

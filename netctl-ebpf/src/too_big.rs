@@ -24,16 +24,17 @@ use crate::{
 const PIECE: usize = 512;
 const REST6: usize = QUOTED6 as usize - 2 * PIECE;
 
+/// `None` where the kernel does not let the packet become its report; it is as it was then.
 #[inline(always)]
 pub(crate) fn report<P: Payload>(
     packet: &Packet,
     frame: &Frame<P>,
     mtu: u32,
-) -> Result<Decision, DropReason> {
+) -> Result<Option<Decision>, DropReason> {
     let Frame { ethernet, payload } = frame;
     let back = Ethernet::new(ethernet.source(), ethernet.destination(), ethernet.ether_type());
-    payload.report(packet, back, mtu)?;
-    Ok(Decision::Answer(packet.device(), Verdict::TooBigReported))
+    let reported = payload.report(packet, back, mtu)?;
+    Ok(reported.then(|| Decision::Answer(packet.device(), Verdict::TooBigReported)))
 }
 
 #[inline(always)]
@@ -42,15 +43,17 @@ pub(crate) fn report4(
     ip: &Ipv4,
     back: Ethernet,
     mtu: u32,
-) -> Result<(), DropReason> {
+) -> Result<bool, DropReason> {
     // Errors are sent about first fragments only, and never from a group (RFC 1122 section 3.2.2).
     if ip.is_later_fragment() || ip.destination()[0] >= 224 {
         return Err(DropReason::TooBig);
     }
-    cut(packet, QUOTED4)?;
+    if !cut(packet, QUOTED4)? {
+        return Ok(false);
+    }
     let sum = sum::<PIECE>(packet, ETHERNET, 0)?;
     let headers: FragNeeded = icmp::frag_needed(ip.destination(), ip.source(), mtu, QUOTED4, sum);
-    put(packet, back, headers)
+    put(packet, back, headers).map(|()| true)
 }
 
 #[inline(always)]
@@ -59,29 +62,34 @@ pub(crate) fn report6(
     ip: &Ipv6,
     back: Ethernet,
     mtu: u32,
-) -> Result<(), DropReason> {
+) -> Result<bool, DropReason> {
     if addr6::is_multicast(ip.destination()) {
         return Err(DropReason::TooBig);
     }
-    cut(packet, QUOTED6)?;
+    if !cut(packet, QUOTED6)? {
+        return Ok(false);
+    }
     let sum0 = sum::<PIECE>(packet, ETHERNET, 0)?;
     let sum1 = sum::<PIECE>(packet, ETHERNET + PIECE, sum0)?;
     let sum2 = sum::<REST6>(packet, ETHERNET + 2 * PIECE, sum1)?;
     let headers: PacketTooBig =
         icmp::packet_too_big(ip.destination(), ip.source(), mtu, QUOTED6, sum2);
-    put(packet, back, headers)
+    put(packet, back, headers).map(|()| true)
 }
 
-/// Leaves of the packet what is quoted. It is one packet then, where the kernel was to cut it into many.
+/// Leaves of the packet what is quoted. It is one packet then, where the kernel was to cut it into many. `false` where
+/// the kernel refuses: it does not cut what came out of a tunnel (`bpf_skb_change_tail`, `skb->encapsulation`).
 #[inline(always)]
-fn cut(packet: &Packet, quoted: u32) -> Result<(), DropReason> {
+fn cut(packet: &Packet, quoted: u32) -> Result<bool, DropReason> {
     let length = quoted + ETHERNET as u32;
     if packet.len() < length {
         return Err(DropReason::TooBig);
     }
-    packet.set_len(length).map_err(|()| DropReason::TooBigReportFailed)?;
+    if packet.set_len(length).is_err() {
+        return Ok(false);
+    }
     packet.pull(length);
-    Ok(())
+    Ok(true)
 }
 
 #[inline(always)]

@@ -8,7 +8,7 @@ use aya_ebpf::{
     bindings::{BPF_F_TUNINFO_IPV6, bpf_tunnel_key},
     helpers::generated::bpf_skb_get_tunnel_key,
 };
-use netctl_common::{DropReason, maps::TunnelAddr, wire::ether_type};
+use netctl_common::{DropReason, addr6, maps::TunnelAddr, wire::ether_type};
 
 use crate::{Decision, deliver, flood, packet::Packet, parse, payload::Payload, validate};
 
@@ -41,7 +41,11 @@ fn key(packet: &Packet) -> Result<(u32, TunnelAddr), DropReason> {
     } else if let Some(key) = read(packet, BPF_F_TUNINFO_IPV6.into()) {
         // SAFETY: with the flag it writes the IPv6 form, in wire order.
         let source = unsafe { key.__bindgen_anon_1.remote_ipv6 };
-        Ok((key.tunnel_id, TunnelAddr::from_v6_words(source)))
+        let source = addr6::from_words(source);
+        if addr6::is_mapped(source) {
+            return Err(DropReason::UnknownTunnelSource);
+        }
+        Ok((key.tunnel_id, TunnelAddr::from_v6(source)))
     } else {
         Err(DropReason::NoTunnelKey)
     }

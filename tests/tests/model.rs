@@ -47,7 +47,7 @@ use crate::{
 };
 
 /// How many worlds there are, and packets in each.
-const WORLDS: usize = 240;
+const WORLDS: usize = 200;
 const PACKETS: usize = 500;
 
 /// What the generator must bring about often enough to be worth its time; the rest a test run cannot bring about.

@@ -47,8 +47,8 @@ fn the_verifier_has_little_to_follow() -> anyhow::Result<()> {
     use netctl_common::config::{FROM_CONTAINER, FROM_TUNNEL, FROM_UNDERLAY, XDP_UNDERLAY};
     let mut rig = rig::Rig::new()?;
     for (name, most) in [
-        (FROM_CONTAINER, 24_000),
-        (FROM_UNDERLAY, 7_500),
+        (FROM_CONTAINER, 32_000),
+        (FROM_UNDERLAY, 14_000),
         (FROM_TUNNEL, 3_200),
         (XDP_UNDERLAY, 800),
     ] {

@@ -39,12 +39,12 @@ impl FdbKey {
 }
 
 /// Where a station is: on a device of this host, or behind a tunnel.
+///
+/// It is one word, kind and index, and read as one: the kernel gives the memory of an entry that was replaced to the
+/// next one at once, also under a program that looks at it (`bpf_mem_cache_free`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(C)]
-pub struct FdbEntry {
-    flags: u32,
-    target: u32,
-}
+#[repr(transparent)]
+pub struct FdbEntry(u64);
 
 map_type!(FdbKey => 12, FdbEntry => 8);
 
@@ -63,34 +63,37 @@ pub enum FdbTarget {
 }
 
 impl FdbEntry {
-    /// The target is an index of `VTEPS`, otherwise of a device.
+    /// The index is of a device with a container behind it.
+    const CONTAINER: u32 = 0;
+    /// The index is of `VTEPS`.
     const REMOTE: u32 = 1;
-    /// The target is the host's own side of its endpoint. The same address is on every host (anycast).
+    /// The index is of the host's own side of its endpoint. The same address is on every host (anycast).
     const HOST: u32 = 2;
-    /// The target is a container that bridges onward.
+    /// The index is of a device with a container behind it that bridges onward.
     const BRIDGING: u32 = 4;
 
     /// The entry for `target`.
     pub const fn new(target: FdbTarget) -> Self {
-        match target {
-            FdbTarget::Container(index) => Self { flags: 0, target: index },
-            FdbTarget::Bridging(index) => Self { flags: Self::BRIDGING, target: index },
-            FdbTarget::Host(index) => Self { flags: Self::HOST, target: index },
-            FdbTarget::Remote(index) => Self { flags: Self::REMOTE, target: index },
-        }
+        let (kind, index) = match target {
+            FdbTarget::Container(index) => (Self::CONTAINER, index),
+            FdbTarget::Bridging(index) => (Self::BRIDGING, index),
+            FdbTarget::Host(index) => (Self::HOST, index),
+            FdbTarget::Remote(index) => (Self::REMOTE, index),
+        };
+        Self((kind as u64) << 32 | index as u64)
     }
 
     /// Where the station is.
     #[inline(always)]
     pub const fn target(&self) -> FdbTarget {
-        if self.flags & Self::REMOTE != 0 {
-            FdbTarget::Remote(self.target)
-        } else if self.flags & Self::HOST != 0 {
-            FdbTarget::Host(self.target)
-        } else if self.flags & Self::BRIDGING != 0 {
-            FdbTarget::Bridging(self.target)
-        } else {
-            FdbTarget::Container(self.target)
+        let word = self.0;
+        #[expect(clippy::cast_possible_truncation, reason = "the lower half is the index")]
+        let index = word as u32;
+        match (word >> 32) as u32 {
+            Self::REMOTE => FdbTarget::Remote(index),
+            Self::HOST => FdbTarget::Host(index),
+            Self::BRIDGING => FdbTarget::Bridging(index),
+            _ => FdbTarget::Container(index),
         }
     }
 }

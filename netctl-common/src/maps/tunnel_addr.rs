@@ -27,12 +27,6 @@ impl TunnelAddr {
         Self(address)
     }
 
-    /// The same from words as they stand in memory.
-    #[inline(always)]
-    pub const fn from_v6_words(words: [u32; 4]) -> Self {
-        Self(addr6::from_words(words))
-    }
-
     /// Whether both are the same, by words; `==` would call a function in an eBPF program.
     #[inline(always)]
     pub const fn same(&self, other: &Self) -> bool {

@@ -93,6 +93,24 @@ impl Ipv4 {
         self.version_length >> 4 == 4 && header >= SHORTEST && total >= header && total <= available
     }
 
+    /// Whether the checksum is right, of a header without options (RFC 1071).
+    #[inline(always)]
+    pub const fn sums_up(&self) -> bool {
+        let words = [
+            u32::from_ne_bytes([self.version_length, self.tos, self.total[0], self.total[1]]),
+            u32::from_ne_bytes([
+                self.identification[0],
+                self.identification[1],
+                self.fragment[0],
+                self.fragment[1],
+            ]),
+            u32::from_ne_bytes([self.ttl, self.protocol, self.checksum[0], self.checksum[1]]),
+            u32::from_ne_bytes(self.source),
+            u32::from_ne_bytes(self.destination),
+        ];
+        u16::from_ne_bytes(checksum::finish_native(checksum::add_native(0, words))) == 0
+    }
+
     /// DSCP (upper six bits) and ECN (lower two).
     #[inline(always)]
     pub const fn tos(&self) -> u8 {

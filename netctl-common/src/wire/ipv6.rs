@@ -17,18 +17,6 @@ pub struct Ipv6 {
     pub(super) destination: [u8; 16],
 }
 
-/// The hop-by-hop header with which the kernel says that it merged more than a payload length can tell, in front of
-/// TCP: the jumbo payload option and nothing else (`struct hop_jumbo_hdr` in `include/net/ipv6.h`, RFC 2675).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C, align(8))]
-pub struct Jumbo {
-    next_header: u8,
-    length: u8,
-    option: u8,
-    option_length: u8,
-    payload: [u8; 4],
-}
-
 /// The first two bytes of a header of options or of a route (RFC 8200 sections 4.3, 4.4 and 4.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
@@ -37,7 +25,31 @@ pub struct ExtensionHeader {
     length: u8,
 }
 
-wire_type!(Ipv6 => 40, Jumbo => 8, ExtensionHeader => 2);
+/// The header of a fragment (RFC 8200 section 4.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct FragmentHeader {
+    next_header: u8,
+    _reserved: u8,
+    offset: [u8; 2],
+    _identification: [u8; 4],
+}
+
+wire_type!(Ipv6 => 40, ExtensionHeader => 2, FragmentHeader => 8);
+
+impl FragmentHeader {
+    /// What the whole packet begins with.
+    #[inline(always)]
+    pub const fn next_header(&self) -> u8 {
+        self.next_header
+    }
+
+    /// Whether it is not the first part.
+    #[inline(always)]
+    pub const fn is_later(&self) -> bool {
+        u16::from_be_bytes(self.offset) & 0xfff8 != 0
+    }
+}
 
 impl ExtensionHeader {
     /// What follows it.
@@ -120,22 +132,6 @@ impl Ipv6 {
     }
 }
 
-impl Jumbo {
-    /// The jumbo payload option and the length of its value (RFC 2675 section 2).
-    const JUMBO_PAYLOAD: [u8; 2] = [0xc2, 4];
-
-    /// What follows; `None` where the header holds anything else than that one option.
-    #[inline(always)]
-    pub const fn next_header(&self) -> Option<u8> {
-        let [option, option_length] = Self::JUMBO_PAYLOAD;
-        if self.length == 0 && self.option == option && self.option_length == option_length {
-            Some(self.next_header)
-        } else {
-            None
-        }
-    }
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use etherparse::{IpNumber, Ipv6FlowLabel, Ipv6Header};
@@ -179,24 +175,6 @@ pub(super) mod tests {
                     .to_bytes();
             bytes[0] = bytes[0] & 0x0f | version << 4;
             assert_eq!(header(bytes).is_sound(available, merged), expected, "{what}");
-        }
-    }
-
-    #[test]
-    fn only_a_lone_jumbo_option_is_one() {
-        let lone = [protocol::TCP, 0, 0xc2, 4, 0, 1, 0x11, 0x70];
-        for (place, value, expected) in [
-            (0, protocol::TCP, Some(protocol::TCP)),
-            (0, protocol::UDP, Some(protocol::UDP)),
-            (1, 1, None),
-            (2, 1, None),
-            (3, 5, None),
-        ] {
-            let mut bytes = lone;
-            bytes[place] = value;
-            // SAFETY: it consists of bytes, as many as the array has.
-            let jumbo: Jumbo = unsafe { core::mem::transmute(bytes) };
-            assert_eq!(jumbo.next_header(), expected, "{place} {value}");
         }
     }
 

@@ -3,9 +3,11 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr, UdpSocket},
+    os::fd::AsRawFd as _,
     time::{Duration, Instant},
 };
 
+use nix::libc;
 use serde::Serialize;
 
 use super::{
@@ -28,6 +30,9 @@ pub struct Flood {
     pub vni: u32,
     /// The inner destination.
     pub mac: [u8; 6],
+    /// Whether the outer datagrams have a checksum. Those of VXLAN mostly have none (RFC 7348, section 5), and what a
+    /// data plane does with one that has may be something else.
+    pub checksum: bool,
     /// For how long they are counted.
     pub milliseconds: u64,
     /// The sender's CPU.
@@ -53,6 +58,9 @@ impl Flood {
         let at = SocketAddr::new(self.from, 0);
         let socket = UdpSocket::bind(at).map_err(|source| Error::Listen { at, source })?;
         socket.connect(self.to).map_err(|source| Error::Unreachable { to: self.to, source })?;
+        if !self.checksum {
+            without_checksum(&socket).map_err(Error::system("send without checksums"))?;
+        }
         let mut batch = Batch::of(BATCH, self.payload());
         let mut send = |time: Duration| -> Result<u64, Error> {
             let (mut sent, end) = (0, Instant::now() + time);
@@ -101,6 +109,16 @@ impl Flood {
     }
 }
 
+/// `SO_NO_CHECK` of `socket(7)`'s kernel side, for UDP over IPv4 (`udp_send_skb`).
+fn without_checksum(socket: &UdpSocket) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    let length = libc::socklen_t::try_from(size_of_val(&on)).unwrap_or(0);
+    let (fd, value) = (socket.as_raw_fd(), (&raw const on).cast());
+    // SAFETY: the kernel reads `length` bytes of `on`, which has as many; the descriptor is open.
+    let code = unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_NO_CHECK, value, length) };
+    if code == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,6 +130,7 @@ mod tests {
             to: ([127, 0, 0, 1], 4789).into(),
             vni: 0x0012_3456,
             mac: [2, 0, 0, 0, 0, 7],
+            checksum: false,
             milliseconds: 1,
             cpu: None,
         };

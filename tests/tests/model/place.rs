@@ -45,7 +45,7 @@ impl Place {
             host.ip([pair(device, &format!("p{device}"), &format!("netns {out}"))])?;
             outside.ip([format!("link set p{device} up")])?;
             host.ip([format!("link set d{device} up")])?;
-            wires.insert(device, Wire::tap(&outside, &format!("p{device}"))?);
+            wires.insert(device, Wire::tap_with_tags(&outside, &format!("p{device}"))?);
         }
         for port in ports().into_iter().filter(|port| other_side(*port) != *port) {
             let own = other_side(port);
@@ -55,7 +55,7 @@ impl Place {
                 format!("link set d{own} up"),
                 format!("link set {peer} up"),
             ])?;
-            wires.insert(own, Wire::tap(&host, &name(own))?);
+            wires.insert(own, Wire::tap_with_tags(&host, &name(own))?);
         }
         reach_hosts(&host)?;
         Ok(Self { run, host, outside, wires })

@@ -94,8 +94,8 @@ fn cut_packets_from_the_underlay_reach_nobody() -> Result<()> {
     silence(&rig.a.netns)?;
     silence(&rig.b.netns)?;
     let wire = Wire::new(&rig.b.netns, "eth0")?;
-    let mac = mac_of(&rig.a.netns, "eth0")?;
-    let frame = packet(mac.0, &rig);
+    let mac = mac_of(&rig.a.netns, "eth0")?.0;
+    let frame = packet(mac, &rig);
     let before = rig.a.counters()?;
     for length in 14..frame.len() {
         wire.send(&frame[..length])?;

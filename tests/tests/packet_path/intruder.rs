@@ -119,7 +119,7 @@ fn around(to: [u8; 6], from: [u8; 4], payload: &[u8]) -> Vec<u8> {
 fn forged_packets_are_dropped_by_reason_and_nothing_else_happens() -> Result<()> {
     use Direction::{FromTunnel, FromUnderlay};
     use DropReason as Reason;
-    let scene = Scene::new(Setup { over6: false, ..Setup::DUAL[0] })?;
+    let scene = Scene::new(Setup::DUAL[0])?;
     let Scene { rig, intruder, .. } = &scene;
     let (near, beside, far) = (rig.near.station, rig.beside.station, rig.far.station);
     let (a, b) = (intruder.mac_a, rig.b.address);
@@ -271,7 +271,7 @@ fn what_the_kernel_joins_or_ignores_reaches_nobody() -> Result<()> {
 /// The host's stack would take it for a packet of the underlay, and its vxlan device open it.
 #[test]
 fn a_container_cannot_pose_as_a_host() -> Result<()> {
-    let mut scene = Scene::new(Setup { dual: false, ..Setup::DUAL[0] })?;
+    let mut scene = Scene::new(Setup::DUAL[0])?;
     let near = scene.rig.near.station;
     scene.rig.a.set_port("ncnear", near, Port::ANY_SOURCE)?;
     let Scene { rig, taps, .. } = &scene;

@@ -92,13 +92,8 @@ fn cut_anywhere_it_is_passed_or_dropped() -> Result<()> {
     {
         for length in 14..=whole.len() {
             let seen = rig.run(Direction::UnderlayFilter, &whole[..length], 0);
-            let expected = if length < udp_end {
-                UNFILTERED
-            } else if length < udp_end + 8 {
-                filtered(DropReason::MalformedVxlan)
-            } else {
-                PASSED
-            };
+            // What ends before the VXLAN header does may go on elsewhere in memory, and is for `from_underlay` to judge.
+            let expected = if length < udp_end + 8 { UNFILTERED } else { PASSED };
             assert_eq!(seen.end, expected, "cut to {length} bytes");
             assert_eq!(seen.packet, whole[..length], "cut to {length} bytes");
         }

@@ -99,6 +99,7 @@ fn unicast() -> Vec<Case> {
 fn refused() -> Vec<Case> {
     #[rustfmt::skip]
     let cases = vec![
+        ("to oneself", to(NEAR.0, NEAR.1, 4), 0, dropped(DropReason::OwnStation)),
         ("unknown station", to([2; 6], NOWHERE, 4), 0, dropped(DropReason::UnknownDestination)),
         ("station of no host", to(LOST, FAR.1, 4), 0, dropped(DropReason::UnknownVtep)),
         ("forged station", forged(), 0, dropped(DropReason::SourceMac)),

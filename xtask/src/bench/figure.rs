@@ -48,6 +48,8 @@ pub(super) enum Forged {
     Network,
     /// Its network is there; its inner source is none of that.
     Source,
+    /// The same, with a checksum in its outer header.
+    Checksum,
 }
 
 /// What the generator says came of a flood.
@@ -213,6 +215,12 @@ pub(super) const FIGURES: &[Figure] = &[
         "forged_source_ns",
         "a forged packet from an unknown source",
         Load::Flood(Forged::Source),
+        cost_of_forged,
+    ),
+    cost(
+        "forged_checksum_ns",
+        "the same, with an outer checksum",
+        Load::Flood(Forged::Checksum),
         cost_of_forged,
     ),
     Figure {

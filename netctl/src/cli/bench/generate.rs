@@ -41,6 +41,9 @@ pub(in crate::cli) struct Forged {
     /// Inner destination
     #[arg(long)]
     mac: MacAddr,
+    /// Give the outer datagrams a checksum
+    #[arg(long)]
+    checksum: bool,
     /// For how long they are counted
     #[arg(long, default_value_t = 1000)]
     milliseconds: u64,
@@ -80,8 +83,8 @@ impl Command {
                 server.serve()?;
                 Ok(ExitCode::SUCCESS)
             }
-            Self::Flood(Forged { to, from, vni, mac, milliseconds, cpu }) => {
-                let flood = Flood { from, to, vni, mac: mac.0, milliseconds, cpu };
+            Self::Flood(Forged { to, from, vni, mac, checksum, milliseconds, cpu }) => {
+                let flood = Flood { from, to, vni, mac: mac.0, checksum, milliseconds, cpu };
                 output.inspect(&[flood.run()?], |flooded| format!("{flooded:?}\n"))
             }
             Self::Run(run) => output.inspect(&[run.outcome()?], |outcome| format!("{outcome:?}\n")),

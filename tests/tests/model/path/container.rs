@@ -119,7 +119,8 @@ fn tunnel(
             if input.segment == 0 && !matches!(frame.payload, Payload::Arp(_) | Payload::Other) =>
         {
             let tunnelled = Tunnelled {
-                next_hop,
+                // Routes can be of one DSCP alone; the way that is known is that of packets without.
+                next_hop: next_hop.filter(|_| tos / 4 == 0),
                 to: host.address,
                 port: world.vxlan_port,
                 tos,

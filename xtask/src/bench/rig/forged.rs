@@ -56,7 +56,7 @@ impl Rig {
         host.ip([format!("address replace {STRANGER}/24 dev eth0")])?;
         let vni = match forged {
             Forged::Network => NOBODYS,
-            Forged::Source => self.vni()?,
+            Forged::Source | Forged::Checksum => self.vni()?,
         };
         let mac = Link::of(&self.far, "eth0")?.mac.map(|byte| format!("{byte:02x}")).join(":");
         let to = format!("{}:4789", testbed::address(2));
@@ -64,7 +64,9 @@ impl Rig {
         let binary = self.generator.program();
         let words = [&*binary, "bench", "generate", "flood", &to, "--from", STRANGER];
         let more = ["--vni", &vni, "--mac", &mac, "--cpu", "0", "--milliseconds", &milliseconds];
-        Ok((host, words.iter().chain(&more).map(|word| (*word).to_owned()).collect()))
+        let checksum = if forged == Forged::Checksum { &["--checksum"][..] } else { &[] };
+        let all = words.iter().chain(&more).chain(checksum);
+        Ok((host, all.map(|word| (*word).to_owned()).collect()))
     }
 
     /// The VNI of the path's network.
