@@ -83,7 +83,7 @@ fn unicast() -> Vec<Case> {
         ("as large as can be", datagram(FAR, most), 0, sent(Verdict::ToUnderlay)),
         ("a byte too large", datagram(FAR, most + 1), 0, sent(Verdict::HandedOver)),
         ("as large as can be over IPv6", datagram(DISTANT, most - 20), 0, sent(Verdict::ToUnderlay)),
-        ("a byte too large over IPv6", datagram(DISTANT, most - 19), 0, sent(Verdict::HandedOver)),
+        ("a byte too large over IPv6", datagram(DISTANT, most - 19), 0, sent(Verdict::TooBigReported)),
         ("of any size to a container here", datagram(BESIDE, 3000), 0, sent(Verdict::ToContainer)),
         ("UDP segments", datagram(FAR, 3000), 1000, sent(Verdict::HandedOver)),
         ("UDP segments over IPv6", datagram(DISTANT, 3000), 1000, sent(Verdict::HandedOver)),
