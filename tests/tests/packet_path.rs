@@ -17,6 +17,8 @@ mod forged;
 mod forwarding;
 #[path = "packet_path/group.rs"]
 mod group;
+#[path = "packet_path/host.rs"]
+mod host;
 #[path = "packet_path/intruder.rs"]
 mod intruder;
 #[path = "packet_path/marks.rs"]

@@ -1,7 +1,7 @@
 //! Packets that no kernel would send.
 
-use anyhow::{Context as _, Result, ensure};
-use netctl_common::{Direction, DropReason, Outcome};
+use anyhow::{Result, ensure};
+use netctl_common::{Direction, DropReason, MacAddr, Outcome, addr6};
 use testbed::{
     Netns, Wire, eventually,
     frames::{UDP, advertisement, ethernet, ipv4, udp, vxlan},
@@ -9,8 +9,9 @@ use testbed::{
 
 use crate::{
     counters::Counters,
+    host::Host,
     object::PORT,
-    rig::{Host, Rig, VNI, mac_of},
+    rig::{GATEWAY, Rig, VNI, mac_of},
 };
 
 /// What the host counted in `direction`, once it is `packets` more than `before`.
@@ -21,19 +22,15 @@ pub(crate) fn counted(
     packets: u64,
 ) -> Result<Counters> {
     eventually("the packets are counted", std::time::Duration::from_secs(5), || {
-        let mut moved = host.counters()?;
-        for (place, count) in before {
-            let now = moved.get_mut(place).context("counters do not fall")?;
-            *now = (now.0 - count.0, now.1 - count.1);
-        }
-        moved.retain(|(seen, _), count| *seen == direction && count.0 != 0);
+        let mut moved = host.counters_since(before)?;
+        moved.retain(|(seen, _), _| *seen == direction);
         let sum: u64 = moved.values().map(|count| count.0).sum();
         ensure!(sum == packets, "{sum} of {packets}: {moved:?}");
         Ok(moved)
     })
 }
 
-/// IPv6 is what the kernel itself sends on a new interface: it would be counted too.
+/// IPv6 is what a host's kernel itself sends on a new interface: it would be counted too.
 pub(crate) fn silence(netns: &Netns) -> Result<()> {
     netns.set_sysctl("net/ipv6/conf/all/disable_ipv6", "1")
 }
@@ -41,9 +38,6 @@ pub(crate) fn silence(netns: &Netns) -> Result<()> {
 #[test]
 fn short_frames_from_a_container_are_dropped_and_counted() -> Result<()> {
     let rig = Rig::new()?;
-    for container in [&rig.near, &rig.beside] {
-        silence(&container.netns)?;
-    }
     silence(&rig.a.netns)?;
     let wire = Wire::new(&rig.near.netns, "eth0")?;
     let addresses = [rig.far.station.mac, rig.near.station.mac].concat();
@@ -70,18 +64,13 @@ fn short_frames_from_a_container_are_dropped_and_counted() -> Result<()> {
 #[test]
 fn a_forged_advertisement_in_pieces_is_dropped() -> Result<()> {
     let rig = Rig::new()?;
-    for container in [&rig.near, &rig.beside] {
-        silence(&container.netns)?;
-    }
     silence(&rig.a.netns)?;
     rig.a.netns.ip(["link set ncnear mtu 9000"])?;
     rig.near.netns.ip(["link set eth0 mtu 9000"])?;
     let (near, beside) = (rig.near.station, rig.beside.station);
-    let mut own = [0; 16];
-    own[..9].copy_from_slice(&[0xfe, 0x80, 0, 0, 0, 0, 0, 0, near.mac[0] ^ 2]);
-    own[9..].copy_from_slice(&[near.mac[1], near.mac[2], 0xff, 0xfe, 0, 0, near.mac[5]]);
+    let own = addr6::link_local(MacAddr(near.mac));
     // The gateway's address, claimed for the container's own station.
-    let target = [0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+    let target = GATEWAY.ip6().octets();
     let option = [&[2, 1][..], &near.mac].concat();
     let message = advertisement(own, target, 0x60, target, &option);
     let mut frame = ethernet(beside.mac, near.mac, 0x86dd, &message);
@@ -102,7 +91,6 @@ fn a_forged_advertisement_in_pieces_is_dropped() -> Result<()> {
 fn cut_packets_from_the_underlay_reach_nobody() -> Result<()> {
     let rig = Rig::new()?;
     rig.far.ping(&rig.near.station.ip())?;
-    silence(&rig.near.netns)?;
     silence(&rig.a.netns)?;
     silence(&rig.b.netns)?;
     let wire = Wire::new(&rig.b.netns, "eth0")?;

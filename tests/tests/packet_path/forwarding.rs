@@ -10,7 +10,8 @@ use netctl_common::{
 use testbed::Netns;
 
 use crate::{
-    rig::{Container, Rig, Setup, index, switch},
+    host::Container,
+    rig::{Rig, Setup, index, switch},
     sockets::{segments_to, transfer_to},
 };
 

@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+use netctl_common::{MacAddr, addr6};
 use nix::sys::socket::{setsockopt, sockopt};
 use testbed::{
     Wire,
@@ -13,8 +14,9 @@ use testbed::{
 };
 
 use crate::{
+    host::Container,
     members::{Members, same},
-    rig::{Container, MTU},
+    rig::NETWORK,
 };
 
 const BROADCAST: [u8; 6] = [0xff; 6];
@@ -33,10 +35,7 @@ pub(crate) const SENDERS: [(&str, &[&str]); 5] = [
 
 /// The addresses of a place, the second as a link-local one.
 fn addresses(mac: [u8; 6]) -> ([u8; 4], [u8; 16]) {
-    let [first, oui1, oui2, low @ ..] = mac;
-    let six =
-        [0xfe, 0x80, 0, 0, 0, 0, 0, 0, first ^ 2, oui1, oui2, 0xff, 0xfe, low[0], low[1], low[2]];
-    ([10, 0, 0, low[2]], six)
+    ([10, 0, 0, mac[5]], addr6::link_local(MacAddr(mac)))
 }
 
 #[test]
@@ -46,7 +45,7 @@ fn every_other_member_gets_a_frame_once() -> Result<()> {
     for (from, receivers) in SENDERS {
         let mac = members.mac(from);
         let (own, own6) = addresses(mac);
-        let most = vec![0x5a; MTU as usize - 28];
+        let most = vec![0x5a; members.rig.setup.inner_mtu() as usize - 28];
         let large = ipv4(own, [255; 4], 0, UDP, &udp(9, 9, &most));
         let four = |to| ipv4(own, to, 0, UDP, &udp(9, 9, b"to all of you"));
         let six = ipv6(own6, MDNS6.octets(), 0, UDP, &udp(9, 9, b"to all of you"));
@@ -80,7 +79,7 @@ fn groups_that_bridges_keep_to_themselves_reach_nobody() -> Result<()> {
 #[test]
 fn a_hole_in_the_list_hurts_nobody() -> Result<()> {
     let mut members = Members::new()?;
-    members.rig.a.forgets_member(1)?;
+    members.rig.a.leaves(NETWORK, 1)?;
     let taps = members.taps()?;
     let mac = members.mac("far");
     let frame = ethernet(BROADCAST, mac, 0x0800, &ipv4([10, 0, 0, 21], [255; 4], 0, UDP, &[0; 8]));

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use netctl_common::{Direction, DropReason, Outcome, maps::Port};
 use testbed::{
     Netns, Wire, eventually,
-    frames::{UDP, ethernet, ipv4, udp, vxlan},
+    frames::{UDP, checksum, ethernet, ipv4, ipv6, udp, vxlan},
 };
 
 use crate::{
@@ -20,6 +20,8 @@ use crate::{
     object::PORT,
     rig::{Rig, Setup, Station, VNI, mac_of},
     stream::Stream,
+    tunnel::fragments,
+    vlan::tagged,
 };
 
 /// In the payload of all that is forged, and of nothing else.
@@ -46,7 +48,7 @@ struct Scene {
 impl Scene {
     fn new(setup: Setup) -> Result<Self> {
         let mut rig = Rig::of(setup)?;
-        rig.a.knows_elsewhere(ELSEWHERE)?;
+        rig.a.knows_host(ELSEWHERE)?;
         let netns = Netns::new(rig.run.dir(), "intruder")?;
         rig.underlay.join(&netns, UNKNOWN[3])?;
         let wire = Wire::new(&netns, "eth0")?;
@@ -62,17 +64,13 @@ impl Scene {
 
     /// Sends the frame, and fails unless it is counted once, there, and nothing else is dropped.
     fn is_dropped(&self, frame: &[u8], direction: Direction, reason: DropReason) -> Result<()> {
-        let before = drops(&self.rig.a.counters()?);
+        let before = self.rig.a.counters()?;
         self.intruder.wire.send(frame)?;
         let place = (direction, Outcome::Dropped(reason));
         let moved = eventually("it is counted", Duration::from_secs(5), || {
-            let mut now = drops(&self.rig.a.counters()?);
-            for (place, count) in &before {
-                now.entry(*place).and_modify(|now| now.0 -= count.0);
-            }
-            now.retain(|_, count| count.0 > 0);
-            ensure!(!now.is_empty(), "nothing is dropped");
-            Ok(now)
+            let moved = drops(self.rig.a.counters_since(&before)?);
+            ensure!(!moved.is_empty(), "nothing is dropped");
+            Ok(moved)
         })?;
         let right = moved.len() == 1 && moved.get(&place).is_some_and(|count| count.0 == 1);
         ensure!(right, "{place:?} is not all that moved: {moved:?}");
@@ -94,8 +92,7 @@ impl Scene {
 }
 
 /// What came by the underlay and was dropped.
-fn drops(counters: &Counters) -> Counters {
-    let mut counters = counters.clone();
+fn drops(mut counters: Counters) -> Counters {
     counters.retain(|(direction, outcome), _| {
         *direction != Direction::FromContainer && matches!(outcome, Outcome::Dropped(_))
     });
@@ -116,11 +113,6 @@ fn outer(to: [u8; 6], from: [u8; 4], vni: u32, inner: &[u8]) -> Vec<u8> {
 fn around(to: [u8; 6], from: [u8; 4], payload: &[u8]) -> Vec<u8> {
     let datagram = udp(50_000, PORT, payload);
     ethernet(to, [2, 9, 9, 9, 9, 9], 0x0800, &ipv4(from, [192, 0, 2, 1], 0, UDP, &datagram))
-}
-
-/// The frame with an 802.1Q tag.
-fn tagged(frame: &[u8], tag: u16) -> Vec<u8> {
-    [&frame[..12], &[0x81, 0], &tag.to_be_bytes(), &frame[12..]].concat()
 }
 
 #[test]
@@ -179,13 +171,13 @@ fn forged_packets_are_dropped_by_reason_and_nothing_else_happens() -> Result<()>
         ("nobody's station, nested", outer(a, b, VNI, &nested), FromUnderlay, Reason::InnerSource),
         (
             "a tag inside",
-            outer(a, UNKNOWN, VNI, &tagged(&good, 5)),
+            outer(a, UNKNOWN, VNI, &tagged(0x8100, 5, &good)),
             FromUnderlay,
             Reason::UnknownTunnelSource,
         ),
         (
             "a priority tag outside",
-            tagged(&outer(a, UNKNOWN, VNI, &good), 0),
+            tagged(0x8100, 0, &outer(a, UNKNOWN, VNI, &good)),
             FromTunnel,
             Reason::UnknownTunnelSource,
         ),
@@ -236,24 +228,21 @@ fn what_the_kernel_joins_or_ignores_reaches_nobody() -> Result<()> {
     let stream = Stream::start(&rig.near.netns, &rig.far.netns, to_far)?;
 
     // In two fragments, of which the first shows that it is VXLAN.
-    let datagram = udp(50_000, PORT, &vxlan(VNI, &good));
-    let fragment = |part: &[u8], place: usize, more: bool| {
-        let mut packet = ipv4(UNKNOWN, rig.a.address, 0, UDP, part);
-        let word = u16::from(more) << 13 | u16::try_from(place / 8).expect("small");
-        packet[6..8].copy_from_slice(&word.to_be_bytes());
-        packet[10..12].fill(0);
-        let sum = testbed::frames::checksum(&packet[..20]);
-        packet[10..12].copy_from_slice(&sum);
-        ethernet(a, [2, 9, 9, 9, 9, 9], 0x0800, &packet)
-    };
-    intruder.wire.send(&fragment(&datagram[..48], 0, true))?;
-    let last = fragment(&datagram[48..], 48, false);
-    scene.is_dropped(&last, Direction::FromTunnel, DropReason::UnknownTunnelSource)?;
+    let [second, first] = fragments(a, UNKNOWN, rig.a.address, VNI, &good, 1);
+    intruder.wire.send(&second)?;
+    scene.is_dropped(&first, Direction::FromTunnel, DropReason::UnknownTunnelSource)?;
 
     // Over IPv6, to the address that the host has by itself, where its tunnels run over IPv4.
+    eventually("the host is sure of its address", Duration::from_secs(10), || {
+        let words = ["ip", "-6", "addr", "show", "dev", "eth0", "tentative"];
+        let tentative = rig.a.netns.run(words)?.ok()?;
+        ensure!(tentative.is_empty(), "{tentative}");
+        Ok(())
+    })?;
     let local = netctl_common::addr6::link_local(netctl_common::MacAddr(a));
+    let datagram = udp(50_000, PORT, &vxlan(VNI, &good));
     let foreign =
-        over6([0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x66], local, &datagram);
+        ipv6([0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x66], local, 0, UDP, &datagram);
     let frame = ethernet(a, [2, 9, 9, 9, 9, 9], 0x86dd, &foreign);
     scene.is_dropped(&frame, Direction::FromTunnel, DropReason::UnknownTunnelSource)?;
 
@@ -262,23 +251,17 @@ fn what_the_kernel_joins_or_ignores_reaches_nobody() -> Result<()> {
     let mut other = known.clone();
     other[33] = 7;
     other[24..26].fill(0);
-    let sum = testbed::frames::checksum(&other[14..34]);
+    let sum = checksum(&other[14..34]);
     other[24..26].copy_from_slice(&sum);
-    let before = drops(&rig.a.counters()?);
-    for frame in [tagged(&known, 5), other] {
+    let before = rig.a.counters()?;
+    for frame in [tagged(0x8100, 5, &known), other] {
         intruder.wire.send(&frame)?;
     }
     scene.nobody_has_it()?;
-    let after = drops(&rig.a.counters()?);
-    ensure!(after == before, "one was taken for ours: {before:?}, then {after:?}");
+    let moved = drops(rig.a.counters_since(&before)?);
+    ensure!(moved.is_empty(), "one was taken for ours: {moved:?}");
     stream.goes_on()?;
     stream.end()
-}
-
-/// An IPv6 packet with a datagram that has no checksum.
-fn over6(from: [u8; 16], to: [u8; 16], datagram: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(datagram.len()).expect("short").to_be_bytes();
-    [&[0x60, 0, 0, 0, length[0], length[1], UDP, 64][..], &from, &to, datagram].concat()
 }
 
 /// ```text

@@ -11,7 +11,10 @@ use anyhow::{Context as _, Result, ensure};
 use netctl_common::{Vni, maps::FdbTarget};
 use testbed::{Netns, Wire};
 
-use crate::rig::{Container, GATEWAY, Host, Rig, Station, index, vni};
+use crate::{
+    host::{Container, Host},
+    rig::{GATEWAY, NETWORK, Rig, Setup, Station, VNI},
+};
 
 /// How long a frame may take, in a busy machine.
 const WHILE: Duration = Duration::from_millis(300);
@@ -26,34 +29,29 @@ pub(crate) struct Members {
 
 impl Members {
     pub(crate) fn new() -> Result<Self> {
-        let mut rig = Rig::new()?;
-        let mut c = Host::new(&rig.run, &rig.underlay, "h4", 4)?;
+        let [setup, _] = Setup::DUAL;
+        let mut rig = Rig::of(setup)?;
+        let mut c = Host::new(&rig.run, &rig.underlay, "h4", 4, setup)?;
         let away = c.container(&rig.run, "away", Station::number(41))?;
         let Rig { a, b, run, near, beside, far, .. } = &mut rig;
-        for (one, other) in [(&mut *a, &c), (&mut *b, &c)] {
-            one.knows_host(other.address)?;
-            one.knows(away.station, FdbTarget::Remote(other.index()))?;
-        }
-        for host in [&*a, &*b] {
-            c.knows_host(host.address)?;
+        for one in [&mut *a, &mut *b] {
+            one.knows_member(NETWORK, c.address)?;
+            one.knows(away.station, FdbTarget::Remote(c.index()))?;
+            c.knows_member(NETWORK, one.address)?;
         }
         for (container, host) in [(&*near, &*a), (&*beside, &*a), (&*far, &*b)] {
             c.knows(container.station, FdbTarget::Remote(host.index()))?;
         }
 
-        let (to_a, to_b, to_c) = (a.index(), b.index(), c.index());
-        flood(a, &["ncnear", "ncbeside"], [to_b, to_c])?;
-        flood(b, &["ncfar"], [to_a, to_c])?;
-        flood(&mut c, &["ncaway"], [to_a, to_b])?;
-
         // The same addresses in another network.
-        let other = Vni::new(vni().get() + 1).expect("a VNI");
-        let stranger = a.container_in(other, run, "stranger", Station::number(21))?;
-        let foreign = b.container_in(other, run, "foreign", Station::number(11))?;
-        for (host, device, far) in [(&mut *a, "ncstranger", to_b), (&mut *b, "ncforeign", to_a)] {
-            let device = index(&host.netns, device)?;
-            host.floods(other, &[FdbTarget::Container(device), FdbTarget::Remote(far)])?;
-        }
+        let network = Vni::new(VNI + 1).context("no VNI")?;
+        let of_other = |last| Station { network, ..Station::number(last) };
+        let stranger = a.container(run, "stranger", of_other(21))?;
+        let foreign = b.container(run, "foreign", of_other(11))?;
+        a.knows_member(network, b.address)?;
+        a.knows(foreign.station, FdbTarget::Remote(b.index()))?;
+        b.knows_member(network, a.address)?;
+        b.knows(stranger.station, FdbTarget::Remote(a.index()))?;
         Ok(Self { rig, c, away, stranger, foreign })
     }
 
@@ -88,15 +86,6 @@ impl Members {
         let container = containers.into_iter().find(|(name, _)| *name == place);
         container.map_or(GATEWAY.mac, |(_, container)| container.station.mac)
     }
-}
-
-fn flood(host: &mut Host, ports: &[&str], others: [u32; 2]) -> Result<()> {
-    let mut members = vec![FdbTarget::Host(index(&host.netns, "nh")?)];
-    for port in ports {
-        members.push(FdbTarget::Container(index(&host.netns, port)?));
-    }
-    members.extend(others.map(FdbTarget::Remote));
-    host.floods(vni(), &members)
 }
 
 /// What arrives at each place.

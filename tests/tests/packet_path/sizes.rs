@@ -6,7 +6,8 @@ use anyhow::{Context as _, Result, ensure};
 use netctl_common::{Direction, Outcome, Verdict};
 
 use crate::{
-    rig::{Container, Rig, Setup},
+    host::Container,
+    rig::{Rig, Setup},
     sockets::{Noise, socket},
 };
 

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use nix::sys::socket::{setsockopt, sockopt};
 use testbed::Netns;
 
-use crate::rig::Container;
+use crate::host::Container;
 
 const DEADLINE: Duration = Duration::from_secs(10);
 

@@ -6,7 +6,6 @@ use testbed::frames::{UDP, ethernet, ipv4, ipv6, udp};
 use crate::{
     group::SENDERS,
     members::{Members, Sent, same},
-    rig::MTU,
 };
 
 const GROUP: [u8; 6] = [0x03, 0, 0, 0, 0, 7];
@@ -14,7 +13,7 @@ const GROUP: [u8; 6] = [0x03, 0, 0, 0, 0, 7];
 const TYPES: [u16; 4] = [0x88b5, 0x8847, 0x88cc, 60];
 
 /// A tag of this type (IEEE 802.1Q or 802.1ad) and this priority and VLAN, in front of a frame's own type.
-fn tagged(kind: u16, tag: u16, frame: &[u8]) -> Vec<u8> {
+pub(crate) fn tagged(kind: u16, tag: u16, frame: &[u8]) -> Vec<u8> {
     let words = [kind.to_be_bytes(), tag.to_be_bytes()].concat();
     [&frame[..12], &words, &frame[12..]].concat()
 }
@@ -30,8 +29,8 @@ const PAIRS: [(&str, &str, &str); 7] = [
     ("away", "beside", "beside"),
 ];
 
-/// Frames of other kinds from one station to another.
-fn frames(to: [u8; 6], from: [u8; 6]) -> Vec<Sent> {
+/// Frames of other kinds from one station to another, up to the largest of `mtu` bytes.
+fn frames(to: [u8; 6], from: [u8; 6], mtu: u32) -> Vec<Sent> {
     let mut frames = Vec::new();
     for ether_type in TYPES {
         let frame = ethernet(to, from, ether_type, &[0x5a; 60]);
@@ -42,7 +41,7 @@ fn frames(to: [u8; 6], from: [u8; 6]) -> Vec<Sent> {
     let four =
         ethernet(to, from, 0x0800, &ipv4([172, 16, 0, 1], [172, 16, 0, 2], 0, UDP, &datagram));
     let six = ethernet(to, from, 0x86dd, &ipv6([0xfd; 16], [0xfc; 16], 0, UDP, &datagram));
-    let largest = ethernet(to, from, 0x88b5, &vec![0x5a; MTU as usize]);
+    let largest = ethernet(to, from, 0x88b5, &vec![0x5a; mtu as usize]);
     // A packet socket counts no tag of the second type as one.
     frames.push(same("the largest frame with a tag", tagged(0x8100, 7, &largest)));
     for (what, frame) in [("IPv4", &four), ("IPv6", &six)] {
@@ -58,9 +57,9 @@ fn frames(to: [u8; 6], from: [u8; 6]) -> Vec<Sent> {
 #[test]
 fn other_frames_reach_the_station_that_they_are_for() -> Result<()> {
     let members = Members::new()?;
-    let taps = members.taps()?;
+    let (taps, mtu) = (members.taps()?, members.rig.setup.inner_mtu());
     for (from, to, place) in PAIRS {
-        taps.arrive(from, &frames(members.mac(to), members.mac(from)), &[place])?;
+        taps.arrive(from, &frames(members.mac(to), members.mac(from), mtu), &[place])?;
     }
     Ok(())
 }
@@ -68,9 +67,9 @@ fn other_frames_reach_the_station_that_they_are_for() -> Result<()> {
 #[test]
 fn other_frames_for_a_group_reach_everybody_once() -> Result<()> {
     let members = Members::new()?;
-    let taps = members.taps()?;
+    let (taps, mtu) = (members.taps()?, members.rig.setup.inner_mtu());
     for (from, receivers) in SENDERS {
-        taps.arrive(from, &frames(GROUP, members.mac(from)), receivers)?;
+        taps.arrive(from, &frames(GROUP, members.mac(from), mtu), receivers)?;
     }
     Ok(())
 }
