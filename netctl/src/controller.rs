@@ -84,7 +84,8 @@ pub struct Controller {
     underlay: Underlay,
     vteps: Vteps,
     big_tcp: Chosen,
-    xdp: Chosen,
+    /// The underlay device as it was at the start.
+    link: Link,
     dataplane: Arc<Dataplane>,
     records: Arc<Records>,
     /// Held by operations on sandboxes of this host, one at a time.
@@ -126,7 +127,6 @@ impl Controller {
         }
         let link = netlink.link_by_name(&underlay.name).await?;
         let dataplane = Arc::new(start_dataplane(&config, &netlink, &link, vteps).await?);
-        let xdp = filter::chosen(config.xdp, &link, &dataplane);
         let (mtu, underlay_mtu) = watch::channel(underlay.mtu);
         let following = underlay::follow(netlink.clone(), underlay.name.clone(), mtu);
         let (super_packets, big_tcp) =
@@ -155,7 +155,7 @@ impl Controller {
             underlay,
             vteps,
             big_tcp,
-            xdp,
+            link,
             dataplane,
             records,
             operations: Mutex::new(()),

@@ -38,7 +38,7 @@ pub use self::{
 };
 use self::{
     mirror::Mirror,
-    owner::{Reply, Request, Started},
+    owner::{Reply, Request},
 };
 use crate::{
     kernel::{Netlink, Netns},
@@ -68,7 +68,7 @@ pub struct Config {
 /// The data plane of this host, as long as this process lives.
 #[derive(Debug)]
 pub struct Dataplane {
-    started: Started,
+    features: Features,
     requests: mpsc::Sender<Request>,
     owner: thread::JoinHandle<()>,
 }
@@ -77,34 +77,41 @@ impl Dataplane {
     /// Loads the programs and attaches them to the underlay and the vxlan device. What an earlier process pinned is
     /// adopted: maps keep their entries, and links change their program without missing a packet.
     ///
+    /// What a version with another layout pinned cannot be adopted, and serves its devices on: [`Self::apply`] takes them
+    /// over by the first [`Sweep::Remove`], when the maps hold all that is desired.
+    ///
     /// # Errors
     ///
     /// Where the process, the kernel, a device or a pinned map is not what it must be; nothing is left behind then,
     /// and what was pinned before stays.
     pub async fn start(config: Config) -> Result<Self, Error> {
         let (requests, queue) = mpsc::channel(QUEUE);
-        let (ready, started) = oneshot::channel();
+        let (ready, features) = oneshot::channel();
         let (known, hosts) = watch::channel(BTreeSet::new());
         let (underlay, local) = (config.underlay.clone(), config.vteps);
         let thread = thread::Builder::new().name("dataplane".to_owned());
         let owner = thread
             .spawn(move || owner::run(&config, ready, queue, &known))
             .map_err(|source| Error::Thread { source })?;
-        let started = started.await.map_err(|_gone| Error::Stopped)??;
+        let features = features.await.map_err(|_gone| Error::Stopped)??;
         let netlink = Netlink::open(&Netns::current()?).await?;
         let mirror = Mirror { netlink, underlay, local, owner: requests.downgrade(), hosts };
         drop(tokio::spawn(mirror.run()));
-        Ok(Self { started, requests, owner })
+        Ok(Self { features, requests, owner })
     }
 
     /// What the kernel can do that not every kernel can.
     pub fn features(&self) -> Features {
-        self.started.features
+        self.features
     }
 
     /// Why the underlay's driver drops no forged packets though it was to; `None` if it does, or was not to.
-    pub fn unfiltered(&self) -> Option<&str> {
-        self.started.unfiltered.as_deref()
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Stopped`] where the owner has failed before.
+    pub async fn unfiltered(&self) -> Result<Option<String>, Error> {
+        self.ask(Request::Unfiltered).await
     }
 
     /// Makes the maps and the ports hold what is desired, by the smallest change.

@@ -6,6 +6,8 @@
 
 #[path = "dataplane/host.rs"]
 mod host;
+#[path = "dataplane/upgrade.rs"]
+mod upgrade;
 
 use std::{
     collections::BTreeMap, fs, net::IpAddr, os::unix::process::ExitStatusExt as _,
@@ -404,30 +406,6 @@ fn a_restart_loses_no_packet() {
         Ok(said)
     });
     assert!(lost.contains("200 packets transmitted, 200 received"), "{lost}");
-}
-
-#[test]
-fn what_another_version_pinned_goes_when_all_is_held() {
-    let host = Host::new();
-    let desired = host.desired();
-    host.within(async || {
-        let dataplane = Dataplane::start(host.config()).await?;
-        dataplane.apply(desired.clone(), Sweep::Remove).await?;
-        dataplane.shutdown().await?;
-        let old = host.bpf.join("v0");
-        fs::rename(host.pins(), &old).context("pins cannot be renamed")?;
-        let dataplane = Dataplane::start(host.config()).await?;
-        ensure!(running("underlay")? == 2, "the other version's stays until all is held");
-        dataplane.apply(Desired::default(), Sweep::Keep).await?;
-        ensure!(old.exists());
-        dataplane.apply(desired.clone(), Sweep::Remove).await?;
-        ensure!(!old.exists());
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        for ifname in ["underlay", "vx", "port0", "port1"] {
-            ensure!(running(ifname)? == 1, "{ifname} runs {} programs", running(ifname)?);
-        }
-        Ok(dataplane.shutdown().await?)
-    });
 }
 
 #[test]

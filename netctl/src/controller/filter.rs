@@ -18,7 +18,7 @@ pub(super) fn wanted(choice: Choice, underlay: &Link) -> bool {
 }
 
 /// What became of it.
-pub(super) fn chosen(choice: Choice, underlay: &Link, dataplane: &Dataplane) -> Chosen {
+pub(super) async fn chosen(choice: Choice, underlay: &Link, dataplane: &Dataplane) -> Chosen {
     let name = &underlay.name;
     if !wanted(choice, underlay) {
         return match (choice, &underlay.kind) {
@@ -28,7 +28,7 @@ pub(super) fn chosen(choice: Choice, underlay: &Link, dataplane: &Dataplane) -> 
             _ => Chosen::off("as was asked"),
         };
     }
-    match dataplane.unfiltered() {
+    match dataplane.unfiltered().await.unwrap_or_else(|error| Some(error.to_string())) {
         Some(reason) => Chosen::off(format!("{name} cannot: {reason}")),
         None => Chosen::on(format!("in the driver of {name}")),
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use netctl_common::counter::Outcome;
 
 use super::{
-    Controller, Result,
+    Controller, Result, filter,
     keys::{self, Stored},
 };
 use crate::{
@@ -97,6 +97,7 @@ impl Controller {
             .flat_map(|record| record.attachments.iter().map(|a| &a.network))
             .collect();
         let paths = self.dataplane.paths().await.unwrap_or_default();
+        let xdp = filter::chosen(self.config.xdp, &self.link, &self.dataplane).await;
         StatusView {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             host: self.config.host.clone(),
@@ -105,7 +106,7 @@ impl Controller {
             underlay_mtu: *self.context.underlay_mtu.borrow(),
             vxlan_port: self.config.vxlan_port,
             big_tcp: self.big_tcp.clone(),
-            xdp: self.xdp.clone(),
+            xdp,
             merged_datagrams: self.dataplane.features().merged_datagrams,
             tunnels: paths.len(),
             next_hops: paths.values().filter(|path| path.next_hop.is_some()).count(),

@@ -26,7 +26,7 @@ const SYSTEM: &str = "/sys/fs/bpf";
 #[derive(Debug)]
 pub(super) struct Pins {
     root: PathBuf,
-    /// Nothing was pinned here before.
+    /// Nothing of this version was pinned here before.
     pub(super) fresh: bool,
     _lock: Flock<fs::File>,
 }
@@ -37,31 +37,26 @@ impl Pins {
         provide(root)?;
         let lock = lock(root)?;
         let mut pins = Self { root: root.to_owned(), fresh: false, _lock: lock };
-        pins.fresh = !pins.version().exists();
+        pins.fresh = !version(root).exists();
         for dir in [pins.maps(), pins.links()] {
             fs::create_dir_all(&dir).map_err(|source| failed("create", &dir, source))?;
         }
         Ok(pins)
     }
 
-    /// Of this version of the layout.
-    fn version(&self) -> PathBuf {
-        self.root.join(format!("v{ABI_VERSION}"))
-    }
-
     /// Where maps are pinned, by their names.
     pub(super) fn maps(&self) -> PathBuf {
-        self.version().join("maps")
+        version(&self.root).join("maps")
     }
 
     /// Where links are pinned.
     pub(super) fn links(&self) -> PathBuf {
-        self.version().join("links")
+        version(&self.root).join("links")
     }
 
     /// The directories of pins that other versions of the layout left.
     pub(super) fn other_versions(&self) -> Result<Vec<PathBuf>, Error> {
-        let ours = self.version();
+        let ours = version(&self.root);
         let all = versions(&self.root)?;
         Ok(all.into_iter().filter(|dir| *dir != ours).collect())
     }
@@ -77,6 +72,19 @@ pub(super) fn remove(root: &Path) -> Result<(), Error> {
     let lock = lock(root)?;
     versions(root)?.iter().try_for_each(|dir| clear(dir))?;
     drop(lock);
+    release(root)
+}
+
+/// Removes what this version pinned below `root`, and the file system if it was mounted there for it alone.
+pub(super) fn take_back(root: &Path) -> Result<(), Error> {
+    let lock = lock(root)?;
+    clear(&version(root))?;
+    drop(lock);
+    release(root)
+}
+
+/// Removes the file system if nothing is pinned there any more and it is not the machine's own.
+fn release(root: &Path) -> Result<(), Error> {
     // A kernel with preloaded iterators puts files of its own into every bpf file system (`kernel/bpf/preload`).
     let empty =
         entries(root)?.iter().all(|path| path.extension().is_some_and(|end| end == "debug"));
@@ -100,6 +108,11 @@ pub(super) fn clear(version: &Path) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// The directory of this version of the layout.
+fn version(root: &Path) -> PathBuf {
+    root.join(format!("v{ABI_VERSION}"))
 }
 
 /// The directories `v1`, `v2`, … in `root`.

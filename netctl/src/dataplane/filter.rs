@@ -30,8 +30,7 @@ pub(super) fn settle(
 ) -> Result<Option<String>, Error> {
     let own = pins.links().join(format!("{PREFIX}{ifindex}"));
     for path in bpffs::entries(&pins.links())? {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if name.starts_with(PREFIX) && (path != own || !wanted) {
+        if is_filter(&path) && (path != own || !wanted) {
             remove(&path)?;
         }
     }
@@ -52,6 +51,25 @@ pub(super) fn settle(
         remove(&own)?;
     }
     Ok(attach(program, ifindex, &own).err().map(|error| links::words(&error)))
+}
+
+/// Takes the links over that other versions pinned: a device runs one such program at a time, so a second one could
+/// only follow after a gap. [`settle`] has them run ours, or removes them.
+pub(super) fn inherit(pins: &Pins) -> Result<(), Error> {
+    for version in pins.other_versions()? {
+        let links = version.join("links");
+        let found = if links.exists() { bpffs::entries(&links)? } else { Vec::new() };
+        for path in found.iter().filter(|path| is_filter(path)) {
+            let own = pins.links().join(path.file_name().unwrap_or_default());
+            std::fs::rename(path, &own).map_err(|source| bpffs::failed("move", path, source))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether it is the pin of such a link, by its name.
+fn is_filter(path: &Path) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(PREFIX))
 }
 
 fn attach(program: &mut Xdp, ifindex: u32, path: &Path) -> Result<(), ProgramError> {

@@ -70,6 +70,8 @@ pub(super) enum Ensured {
     Held,
     /// It does since now.
     Attached,
+    /// It runs the program of another version, which keeps it for now.
+    Left,
     /// There is no such device.
     Absent,
 }
@@ -79,6 +81,8 @@ pub(super) struct Links {
     dir: PathBuf,
     /// The programs that versions with another layout left attached: ours run before them until those are removed.
     older: Vec<u32>,
+    /// Devices that those programs serve are left to them: our maps do not hold yet what theirs do.
+    pub(super) yielding: bool,
 }
 
 impl Links {
@@ -90,7 +94,7 @@ impl Links {
             let id = |path| FdLink::from(PinnedLink::from_pin(path).ok()?).info().ok();
             older.extend(links.into_iter().filter_map(id).map(|info| info.program_id()));
         }
-        Ok(Self { dir: pins.links(), older })
+        Ok(Self { dir: pins.links(), yielding: !older.is_empty(), older })
     }
 
     fn path(&self, role: Role, ifindex: u32) -> PathBuf {
@@ -129,7 +133,8 @@ impl Links {
         Ok(())
     }
 
-    /// Makes the device `ifname`, which has the index `ifindex`, run the program of its role, once.
+    /// Makes the device `ifname`, which has the index `ifindex`, run the program of its role, once, unless it is left to
+    /// another version's.
     pub(super) fn ensure(
         &self,
         ebpf: &mut Ebpf,
@@ -154,6 +159,9 @@ impl Links {
         if pinned {
             info!(ifindex, ifname, "replacing a link whose device is gone");
             self.remove(role, ifindex)?;
+        }
+        if self.yielding && running.iter().any(|other| self.older.contains(&other.id())) {
+            return Ok(Ensured::Left);
         }
         self.refuse_foreign(role, ifname, running)?;
         match attach(program, ifname, &path) {

@@ -33,14 +33,6 @@ const VXLAN_HINT: &str = "the daemon makes it when it starts, so restart the dae
 /// Where the answer to a request goes.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
 
-/// How the data plane began.
-#[derive(Clone, Debug)]
-pub(super) struct Started {
-    pub(super) features: Features,
-    /// Why the underlay has no XDP program though it should.
-    pub(super) unfiltered: Option<String>,
-}
-
 /// What the owner is asked to do.
 pub(super) enum Request {
     Apply(Box<Desired>, Sweep, Reply<Applied>),
@@ -49,6 +41,8 @@ pub(super) enum Request {
     Neigh(Reply<Vec<NeighRow>>),
     Ports(Reply<Vec<PortRow>>),
     Counters(Reply<Vec<CounterRow>>),
+    /// Why the underlay has no XDP program though it should.
+    Unfiltered(Reply<Option<String>>),
     Paths(Reply<BTreeMap<IpAddr, Path>>),
     /// The ways to these hosts, and the underlay device's own address.
     SetPaths(Vec<(IpAddr, Path)>, MacAddr),
@@ -59,15 +53,15 @@ pub(super) enum Request {
 /// The life of the owner's thread: opens the data plane, tells how that went, and serves until nobody can ask.
 pub(super) fn run(
     config: &Config,
-    ready: Reply<Started>,
+    ready: Reply<Features>,
     mut requests: mpsc::Receiver<Request>,
     hosts: &watch::Sender<BTreeSet<IpAddr>>,
 ) {
-    let (mut owner, begun) = match Owner::open(config) {
+    let (mut owner, features) = match Owner::open(config) {
         Ok(opened) => opened,
         Err(error) => return answer(ready, Err(error)),
     };
-    answer(ready, Ok(begun));
+    answer(ready, Ok(features));
     loop {
         let known: BTreeSet<IpAddr> = owner.maps.tables().vteps.keys().copied().collect();
         hosts.send_if_modified(|hosts| std::mem::replace(hosts, known.clone()) != known);
@@ -93,15 +87,18 @@ fn answer<T>(reply: Reply<T>, result: Result<T, Error>) {
 }
 
 struct Owner {
+    config: Config,
+    settings: Settings,
     ebpf: Ebpf,
     maps: Maps,
     links: Links,
     pins: Pins,
+    unfiltered: Option<String>,
 }
 
 impl Owner {
     /// Checks all that can be checked before it changes anything.
-    fn open(config: &Config) -> Result<(Self, Started), Error> {
+    fn open(config: &Config) -> Result<(Self, Features), Error> {
         kernel::check_privileges()?;
         let settings = Settings {
             underlay: index(&config.underlay, UNDERLAY_HINT)?,
@@ -114,26 +111,48 @@ impl Owner {
         let opened = Self::open_at(pins, config, settings);
         if opened.is_err()
             && fresh
-            && let Err(error) = bpffs::remove(&config.bpf_dir)
+            && let Err(error) = bpffs::take_back(&config.bpf_dir)
         {
             warn!(%error, "cannot take back what was pinned");
         }
         opened
     }
 
-    fn open_at(pins: Pins, config: &Config, settings: Settings) -> Result<(Self, Started), Error> {
+    fn open_at(pins: Pins, config: &Config, settings: Settings) -> Result<(Self, Features), Error> {
         let (mut ebpf, features) = load::load(&pins, settings)?;
         let maps = Maps::take(&mut ebpf, Tunnel { local: settings.local, port: settings.port })?;
         let links = Links::new(&pins)?;
         let adopted = !pins.fresh;
-        let mut owner = Self { ebpf, maps, links, pins };
+        let config = config.clone();
+        let mut owner = Self { config, settings, ebpf, maps, links, pins, unfiltered: None };
         owner.links.adopt(&mut owner.ebpf)?;
-        owner.settle(Role::Underlay, settings.underlay, &config.underlay, UNDERLAY_HINT)?;
-        owner.settle(Role::Tunnel, settings.vxlan, &config.vxlan_device, VXLAN_HINT)?;
-        info!(underlay = config.underlay, vteps = %config.vteps, adopted, "the data plane is up");
-        let unfiltered =
-            filter::settle(&mut owner.ebpf, &owner.pins, settings.underlay, config.filter)?;
-        Ok((owner, Started { features, unfiltered }))
+        owner.settle_host()?;
+        let Config { underlay, vteps, .. } = &owner.config;
+        info!(underlay, %vteps, adopted, "the data plane is up");
+        Ok((owner, features))
+    }
+
+    /// Attaches to the host's own devices, but for those that are left to another version.
+    fn settle_host(&mut self) -> Result<(), Error> {
+        let Config { underlay, vxlan_device, filter, .. } = self.config.clone();
+        let ifindex = self.settings.underlay;
+        let ensured = self.settle(Role::Underlay, ifindex, &underlay, UNDERLAY_HINT)?;
+        self.settle(Role::Tunnel, self.settings.vxlan, &vxlan_device, VXLAN_HINT)?;
+        self.unfiltered = if ensured == Ensured::Left {
+            filter.then(|| "it still runs the programs of another version".to_owned())
+        } else {
+            filter::settle(&mut self.ebpf, &self.pins, ifindex, filter)?
+        };
+        Ok(())
+    }
+
+    /// Gives the host's own devices the programs of this version, now that the maps hold what is desired; ports follow.
+    fn take_over(&mut self) -> Result<(), Error> {
+        info!("taking over from another version");
+        self.links.yielding = false;
+        let settled = filter::inherit(&self.pins).and_then(|()| self.settle_host());
+        self.links.yielding = settled.is_err();
+        settled
     }
 
     /// Makes one device, and no other, have this role.
@@ -143,8 +162,9 @@ impl Owner {
         ifindex: u32,
         ifname: &str,
         hint: &'static str,
-    ) -> Result<(), Error> {
-        if self.links.ensure(&mut self.ebpf, role, ifindex, ifname)? == Ensured::Absent {
+    ) -> Result<Ensured, Error> {
+        let ensured = self.links.ensure(&mut self.ebpf, role, ifindex, ifname)?;
+        if ensured == Ensured::Absent {
             return Err(Error::NoInterface { name: ifname.to_owned(), hint });
         }
         for other in self.links.held(role)? {
@@ -152,7 +172,7 @@ impl Owner {
                 self.links.remove(role, other)?;
             }
         }
-        Ok(())
+        Ok(ensured)
     }
 
     fn serve(&mut self, request: Request) {
@@ -163,6 +183,7 @@ impl Owner {
             Request::Neigh(reply) => answer(reply, self.neigh()),
             Request::Ports(reply) => answer(reply, self.ports()),
             Request::Counters(reply) => answer(reply, rows::counters(&self.maps.counters)),
+            Request::Unfiltered(reply) => answer(reply, Ok(self.unfiltered.clone())),
             Request::Paths(reply) => answer(reply, Ok(self.maps.paths())),
             Request::SetPaths(paths, source) => {
                 for (host, path) in paths {
@@ -179,6 +200,9 @@ impl Owner {
         let mut applied = Applied::default();
         for op in plan.first {
             applied.count(self.maps.execute(op)?);
+        }
+        if sweep == Sweep::Remove && self.links.yielding {
+            self.take_over()?;
         }
         self.attach(desired, &mut applied);
         if sweep == Sweep::Remove {
@@ -201,7 +225,7 @@ impl Owner {
     fn attach(&mut self, desired: &Desired, applied: &mut Applied) {
         for (&ifindex, port) in &desired.ports {
             match self.links.ensure(&mut self.ebpf, Role::Port, ifindex, &port.ifname) {
-                Ok(Ensured::Held) => {}
+                Ok(Ensured::Held | Ensured::Left) => {}
                 Ok(Ensured::Attached) => applied.attached.push(ifindex),
                 Ok(Ensured::Absent) => {
                     let reason = format!("device {} is not there, or is another", port.ifname);

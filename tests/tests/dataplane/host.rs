@@ -125,20 +125,9 @@ impl Host {
         }
     }
 
-    /// The kernel's numbers of all pinned maps and links, and of the programs that the links run.
+    /// What is pinned of this version.
     pub(crate) fn numbers(&self) -> Numbers {
-        let mut numbers = Numbers::default();
-        for path in entries(&self.pins().join("maps")) {
-            let info = MapInfo::from_pin(&path).expect("a pinned map");
-            numbers.maps.insert(path, info.id());
-        }
-        for path in entries(&self.pins().join("links")) {
-            let info = FdLink::from(PinnedLink::from_pin(&path).expect("a pinned link")).info();
-            let info = info.expect("what the kernel knows of a link");
-            numbers.links.insert(path.clone(), info.id());
-            numbers.programs.insert(path, info.program_id());
-        }
-        numbers
+        numbers_of(&self.pins())
     }
 
     /// Runs this test binary again as another process in this namespace, to be `role`.
@@ -158,6 +147,22 @@ pub(crate) struct Numbers {
     pub(crate) maps: BTreeMap<PathBuf, u32>,
     pub(crate) links: BTreeMap<PathBuf, u32>,
     pub(crate) programs: BTreeMap<PathBuf, u32>,
+}
+
+/// The kernel's numbers of all maps and links pinned for one version, and of the programs that the links run.
+pub(crate) fn numbers_of(version: &Path) -> Numbers {
+    let mut numbers = Numbers::default();
+    for path in entries(&version.join("maps")) {
+        let info = MapInfo::from_pin(&path).expect("a pinned map");
+        numbers.maps.insert(path, info.id());
+    }
+    for path in entries(&version.join("links")) {
+        let info = FdLink::from(PinnedLink::from_pin(&path).expect("a pinned link")).info();
+        let info = info.expect("what the kernel knows of a link");
+        numbers.links.insert(path.clone(), info.id());
+        numbers.programs.insert(path, info.program_id());
+    }
+    numbers
 }
 
 pub(crate) fn entries(dir: &Path) -> Vec<PathBuf> {

@@ -70,11 +70,8 @@ async fn a_full_bridge_says_so() {
     let (netns, netlink) = host().await;
     let bridge = headroom(&netlink).await;
     // 511 pairs are 1022 ports, and the vxlan device is one.
-    let batch: String = (0..511)
-        .map(|n| format!("link add a{n} master hr0 type veth peer name b{n} master hr0\n"))
-        .collect();
-    sh(&netns, &format!("ip -batch - <<'END'\n{batch}END"));
-    sh(&netns, "for n in $(seq 0 510); do echo link set b$n master hr0; done | ip -batch -");
+    let pairs = "link add a$n master hr0 type veth peer name b$n; echo link set b$n master hr0";
+    sh(&netns, &format!("for n in $(seq 0 510); do echo {pairs}; done | ip -batch -"));
     sh(&netns, "ip link add last type veth peer name other");
     let last = netlink.link_by_name("last").await.unwrap();
     assert!(!netlink.set_master(&last, &bridge).await.unwrap());

@@ -14,8 +14,8 @@ fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-/// A host with `eth0` 192.0.2.1 and 2001:db8::1, whose other end is 192.0.2.2 and 2001:db8::2 in a namespace of its
-/// own; and the number of `eth0`.
+/// A host with `eth0` 192.0.2.1 and `2001:db8::1`, whose other end is 192.0.2.2 and `2001:db8::2` in a namespace
+/// of its own; and the number of `eth0`.
 async fn joined() -> (Netns, Netlink, Netns, u32) {
     let (netns, netlink) = host().await;
     let (other, _) = host().await;

@@ -54,7 +54,7 @@ fn all_that_crosses_is_vxlan_and_sound() -> Result<()> {
         }
         capture.end()?;
         let wrong = capture.dissect(&[CHECKS, &["-Y", WRONG, "-V"]].concat())?;
-        let shown: String = wrong.lines().take(100).map(|line| format!("{line}\n")).collect();
+        let shown = wrong.lines().take(100).collect::<Vec<_>>().join("\n");
         ensure!(wrong.is_empty(), "{setup:?}:\n{shown}");
         let fields = ["-T", "fields", "-e", "vxlan.vni", "-e", "frame.len"];
         let seen = capture.dissect(&fields)?;
