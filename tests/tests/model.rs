@@ -174,8 +174,8 @@ fn is_only_cheaper(world: &World, input: &Input) -> bool {
         matches!(answer, Answer::End(Outcome::Dropped(_)))
     };
     let is_for_device = input.bytes[..6] == UNDERLAY_MAC;
-    let is_from_mapped = input.bytes[12..14] == [0x86, 0xdd]
-        && input.bytes.get(22..38).is_some_and(|source| path::is_mapped(source));
+    let is_from_mapped =
+        input.bytes[12..14] == [0x86, 0xdd] && input.bytes.get(22..38).is_some_and(path::is_mapped);
     !is_for_device
         || !is_dropped(Direction::UnderlayFilter)
         || is_dropped(Direction::FromUnderlay)

@@ -19,7 +19,12 @@ fn what_containers_send_goes_as_the_model_says() -> Result<()> {
         .map(|device| (config::FROM_CONTAINER, place::name(device)))
         .collect();
     let tally = run(&programs, |random, world| {
-        let mut input = generate::packet(random, world, Direction::FromContainer);
+        let mut input = loop {
+            let input = generate::packet(random, world, Direction::FromContainer);
+            if !has_late_transport(&input.bytes) {
+                break input;
+            }
+        };
         input.segment = 0;
         let expected = expected(world, &input);
         (input.device, vec![input.bytes], expected)
@@ -40,6 +45,23 @@ fn what_containers_send_goes_as_the_model_says() -> Result<()> {
         assert!(packets >= least, "only {packets} packets ended {verdict:?}");
     }
     Ok(())
+}
+
+/// Whether extension headers reach, or say that they reach, beyond what a report quotes. The kernel cuts no packet in
+/// front of its transport header (`__bpf_skb_min_len`), which only packets that are really sent have: it is told of no
+/// size then, but handed over.
+fn has_late_transport(bytes: &[u8]) -> bool {
+    if bytes.get(12..14) != Some(&[0x86, 0xdd]) {
+        return false;
+    }
+    let mut next = bytes.get(20).copied();
+    let mut place = 54;
+    while let (Some(kind @ (0 | 43 | 44 | 60)), Some(header)) = (next, bytes.get(place..place + 2))
+    {
+        next = Some(header[0]);
+        place += if kind == 44 { 8 } else { 8 * (1 + usize::from(header[1])) };
+    }
+    place > 14 + 1232
 }
 
 fn expected(world: &World, input: &Input) -> Expected {
