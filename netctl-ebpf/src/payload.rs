@@ -100,7 +100,7 @@ impl Payload for Ipv4 {
 
     #[inline(always)]
     fn is_from_host(&self) -> bool {
-        is_host(&TunnelAddr::from_v4(self.source()), &TunnelAddr::from_v4(config::local_vtep4()))
+        config::is_local4(self.source()) || lookup::is_vtep(&TunnelAddr::from_v4(self.source()))
     }
 
     #[inline(always)]
@@ -152,7 +152,7 @@ impl Payload for Ipv6 {
 
     #[inline(always)]
     fn is_from_host(&self) -> bool {
-        is_host(&TunnelAddr::from_v6(self.source()), &TunnelAddr::from_v6(config::local_vtep6()))
+        config::is_local6(self.source()) || lookup::is_vtep(&TunnelAddr::from_v6(self.source()))
     }
 
     #[inline(always)]
@@ -207,11 +207,6 @@ impl Payload for Opaque {
     fn report(&self, _packet: &Packet, _back: Ethernet, _mtu: u32) -> Result<bool, DropReason> {
         Err(DropReason::TooBig)
     }
-}
-
-#[inline(always)]
-fn is_host(source: &TunnelAddr, local: &TunnelAddr) -> bool {
-    source.same(local) || lookup::is_vtep(source)
 }
 
 #[inline(always)]

@@ -43,11 +43,11 @@ use crate::{
     place::Place,
     programs::{Action, Programs, Seen},
     random::Random,
-    world::{UNDERLAY_MAC, World},
+    world::{Local, UNDERLAY_MAC, World},
 };
 
-/// How many worlds there are, and packets in each.
-const WORLDS: usize = 200;
+/// How many worlds there are by the tunnel addresses that the host has, and how many packets in each world.
+const WORLDS: [(Local, usize); 3] = [(Local::BOTH, 140), (Local::IPV4, 30), (Local::IPV6, 30)];
 const PACKETS: usize = 500;
 
 /// What the generator must bring about often enough to be worth its time; the rest a test run cannot bring about.
@@ -110,7 +110,17 @@ const SHRINKING: Duration = Duration::from_secs(30);
 fn the_programs_do_what_the_model_does() -> Result<()> {
     let seed = seed()?;
     let place = Place::new()?;
-    let tally = place.host.within(|| run(&place, seed))?;
+    let tally = place.host.within(|| {
+        let random = Random::new(seed);
+        let mut tally = Counters::new();
+        for (local, worlds) in WORLDS {
+            for (key, (packets, bytes)) in run(&place, seed, &random, local, worlds)? {
+                let sum = tally.entry(key).or_default();
+                *sum = (sum.0 + packets, sum.1 + bytes);
+            }
+        }
+        Ok(tally)
+    })?;
     place.end()?;
     show(&tally);
     for (direction, outcomes) in REACHED {
@@ -122,13 +132,12 @@ fn the_programs_do_what_the_model_does() -> Result<()> {
     Ok(())
 }
 
-/// Gives all packets to both, and tells how they ended.
-fn run(place: &Place, seed: u64) -> Result<Counters> {
-    let random = Random::new(seed);
-    let mut programs = Programs::load()?;
+/// Gives packets of so many worlds to both, and tells how they ended.
+fn run(place: &Place, seed: u64, random: &Random, local: Local, worlds: usize) -> Result<Counters> {
+    let mut programs = Programs::load(local)?;
     let mut tally = Counters::new();
-    for _ in 0..WORLDS {
-        let world = World::any(&random);
+    for _ in 0..worlds {
+        let world = World::any(random, local);
         programs.know(&world)?;
         for _ in 0..PACKETS {
             let direction = match random.below(50) {
@@ -137,7 +146,7 @@ fn run(place: &Place, seed: u64) -> Result<Counters> {
                 5..30 => Direction::FromContainer,
                 _ => Direction::FromUnderlay,
             };
-            let input = generate::packet(&random, &world, direction);
+            let input = generate::packet(random, &world, direction);
             if !generate::can_be_run(&input) {
                 continue;
             }

@@ -19,7 +19,7 @@ use crate::{
     programs::Programs,
     random::Random,
     seed, show,
-    world::{Mac, Place as Station, World},
+    world::{Local, Mac, Place as Station, World},
 };
 
 const WORLDS: usize = 50;
@@ -43,12 +43,12 @@ fn run(
     let place = Place::new()?;
     let tally = place.host.within(|| {
         let random = Random::new(seed);
-        let mut kernel = Programs::load()?;
+        let mut kernel = Programs::load(Local::BOTH)?;
         for (program, device) in programs {
             kernel.attach(program, device)?;
         }
         for _ in 0..WORLDS {
-            let world = World::any(&random);
+            let world = World::any(&random, Local::BOTH);
             kernel.know(&world)?;
             for _ in 0..PACKETS {
                 let (device, frames, expected) = packet(&random, &world);

@@ -21,7 +21,7 @@ use crate::{
     counters::{self, Counters},
     object,
     path::Input,
-    world::{Endpoint, GATEWAY, LOCAL4, LOCAL6, Place, UNDERLAY, VXLAN, World},
+    world::{Endpoint, GATEWAY, LOCAL4, LOCAL6, Local, Place, UNDERLAY, VXLAN, World},
 };
 
 /// `struct __sk_buff` of `include/uapi/linux/bpf.h`: its size, and where two of its fields stand.
@@ -51,8 +51,9 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    pub(crate) fn load() -> Result<Self> {
-        Ok(Self { ebpf: object::load(LOCAL4, LOCAL6, UNDERLAY, VXLAN)? })
+    pub(crate) fn load(local: Local) -> Result<Self> {
+        let (ip4, ip6) = (local.ip4.unwrap_or_default(), local.ip6.unwrap_or_default());
+        Ok(Self { ebpf: object::load(ip4, ip6, UNDERLAY, VXLAN)? })
     }
 
     /// Makes the maps say what `world` says, and nothing else.

@@ -15,6 +15,19 @@ pub(crate) type Ip6 = [u8; 16];
 pub(crate) const LOCAL4: Ip4 = underlay4(1);
 pub(crate) const LOCAL6: Ip6 = underlay6(1);
 
+/// Which tunnel addresses this host has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Local {
+    pub(crate) ip4: Option<Ip4>,
+    pub(crate) ip6: Option<Ip6>,
+}
+
+impl Local {
+    pub(crate) const BOTH: Self = Self { ip4: Some(LOCAL4), ip6: Some(LOCAL6) };
+    pub(crate) const IPV4: Self = Self { ip4: Some(LOCAL4), ip6: None };
+    pub(crate) const IPV6: Self = Self { ip4: None, ip6: Some(LOCAL6) };
+}
+
 /// The device that tunnelled packets come by and leave by, and its address.
 pub(crate) const UNDERLAY: u32 = 5;
 pub(crate) const UNDERLAY_MAC: Mac = [2, 0, 0, 0, 5, 5];
@@ -142,6 +155,7 @@ pub(crate) struct Network {
 #[derive(Clone, Debug)]
 pub(crate) struct World {
     pub(crate) vxlan_port: u16,
+    pub(crate) local: Local,
     /// By device.
     pub(crate) ports: BTreeMap<u32, Endpoint>,
     /// By VNI and MAC.
@@ -160,9 +174,10 @@ pub(crate) struct World {
 
 impl World {
     /// Two networks with the same addresses; where stations are, and what fits the tunnels, differs.
-    pub(crate) fn any(random: &Random) -> Self {
+    pub(crate) fn any(random: &Random, local: Local) -> Self {
         let mut world = Self {
             vxlan_port: object::PORT,
+            local,
             ports: BTreeMap::new(),
             stations: BTreeMap::new(),
             neighbours4: BTreeMap::new(),

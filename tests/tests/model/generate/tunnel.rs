@@ -23,8 +23,8 @@ pub(super) fn from_underlay(random: &Random, world: &World) -> Vec<u8> {
     let datagram = datagram(random, world, vni, &frame);
     let host = if random.percent(94) { host } else { random.pick(&[HOST_B, HOST_C, HOST_D]) };
     let (ether_type, packet) = match host {
-        IpAddr::V4(host) => (0x0800, over_ipv4(random, host.octets(), &datagram)),
-        IpAddr::V6(host) => (0x86dd, over_ipv6(random, host.octets(), &datagram)),
+        IpAddr::V4(host) => (0x0800, over_ipv4(random, world, host.octets(), &datagram)),
+        IpAddr::V6(host) => (0x86dd, over_ipv6(random, world, host.octets(), &datagram)),
     };
     let station = match random.below(50) {
         0 => ROUTER,
@@ -77,9 +77,10 @@ fn datagram(random: &Random, world: &World, vni: u32, frame: &[u8]) -> Vec<u8> {
     datagram
 }
 
-fn over_ipv4(random: &Random, host: [u8; 4], datagram: &[u8]) -> Vec<u8> {
+fn over_ipv4(random: &Random, world: &World, host: [u8; 4], datagram: &[u8]) -> Vec<u8> {
     let from = if random.percent(97) { host } else { random.pick(&[LOCAL4, random.bytes()]) };
-    let to = if random.percent(97) { LOCAL4 } else { random.pick(&[host, random.bytes()]) };
+    let own = world.local.ip4.unwrap_or_default();
+    let to = if random.percent(97) { own } else { random.pick(&[host, random.bytes()]) };
     let protocol = if random.percent(98) { UDP } else { random.pick(&[TCP, 1, 47]) };
     let mut packet = ipv4(from, to, tos(random), protocol, datagram);
     match random.below(50) {
@@ -100,13 +101,14 @@ fn over_ipv4(random: &Random, host: [u8; 4], datagram: &[u8]) -> Vec<u8> {
     packet
 }
 
-fn over_ipv6(random: &Random, host: [u8; 16], datagram: &[u8]) -> Vec<u8> {
+fn over_ipv6(random: &Random, world: &World, host: [u8; 16], datagram: &[u8]) -> Vec<u8> {
     let from = if random.percent(97) {
         host
     } else {
         random.pick(&[LOCAL6, random.bytes(), mapped(underlay4(2))])
     };
-    let to = if random.percent(97) { LOCAL6 } else { random.pick(&[host, random.bytes()]) };
+    let own = world.local.ip6.unwrap_or_default();
+    let to = if random.percent(97) { own } else { random.pick(&[host, random.bytes()]) };
     let next = if random.percent(98) { UDP } else { random.pick(&[TCP, 0, 44, 60]) };
     let length = u16::try_from(datagram.len()).expect("a short datagram").to_be_bytes();
     let tos = tos(random);

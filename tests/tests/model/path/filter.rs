@@ -9,7 +9,7 @@ use super::{
     Answer, Input,
     frame::{UDP, array, is_mapped, number},
 };
-use crate::world::{LOCAL4, LOCAL6, World};
+use crate::world::World;
 
 pub(super) fn answer(world: &World, input: &Input) -> Result<Answer, DropReason> {
     let bytes = &input.bytes;
@@ -17,13 +17,13 @@ pub(super) fn answer(world: &World, input: &Input) -> Result<Answer, DropReason>
         Some([0x08, 0x00]) if bytes.len() >= 34 => {
             // Without options, and neither "more fragments" nor an offset.
             let readable = bytes[14] == 0x45 && number(bytes, 20).is_multiple_of(0x4000);
-            if !readable || bytes[23] != UDP || bytes[30..34] != LOCAL4 {
+            if !readable || bytes[23] != UDP || world.local.ip4 != Some(array(bytes, 30)) {
                 return Ok(Answer::NotOurs);
             }
             (34, IpAddr::from(array::<4>(bytes, 26)))
         }
         Some([0x86, 0xdd]) if bytes.len() >= 54 => {
-            if bytes[20] != UDP || bytes[38..54] != LOCAL6 {
+            if bytes[20] != UDP || world.local.ip6 != Some(array(bytes, 38)) {
                 return Ok(Answer::NotOurs);
             }
             // VXLAN or not: the kernel drops all from there (`ip6_rcv_core`).

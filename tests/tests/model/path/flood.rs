@@ -8,7 +8,7 @@ use super::{
     Answer, Copy, Input,
     frame::{self, Frame, Payload},
 };
-use crate::world::{Endpoint, LOCAL4, LOCAL6, Network, Place, World};
+use crate::world::{Endpoint, Network, Place, World};
 
 /// A copy for every other member: those of this host, and one for each other host with members.
 pub(super) fn from_here(
@@ -54,6 +54,6 @@ pub(super) fn is_from_host(world: &World, payload: &Payload) -> bool {
         Payload::Ipv6(ip) => ip.from.into(),
         Payload::Arp(_) | Payload::Other => return false,
     };
-    let own = [IpAddr::from(LOCAL4), IpAddr::from(LOCAL6)];
-    own.contains(&source) || world.is_host(source.to_canonical())
+    let own = [world.local.ip4.map(IpAddr::from), world.local.ip6.map(IpAddr::from)];
+    own.contains(&Some(source)) || world.is_host(source.to_canonical())
 }

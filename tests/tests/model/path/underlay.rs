@@ -9,7 +9,7 @@ use super::{
     Answer, Input, Sent,
     frame::{self, Payload, TCP, UDP, number},
 };
-use crate::world::{LOCAL4, LOCAL6, Mac, Place, UNDERLAY_MAC, World};
+use crate::world::{Mac, Place, UNDERLAY_MAC, World};
 
 /// The outer IP header.
 struct Outer {
@@ -86,7 +86,7 @@ fn outer(world: &World, bytes: &[u8], merged: bool) -> Result<Option<Outer>, Dro
                 // "More fragments", or an offset.
                 && number(bytes, 20).is_multiple_of(0x4000)
                 && bytes[23] == UDP
-                && bytes[30..34] == LOCAL4;
+                && world.local.ip4 == Some(frame::array(bytes, 30));
             if !ours {
                 return Ok(None);
             }
@@ -100,7 +100,8 @@ fn outer(world: &World, bytes: &[u8], merged: bool) -> Result<Option<Outer>, Dro
             Ok(Some(Outer { header: 20, from: IpAddr::from(ip.from), tos: ip.tos, payload }))
         }
         0x86dd => {
-            if !is_vxlan(40) || bytes[20] != UDP || bytes[38..54] != LOCAL6 {
+            if !is_vxlan(40) || bytes[20] != UDP || world.local.ip6 != Some(frame::array(bytes, 38))
+            {
                 return Ok(None);
             }
             if frame::is_mapped(&bytes[22..]) {
