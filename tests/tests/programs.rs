@@ -49,7 +49,7 @@ fn the_verifier_has_little_to_follow() -> anyhow::Result<()> {
     for (name, most) in [
         (FROM_CONTAINER, 32_000),
         (FROM_UNDERLAY, 14_000),
-        (FROM_TUNNEL, 3_200),
+        (FROM_TUNNEL, 4_800),
         (XDP_UNDERLAY, 800),
     ] {
         let verified = rig.verified(name)?;

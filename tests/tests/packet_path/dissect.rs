@@ -81,25 +81,28 @@ fn flows_have_outer_ports_of_their_own() -> Result<()> {
         let source = if setup.over6 { "2001:db8::1" } else { "192.0.2.1" };
         let filter = format!("udp dst port 4789 and src host {source}");
         let mut capture = Capture::start(&rig.a.netns, "eth0", &filter, "flows")?;
-        for (source, address) in rig.near.station.both().into_iter().zip(rig.far.station.both()) {
+        // Each family has a port to send to: the kernel may choose one and the same to send from.
+        let ends = rig.near.station.both().into_iter().zip(rig.far.station.both());
+        for (port, (source, address)) in [7777, 7778].into_iter().zip(ends) {
             for _ in 0..FLOWS / 2 {
                 let sender = socket(&rig.near.netns, source)?;
                 for _ in 0..3 {
-                    sender.send_to(b"flow", (address, 7777))?;
+                    sender.send_to(b"flow", (address, port))?;
                 }
             }
         }
         rig.near.ping(&rig.far.station.ip())?;
         capture.end()?;
-        let fields =
-            ["-Y", "udp.dstport == 7777", "-T", "fields", "-e", "udp.srcport", "-e", "ip.id"];
-        let seen = capture.dissect(&fields)?;
-        let mut outer: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        let flows = "udp.dstport == 7777 || udp.dstport == 7778";
+        let columns = ["-e", "udp.srcport", "-e", "udp.dstport", "-e", "ip.id"];
+        let seen = capture.dissect(&[&["-Y", flows, "-T", "fields"][..], &columns].concat())?;
+        let mut outer: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
         let mut identifications = BTreeSet::new();
         for line in seen.lines() {
-            let (ports, ids) = line.split_once('\t').context("two columns")?;
-            let (port, inner) = ports.split_once(',').context("two UDP headers")?;
-            outer.entry(inner).or_default().insert(port);
+            let (sources, rest) = line.split_once('\t').context("three columns")?;
+            let (destinations, ids) = rest.split_once('\t').context("three columns")?;
+            let (port, inner) = sources.split_once(',').context("two UDP headers")?;
+            outer.entry((inner, destinations)).or_default().insert(port);
             identifications.extend(ids.split(',').next());
         }
         ensure!(outer.len() == FLOWS, "{setup:?}: {} flows:\n{seen}", outer.len());
