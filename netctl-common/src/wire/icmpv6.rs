@@ -1,9 +1,5 @@
 use super::wire_type;
 
-/// Neighbour discovery messages that a router has forwarded are not from this link: the hop limit tells (RFC 4861
-/// section 3.1).
-const FROM_THIS_LINK: u8 = 255;
-
 /// The first eight bytes of an ICMPv6 message (RFC 4443 section 2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C, align(8))]
@@ -44,13 +40,6 @@ impl Icmpv6 {
             _ => None,
         }
     }
-
-    /// Whether a message of neighbour discovery may be believed that came with this hop limit: every receiver
-    /// discards others (RFC 4861 sections 6.1, 7.1, 8.1).
-    #[inline(always)]
-    pub const fn is_from_this_link(&self, hop_limit: u8) -> bool {
-        hop_limit == FROM_THIS_LINK && self.code == 0
-    }
 }
 
 #[cfg(test)]
@@ -86,9 +75,6 @@ mod tests {
             let [kind, code, c0, c1, r0, r1, r2, r3] = bytes[..8] else { panic!("a header") };
             let message = Icmpv6 { kind, code, checksum: [c0, c1], rest: [r0, r1, r2, r3] };
             assert_eq!(message.ndp(), expected, "{kind}");
-            assert!(message.is_from_this_link(255), "{kind}");
-            assert!(!message.is_from_this_link(254), "{kind}");
-            assert!(!Icmpv6 { code: 1, ..message }.is_from_this_link(255), "{kind}");
         }
     }
 }
