@@ -18,8 +18,7 @@ pub(crate) fn local(vni: u32, destination: MacAddr) -> Result<Decision, DropReas
         Some(FdbTarget::Bridging(device)) => Ok(Decision::ToBridge(device)),
         Some(FdbTarget::Host(device)) => Ok(Decision::ToHost(device)),
         // What came by a tunnel never leaves by one: hosts reach each other directly.
-        Some(FdbTarget::Remote(_)) => Err(DropReason::NotLocal),
-        None => Err(DropReason::NotLocal),
+        Some(FdbTarget::Remote(_)) | None => Err(DropReason::NotLocal),
     }
 }
 

@@ -5,12 +5,13 @@ use netctl_common::{
     wire::{Ipv4, Ipv6, protocol},
 };
 
-use crate::{packet::Packet, parse::ETHERNET};
+use crate::{
+    packet::Packet,
+    parse::{ETHERNET, IPV6},
+};
 
 /// The UDP header (RFC 768), in bytes.
 const UDP_HEADER: u32 = 8;
-/// The fixed IPv6 header (RFC 8200), in bytes.
-const IPV6_HEADER: u32 = 40;
 /// The header with which the kernel says how much TCP it has merged, where a payload length cannot (`struct
 /// hop_jumbo_hdr` in `include/net/ipv6.h`), in bytes.
 const JUMBO: u32 = 8;
@@ -50,7 +51,7 @@ pub(crate) fn fit6(packet: &Packet, ip: &Ipv6, vtep: &Vtep) -> Fit {
         protocol::HOP_BY_HOP if packet.segment() != 0 => (JUMBO, protocol::TCP),
         other => (0, other),
     };
-    if longest(packet, IPV6_HEADER, jumbo, protocol) <= vtep.mtu() {
+    if longest(packet, IPV6 as u32, jumbo, protocol) <= vtep.mtu() {
         Fit::Whole
     } else if packet.segment() == BY_FRAGMENTS {
         Fit::InParts
