@@ -7,6 +7,7 @@ pub mod api;
 pub mod bench;
 pub mod cli;
 pub mod controller;
+mod crash;
 pub mod dataplane;
 pub mod discovery;
 pub mod drivers;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Error, Result, find};
 use crate::{
+    crash,
     kernel::Link,
     model::{EndpointId, InterfaceView, NetworkId, Sandbox, SandboxId},
 };
@@ -156,9 +157,12 @@ impl Records {
     /// Forgets one, with its files.
     pub(super) fn remove(&self, id: &SandboxId) -> Result<()> {
         let mut all = self.lock();
+        crash::step("before a record is removed");
         self.remove_files(id)?;
         let file = self.file(id);
-        match fs::remove_file(&file) {
+        let removed = fs::remove_file(&file);
+        crash::step("after a record is removed");
+        match removed {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(Error::internal(format!("cannot remove {}: {error}", file.display())))
             }
@@ -178,10 +182,13 @@ impl Records {
         let file = self.file(&record.sandbox.id);
         let new = file.with_extension("new");
         let text = super::keys::write(record);
-        fs::create_dir_all(&self.dir)
+        crash::step("before a record is written");
+        let written = fs::create_dir_all(&self.dir)
             .and_then(|()| fs::File::create(&new))
             .and_then(|mut new| new.write_all(&text).and_then(|()| new.sync_data()))
-            .and_then(|()| fs::rename(&new, &file))
+            .and_then(|()| fs::rename(&new, &file));
+        crash::step("after a record is written");
+        written
             .map_err(|error| Error::internal(format!("cannot write {}: {error}", file.display())))
     }
 }

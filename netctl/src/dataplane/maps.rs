@@ -26,7 +26,10 @@ use super::{
     plan::{Effect, Op, Tables, VtepEntry},
     values,
 };
-use crate::model::{MacAddr, Vteps};
+use crate::{
+    crash,
+    model::{MacAddr, Vteps},
+};
 
 /// Every map that the daemon writes, and the counters. There is one of it for a directory of pins.
 pub(super) struct Maps {
@@ -88,6 +91,7 @@ impl Maps {
 
     /// Writes what `op` says.
     pub(super) fn execute(&mut self, op: Op) -> Result<Effect, Error> {
+        crash::step("before an entry of a map");
         match &op {
             Op::SetVtep { address, entry } => {
                 self.set_vtep(*address, *entry)?;

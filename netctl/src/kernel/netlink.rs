@@ -15,6 +15,7 @@ use rtnetlink::{
 use tokio::{runtime, sync::Mutex};
 
 use super::{Error, Netns};
+use crate::crash;
 
 /// How often a dump that changes beneath it is begun again before its last answer is taken as it is.
 const DUMP_TRIES: u32 = 5;
@@ -69,9 +70,16 @@ impl Netlink {
         named: Option<Netns>,
     ) -> Result<Vec<RouteNetlinkMessage>, Failure> {
         let handle = Arc::clone(&self.handle).lock_owned().await;
+        let is_change = flags & NLM_F_ACK != 0;
         // On a task of its own, so that a caller that is cancelled does not leave half a conversation on the socket.
         tokio::spawn(async move {
+            if is_change {
+                crash::step("before a change by netlink");
+            }
             let answer = exchange(handle.clone(), message, flags | NLM_F_REQUEST).await;
+            if is_change {
+                crash::step("after a change by netlink");
+            }
             drop((handle, named));
             answer.map(|complete| complete.0)
         })

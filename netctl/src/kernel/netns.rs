@@ -21,6 +21,7 @@ use nix::{
 use tokio::sync::oneshot;
 
 use super::{Error, Netlink};
+use crate::crash;
 
 /// The namespace of the thread that opens it. `/proc/self` would be the process' first thread.
 const OWN: &str = "/proc/thread-self/ns/net";
@@ -110,6 +111,7 @@ impl Netns {
             locked => locked?,
         };
         let mut removed = false;
+        crash::step("before a namespace is removed");
         // More than one mount lies there if another program mounted over ours.
         while Self::is_mounted(path) {
             umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW)
@@ -122,11 +124,14 @@ impl Netns {
                 Err(Error::NotANetns { path: path.into() })
             }
             // Unlinking also ends the mounts that copies of this mount namespace hold (`__detach_mounts`, Linux 3.18).
-            _ => fs::remove_file(path).map(|()| true).map_err(|source| Error::Path {
-                doing: "remove",
-                path: path.into(),
-                source,
-            }),
+            _ => {
+                crash::step("after a namespace is unbound");
+                fs::remove_file(path).map(|()| true).map_err(|source| Error::Path {
+                    doing: "remove",
+                    path: path.into(),
+                    source,
+                })
+            }
         }
     }
 
@@ -189,6 +194,7 @@ impl Netns {
             .open(path)
             .map_err(|source| Error::Path { doing: "make the file", path: path.into(), source })?;
         let source = PathBuf::from(format!("/proc/self/fd/{}", self.0.as_raw_fd()));
+        crash::step("before a namespace is bound");
         mount(Some(&source), path, None::<&str>, MsFlags::MS_BIND, None::<&str>)
             .map_err(|errno| Error::path("mount a network namespace at", path, errno))
     }

@@ -24,6 +24,7 @@ use self::{
     pool::{Kind, Pool},
 };
 use super::{Entry, Error, Guard, LeaseId, Listing, Op, Outcome, Revision, Store, Txn, Watch};
+use crate::crash;
 
 /// How many keys are asked for at once: with values of usual size, far below the limit of a message.
 const PAGE: i64 = 1000;
@@ -162,11 +163,14 @@ impl Store for EtcdStore {
         let guards: Vec<_> = txn.guards.iter().map(|guard| self.compare(guard)).collect();
         let ops: Vec<_> = txn.ops.into_iter().map(|op| self.change(op)).collect();
         let request = etcd_client::Txn::new().when(guards).and_then(ops);
+        crash::step("before a transaction");
         let answer = self.pool.call(Kind::Change, |mut client| {
             let request = request.clone();
             async move { client.txn(request).await }
         });
-        let answer = answer.await.map_err(|fault| match (fault, lease) {
+        let answer = answer.await;
+        crash::step("after a transaction");
+        let answer = answer.map_err(|fault| match (fault, lease) {
             (Fault::NoLease, Some(lease)) => Error::LeaseLost { lease },
             (fault, _) => self.tell(fault),
         })?;

@@ -25,6 +25,7 @@ use tokio::sync::watch;
 
 use self::engine::Engine;
 use super::{Change, Entry, Error, LeaseId, Listing, Outcome, Revision, Store, Txn, Watch};
+use crate::crash;
 
 /// A store in an SQLite file.
 ///
@@ -66,7 +67,10 @@ impl Store for FileStore {
         if let Some(reason) = txn.flaw() {
             return Err(Error::Refused { place: self.place(), reason });
         }
-        self.engine.run(move |db| db.commit(&txn)).await
+        crash::step("before a transaction");
+        let outcome = self.engine.run(move |db| db.commit(&txn)).await;
+        crash::step("after a transaction");
+        outcome
     }
 
     async fn watch(&self, prefix: &str, from: Revision) -> Result<Box<dyn Watch>, Error> {

@@ -38,6 +38,11 @@ impl Home {
         self.dir("run").join("netctl.sock")
     }
 
+    /// Where a test says at which of its steps the daemon is to kill itself (`NETCTL_CRASH_FILE`).
+    pub(crate) fn crash_file(&self) -> PathBuf {
+        self.0.join("crash")
+    }
+
     /// The daemon's command line.
     pub(crate) fn words(&self, host: &str, store: &str, further: &[String]) -> Vec<OsString> {
         let mut words = vec![OsString::from("netctl"), OsString::from("daemon")];

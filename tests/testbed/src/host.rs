@@ -140,7 +140,9 @@ impl Host {
         );
         self.home.make()?;
         let words = self.home.words(self.name(), store, further);
-        *daemon = Some(Process::start(self.command(words), &self.log_path())?);
+        let mut command = self.command(words);
+        command.env("NETCTL_CRASH_FILE", self.crash_file());
+        *daemon = Some(Process::start(command, &self.log_path())?);
         Ok(())
     }
 
@@ -166,6 +168,12 @@ impl Host {
     pub fn daemon_pid(&self) -> Option<i32> {
         let mut daemon = self.daemon();
         daemon.as_mut().and_then(|process| process.alive().then(|| process.pid()))
+    }
+
+    /// The file that tells the daemon, in a debug build, to kill itself after so many of its steps; it holds the step's
+    /// name then.
+    pub fn crash_file(&self) -> PathBuf {
+        self.home.crash_file()
     }
 
     /// All that the daemon has written.

@@ -11,3 +11,4 @@ mod leftovers;
 mod races;
 mod start;
 mod state;
+mod steps;

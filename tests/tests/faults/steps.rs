@@ -1,0 +1,112 @@
+//! Daemons that die between two steps of an operation, each pair of steps in turn: after a restart the operation is done
+//! or undone, everywhere alike, and what it could not do can be done again.
+
+use std::{fs, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use testbed::{Host, Lab, Options, Store, eventually};
+
+use crate::state;
+
+/// How many steps an operation may have: far more than any has.
+const LIMIT: usize = 2_000;
+
+/// One operation, and what is done around it.
+struct Operation<'a> {
+    prepare: &'a [&'a str],
+    words: &'a str,
+    /// Undoes it, as far as it was done.
+    clean: &'a [&'a str],
+}
+
+/// Runs the operation on host 1 again and again, and has the daemon die one `stride` of steps later each time, until it
+/// gets through. Returns how often it died.
+fn dies_at_each(
+    lab: &Lab,
+    resting: &state::Dump,
+    stride: usize,
+    operation: &Operation<'_>,
+) -> Result<usize> {
+    let host = lab.host(1);
+    let Operation { prepare, words, clean } = operation;
+    for (deaths, step) in (0..LIMIT).step_by(stride).enumerate() {
+        for words in *prepare {
+            host.ok(words.split(' '))?;
+        }
+        fs::write(host.crash_file(), step.to_string())?;
+        let output = host.netctl(words.split(' '))?;
+        let place = fs::read_to_string(host.crash_file())?;
+        fs::remove_file(host.crash_file())?;
+        let context = || format!("`{words}`, died at step {step}, {place}");
+        let died = place.parse::<usize>().is_err();
+        if died {
+            restart(lab, host).with_context(context)?;
+        } else {
+            ensure!(output.success(), "{output:?}");
+        }
+        eventually("all agrees", Duration::from_secs(10), || state::check(lab))
+            .with_context(context)?;
+        for words in *clean {
+            // What was undone has not to be cleaned.
+            host.netctl(words.split(' '))?;
+        }
+        eventually("nothing is left", Duration::from_secs(10), || {
+            let left = state::dump(lab)?;
+            ensure!(left == *resting, "{left:#?}");
+            Ok(())
+        })
+        .with_context(context)?;
+        if !died {
+            return Ok(deaths);
+        }
+    }
+    anyhow::bail!("`{words}` has no end")
+}
+
+fn restart(lab: &Lab, host: &Host) -> Result<()> {
+    eventually("the daemon is dead", Duration::from_secs(5), || {
+        ensure!(host.daemon_pid().is_none(), "it lives");
+        Ok(())
+    })?;
+    lab.start_daemon(host)
+}
+
+fn at_every_step(store: Store, stride: usize) -> Result<()> {
+    let lab = Lab::start(Options { store, ..Options::default() })?;
+    let links = state::links(lab.host(1))?;
+    lab.host(2).ok(["network", "create", "dev"])?;
+    // Another host with an endpoint of the network follows it all.
+    lab.host(2).ok(["run", "--name", "witness", "--publish-service", "witness.dev", "true"])?;
+    let resting = state::dump(&lab)?;
+    let run = "run --name box --publish-service a.dev --publish-service b.fresh true";
+    let attached = ["sandbox create box", "service publish web.dev", "service attach box web.dev"];
+    let clean = ["sandbox rm box", "service unpublish web.dev", "network rm fresh"];
+    for (words, prepare, least) in [
+        ("network create fresh", &[][..], 2),
+        ("network rm fresh", &["network create fresh"], 2),
+        ("service publish web.dev", &[], 2),
+        ("service unpublish web.dev", &["service publish web.dev"], 2),
+        ("service attach box web.dev", &attached[..2], 20),
+        ("service detach box web.dev", &attached, 10),
+        ("service unpublish -f web.dev", &attached, 10),
+        ("sandbox create box", &[], 4),
+        ("sandbox rm box", &attached, 10),
+        (run, &[], 40),
+    ] {
+        let operation = Operation { prepare, words, clean: &clean };
+        let deaths = dies_at_each(&lab, &resting, stride, &operation)?;
+        ensure!(deaths * stride >= least, "`{words}` has {deaths} steps: not all are counted");
+    }
+    ensure!(state::links(lab.host(1))? == links, "links are left");
+    lab.end()
+}
+
+#[test]
+fn a_daemon_may_die_at_any_step_with_a_file() -> Result<()> {
+    at_every_step(Store::File, 1)
+}
+
+#[test]
+fn a_daemon_may_die_at_any_step_with_etcd() -> Result<()> {
+    at_every_step(Store::Etcd, 7)
+}
