@@ -10,15 +10,18 @@ mod links;
 mod null;
 mod options;
 mod overlay;
+mod segment;
 mod settle;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    net::IpAddr,
     sync::Arc,
 };
 
 use async_trait::async_trait;
+use ipnet::IpNet;
 use tokio::sync::watch;
 
 pub use self::{links::is_ours, null::Null, overlay::Overlay};
@@ -28,9 +31,21 @@ use crate::{
     model::{DriverName, Endpoint, EndpointId, Name, Network, NetworkSpec, Vni, Vteps},
 };
 
+/// Where a network is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// On one host alone; others may have one of the same name.
+    Host,
+    /// On any host of the cluster.
+    #[default]
+    Cluster,
+}
+
 /// What a network of some specification needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
+    /// Where it is.
+    pub scope: Scope,
     /// Subnets, a gateway, and addresses for its endpoints.
     pub addresses: bool,
     /// A VNI.
@@ -87,6 +102,27 @@ pub struct Place<'a> {
     pub device: &'a str,
 }
 
+/// What an endpoint's interface is, and where it leads.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Joined {
+    /// The host's side of it; `None` where the driver makes no interface, or is not the one to serve it.
+    pub port: Option<Device>,
+    /// The routers on its network that its sandbox may send to what no other route leads to; of each family at most
+    /// one. None where the network is internal.
+    pub gateways: Vec<IpAddr>,
+    /// Where else its network leads.
+    pub routes: Vec<Route>,
+}
+
+/// A route that an endpoint's network gives its sandbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Where to.
+    pub destination: IpNet,
+    /// The router; `None` for what is reached on the link itself.
+    pub next_hop: Option<IpAddr>,
+}
+
 /// An endpoint that is attached on this host and whose interface stands.
 #[derive(Clone, Copy, Debug)]
 pub struct Local<'a> {
@@ -120,7 +156,7 @@ pub enum Error {
     #[error("driver {driver} has no option {option}: it has {known}")]
     Option {
         /// The driver.
-        driver: &'static str,
+        driver: String,
         /// The option.
         option: String,
         /// Those it has.
@@ -153,23 +189,23 @@ pub enum Error {
 #[async_trait]
 pub trait Driver: Send + Sync + fmt::Debug {
     /// The name that people give with `-d`.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
 
     /// Checks the options and subnets of a network to be created, and says what it needs.
-    fn plan(&self, spec: &NetworkSpec) -> Result<Plan, Error>;
+    async fn plan(&self, host: &HostContext, spec: &NetworkSpec) -> Result<Plan, Error>;
 
     /// Makes the network present on this host, before the first endpoint joins. Idempotent.
     async fn enter(&self, host: &HostContext, network: &Network) -> Result<Presence, Error>;
 
     /// Gives a sandbox its interface for an endpoint, down on the host's side until the data plane serves it.
-    /// Idempotent; `None` where the driver makes no interface.
+    /// Idempotent.
     async fn join(
         &self,
         host: &HostContext,
         network: &Network,
         endpoint: &Endpoint,
         place: Place<'_>,
-    ) -> Result<Option<Device>, Error>;
+    ) -> Result<Joined, Error>;
 
     /// Adds to `desired` what the data plane must hold for a network: `local` are the endpoints whose interfaces
     /// stand here, `remote` those attached on other hosts.
@@ -183,32 +219,40 @@ pub trait Driver: Send + Sync + fmt::Debug {
         desired: &mut Desired,
     );
 
-    /// Removes whatever of this driver's making is on the host and not in `present`.
-    async fn sweep(&self, host: &HostContext, present: &Present) -> Result<(), Error>;
+    /// Removes whatever of this driver's making is on the host and not in `present`, but for links and what belongs to
+    /// them, which [`sweep_links`] removes for all drivers.
+    async fn sweep(&self, _host: &HostContext, _present: &Present) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// Removes the links of endpoints and networks that are not in `present`, whichever driver they were made for.
+pub async fn sweep_links(host: &HostContext, present: &Present) -> Result<(), Error> {
+    segment::sweep(host, present).await
 }
 
 /// The drivers there are.
 #[derive(Clone, Debug)]
-pub struct Drivers(BTreeMap<&'static str, Arc<dyn Driver>>);
+pub struct Drivers(BTreeMap<String, Arc<dyn Driver>>);
 
 impl Drivers {
     /// All of them. This is where one is added.
     pub fn new() -> Self {
         let all: [Arc<dyn Driver>; 2] = [Arc::new(Null), Arc::new(Overlay)];
-        Self(all.into_iter().map(|driver| (driver.name(), driver)).collect())
+        Self(all.into_iter().map(|driver| (driver.name().to_owned(), driver)).collect())
     }
 
     /// The driver of this name.
-    pub fn get(&self, name: &DriverName) -> Result<&Arc<dyn Driver>, Error> {
-        self.0.get(name.as_str()).ok_or_else(|| Error::Unknown {
+    pub fn get(&self, name: &DriverName) -> Result<Arc<dyn Driver>, Error> {
+        self.0.get(name.as_str()).cloned().ok_or_else(|| Error::Unknown {
             name: name.clone(),
-            known: self.0.keys().copied().collect::<Vec<_>>().join(", "),
+            known: self.0.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
         })
     }
 
     /// Every driver.
-    pub fn all(&self) -> impl Iterator<Item = &Arc<dyn Driver>> {
-        self.0.values()
+    pub fn all(&self) -> impl Iterator<Item = Arc<dyn Driver>> {
+        self.0.values().cloned()
     }
 }
 

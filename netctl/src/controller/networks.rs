@@ -35,7 +35,7 @@ impl Controller {
     ) -> Result<NetworkView> {
         let driver_name = spec.driver.clone().unwrap_or_else(default_driver);
         let driver = self.drivers.get(&driver_name)?;
-        let plan = driver.plan(&spec)?;
+        let plan = driver.plan(&self.context, &spec).await?;
         let wanted = subnets_of(&spec, &plan)?;
         let mut attempts = Attempts::new("create network", &spec.name);
         loop {

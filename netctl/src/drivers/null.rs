@@ -2,9 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{
-    Device, Driver, Error, HostContext, Local, Place, Plan, Presence, Present, options::Options,
-};
+use super::{Driver, Error, HostContext, Joined, Local, Place, Plan, Presence, options::Options};
 use crate::{
     dataplane::Desired,
     model::{Endpoint, Network, NetworkSpec},
@@ -20,7 +18,7 @@ impl Driver for Null {
         "null"
     }
 
-    fn plan(&self, spec: &NetworkSpec) -> Result<Plan, Error> {
+    async fn plan(&self, _host: &HostContext, spec: &NetworkSpec) -> Result<Plan, Error> {
         Options::of(self.name(), spec).finish()?;
         Ok(Plan::default())
     }
@@ -35,8 +33,8 @@ impl Driver for Null {
         _network: &Network,
         _endpoint: &Endpoint,
         _place: Place<'_>,
-    ) -> Result<Option<Device>, Error> {
-        Ok(None)
+    ) -> Result<Joined, Error> {
+        Ok(Joined::default())
     }
 
     fn forward(
@@ -48,9 +46,5 @@ impl Driver for Null {
         _remote: &[&Endpoint],
         _desired: &mut Desired,
     ) {
-    }
-
-    async fn sweep(&self, _host: &HostContext, _present: &Present) -> Result<(), Error> {
-        Ok(())
     }
 }

@@ -27,13 +27,13 @@ impl FromStr for Switch {
 /// The options of one network; each that the driver knows is taken out, and none may be left.
 #[derive(Debug)]
 pub(super) struct Options<'a> {
-    driver: &'static str,
+    driver: &'a str,
     left: BTreeMap<&'a str, &'a str>,
     known: Vec<&'static str>,
 }
 
 impl<'a> Options<'a> {
-    pub(super) fn of(driver: &'static str, spec: &'a NetworkSpec) -> Self {
+    pub(super) fn of(driver: &'a str, spec: &'a NetworkSpec) -> Self {
         let left = spec.options.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         Self { driver, left, known: Vec::new() }
     }
@@ -60,6 +60,6 @@ impl<'a> Options<'a> {
     pub(super) fn finish(self) -> Result<(), Error> {
         let Some(option) = self.left.keys().next() else { return Ok(()) };
         let known = if self.known.is_empty() { "none".to_owned() } else { self.known.join(", ") };
-        Err(Error::Option { driver: self.driver, option: (*option).to_owned(), known })
+        Err(Error::Option { driver: self.driver.to_owned(), option: (*option).to_owned(), known })
     }
 }

@@ -18,7 +18,7 @@ impl Reconciler {
                 if owner.host != self.host {
                     remote.push(endpoint);
                 } else if let Some(port) =
-                    self.built.get(&endpoint.id).and_then(|built| built.device.as_ref())
+                    self.built.get(&endpoint.id).and_then(|built| built.joined.port.as_ref())
                 {
                     local.push(Local { endpoint, port });
                 }

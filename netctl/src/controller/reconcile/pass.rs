@@ -10,7 +10,7 @@ use super::{Followed, Progress, Reconciler};
 use crate::{
     controller::{follow::Follower, keys, records::Attachment},
     dataplane::Sweep,
-    drivers::{self, Device, Place, Presence, Present},
+    drivers::{self, Joined, Place, Presence, Present},
     kernel::Netns,
     model::{Endpoint, EndpointId, Network, NetworkId, SandboxId},
     store::Revision,
@@ -46,8 +46,7 @@ struct Seen {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Built {
     pub(super) sandbox: SandboxId,
-    /// The host's side; `None` where the driver makes no interface.
-    pub(super) device: Option<Device>,
+    pub(super) joined: Joined,
 }
 
 impl Reconciler {
@@ -185,8 +184,8 @@ impl Reconciler {
             }
             self.swept = None;
             match self.join_one(own).await {
-                Ok(device) => {
-                    self.built.insert(id.clone(), Built { sandbox: own.sandbox.clone(), device });
+                Ok(joined) => {
+                    self.built.insert(id.clone(), Built { sandbox: own.sandbox.clone(), joined });
                 }
                 // What stood before is left to stand: the failure may be the host's, and pass.
                 Err(reason) => failures.endpoint(id, reason),
@@ -211,7 +210,7 @@ impl Reconciler {
         tracing::debug!(?applied, ?sweep, "data plane applied");
         for (index, reason) in applied.failed {
             let port =
-                |built: &Built| built.device.as_ref().is_some_and(|port| port.index == index);
+                |built: &Built| built.joined.port.as_ref().is_some_and(|port| port.index == index);
             match own.keys().find(|id| self.built.get(id).is_some_and(port)) {
                 Some(id) => failures.endpoint(id, reason),
                 None => failures.other(reason),
@@ -220,7 +219,7 @@ impl Reconciler {
         true
     }
 
-    async fn join_one(&self, own: &Own) -> Result<Option<Device>, String> {
+    async fn join_one(&self, own: &Own) -> Result<Joined, String> {
         let endpoint = &own.endpoint;
         let followed = self.followed.get(&endpoint.network).ok_or("its network is not followed")?;
         let record = self.records.get(&own.sandbox).ok_or("its sandbox is not on this host")?;
@@ -249,7 +248,10 @@ impl Reconciler {
             self.raised.clear();
         }
         for id in own.keys().filter(|id| !failures.endpoints.contains_key(id)).collect::<Vec<_>>() {
-            let Some(Built { device: Some(device), .. }) = self.built.get(id) else { continue };
+            let Some(device) = self.built.get(id).and_then(|built| built.joined.port.as_ref())
+            else {
+                continue;
+            };
             if self.raised.contains(&device.index) {
                 continue;
             }
@@ -264,7 +266,7 @@ impl Reconciler {
             }
         }
         let built: BTreeSet<u32> =
-            self.built.values().filter_map(|b| b.device.as_ref().map(|d| d.index)).collect();
+            self.built.values().filter_map(|b| b.joined.port.as_ref().map(|d| d.index)).collect();
         self.raised.retain(|index| built.contains(index));
     }
 
@@ -283,6 +285,9 @@ impl Reconciler {
             return;
         }
         self.swept = None;
+        if let Err(error) = drivers::sweep_links(&self.context, &present).await {
+            failures.left(error.to_string());
+        }
         for driver in self.drivers.all() {
             if let Err(error) = driver.sweep(&self.context, &present).await {
                 failures.left(format!("driver {}: {error}", driver.name()));

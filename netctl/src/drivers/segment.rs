@@ -1,0 +1,239 @@
+//! What networks have in common whose endpoints are stations of a segment of the data plane: their part on one host.
+//!
+//! An endpoint is a veth pair whose host's side is a port of the data plane. On each host with an endpoint a network
+//! has a host endpoint: another veth pair, both ends in the host's namespace, one with the gateway's addresses (the
+//! same on every host), the other a port. There is no Linux bridge and no vxlan device per network.
+
+pub(super) mod options;
+
+use std::{collections::BTreeSet, net::IpAddr};
+
+use ipnet::IpNet;
+
+use super::{
+    Device, Error, HostContext, Joined, Local, Place, Presence, Present, Route, headroom, links,
+    settle::settle_interface,
+};
+use crate::{
+    dataplane::{Desired, FdbTarget, NetworkEntry, Port, PortEntry},
+    kernel::{self, Netlink, VethPair, VethSpec},
+    model::{Endpoint, MacAddr, Network, Subnet, Vni},
+};
+
+/// Makes the host endpoint. Interfaces of the network take packets of `mtu` bytes.
+pub(super) async fn enter(
+    host: &HostContext,
+    network: &Network,
+    mtu: u32,
+) -> Result<Presence, Error> {
+    let (vni, mac) = segment(network)?;
+    let (name, port) = (links::gateway(vni), links::gateway_port(vni));
+    let made = pair(
+        &host.netlink,
+        &VethSpec {
+            name: &name,
+            peer_name: &port,
+            peer_netns: None,
+            mtu: Some(mtu),
+            mac: Some(mac),
+            peer_mac: None,
+        },
+    )
+    .await?;
+    let VethPair { host: gateway, peer: port, .. } = &made;
+    host.settle_gateway(&gateway.name, &port.name, has_ipv6(network)).await?;
+    headroom::give(&host.netlink, &made, port).await;
+    host.settle_sizes(&host.netlink, gateway).await?;
+    host.settle_sizes(&host.netlink, port).await?;
+    let addresses: Vec<IpNet> = network
+        .subnets
+        .iter()
+        .map(|subnet| IpNet::new_assert(subnet.gateway, subnet.cidr.prefix_len()))
+        .collect();
+    host.netlink.set_addresses(gateway, &addresses).await?;
+    host.netlink.set_up(port).await?;
+    host.netlink.set_up(gateway).await?;
+    Ok(Presence { gateway: Some(Device::of(gateway)), port: Some(Device::of(port)) })
+}
+
+/// Makes an endpoint's interface, which takes packets of `mtu` bytes.
+pub(super) async fn join(
+    host: &HostContext,
+    network: &Network,
+    endpoint: &Endpoint,
+    place: Place<'_>,
+    mtu: u32,
+) -> Result<Joined, Error> {
+    let mac = endpoint.mac.ok_or_else(|| lacks(network, "its endpoint has no MAC address"))?;
+    let name = links::port(&endpoint.id);
+    let made = pair(
+        &host.netlink,
+        &VethSpec {
+            name: &name,
+            peer_name: place.device,
+            peer_netns: Some(place.netns),
+            mtu: Some(mtu),
+            mac: None,
+            peer_mac: Some(mac),
+        },
+    )
+    .await?;
+    let VethPair { host: port, peer: interface, .. } = &made;
+    host.settle_port(&port.name).await?;
+    headroom::give(&host.netlink, &made, port).await;
+    settle_interface(place.netns, place.device, endpoint).await?;
+    let inside = Netlink::open(place.netns).await?;
+    host.settle_sizes(&host.netlink, port).await?;
+    host.settle_sizes(&inside, interface).await?;
+    for &address in &endpoint.addresses {
+        inside.add_address(interface, address).await?;
+    }
+    inside.set_up(interface).await?;
+    let (gateways, routes) = ways(network, endpoint);
+    Ok(Joined { port: Some(Device::of(port)), gateways, routes })
+}
+
+/// The routers that an endpoint may use for everything, and the routes to the other subnets of its network.
+fn ways(network: &Network, endpoint: &Endpoint) -> (Vec<IpAddr>, Vec<Route>) {
+    let is_own = |subnet: &&Subnet| {
+        endpoint.addresses.iter().any(|address| subnet.cidr.contains(&address.addr()))
+    };
+    let mut routes = Vec::new();
+    for own in network.subnets.iter().filter(is_own) {
+        let others = network.subnets.iter().filter(|subnet| subnet.is_v6() == own.is_v6());
+        routes.extend(
+            others
+                .filter(|subnet| !is_own(subnet))
+                .map(|subnet| Route { destination: subnet.cidr, next_hop: Some(own.gateway) }),
+        );
+    }
+    let gateways = network.subnets.iter().filter(|own| !network.internal && is_own(own));
+    (gateways.map(|own| own.gateway).collect(), routes)
+}
+
+/// What the data plane is told of a network besides its stations.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules {
+    /// The MTU of its interfaces, in bytes.
+    pub(super) mtu: u32,
+    /// Whether its endpoints may send from any IP address.
+    pub(super) open: bool,
+}
+
+/// Adds to `desired` the network, its host endpoint and its endpoints on this host.
+pub(super) fn forward(
+    network: &Network,
+    presence: &Presence,
+    local: &[Local<'_>],
+    rules: Rules,
+    desired: &mut Desired,
+) {
+    let Ok((vni, gateway_mac)) = segment(network) else { return };
+    let Rules { mtu, open } = rules;
+    desired
+        .networks
+        .insert(vni, NetworkEntry { gateway_mac: Some(gateway_mac), mtu: bytes(mtu), open });
+    let mut members = BTreeSet::new();
+    if let Presence { gateway: Some(gateway), port: Some(port) } = presence {
+        // It may have any address as its source, so that none needs to be told.
+        let addresses = BTreeSet::new();
+        let entry =
+            PortEntry { vni, endpoint: None, mac: gateway_mac, addresses, any_source: true };
+        desired.ports.insert(port.index, Port { ifname: port.name.clone(), entry });
+        let target = FdbTarget::Host { ifindex: gateway.index };
+        desired.fdb.insert((vni, gateway_mac), target);
+        members.insert(target);
+        for subnet in &network.subnets {
+            desired.neigh.insert((vni, subnet.gateway), gateway_mac);
+        }
+    }
+    for Local { endpoint, port } in local {
+        let Some(mac) = endpoint.mac else { continue };
+        let addresses = endpoint.addresses.iter().map(IpNet::addr).collect();
+        let entry = PortEntry {
+            vni,
+            endpoint: Some(endpoint.id.clone()),
+            mac,
+            addresses,
+            any_source: open,
+        };
+        desired.ports.insert(port.index, Port { ifname: port.name.clone(), entry });
+        let ifindex = port.index;
+        let target = if endpoint.bridging {
+            FdbTarget::Bridging { ifindex }
+        } else {
+            FdbTarget::Container { ifindex }
+        };
+        desired.fdb.insert((vni, mac), target);
+        members.insert(target);
+        add_neighbours(desired, vni, endpoint, mac);
+    }
+    desired.flood.insert(vni, members);
+}
+
+/// Adds to `desired` where an endpoint's addresses are.
+pub(super) fn add_neighbours(desired: &mut Desired, vni: Vni, endpoint: &Endpoint, mac: MacAddr) {
+    for address in &endpoint.addresses {
+        desired.neigh.insert((vni, address.addr()), mac);
+    }
+}
+
+/// Removes the links of endpoints and networks that are not in `present`, whichever driver they were made for.
+pub(super) async fn sweep(host: &HostContext, present: &Present) -> Result<(), Error> {
+    let keep: BTreeSet<String> = present
+        .endpoints
+        .iter()
+        .map(links::port)
+        .chain(
+            present
+                .segments
+                .iter()
+                .flat_map(|&vni| [links::gateway(vni), links::gateway_port(vni)]),
+        )
+        .collect();
+    for link in host.netlink.links().await? {
+        if links::is_of_endpoint(&link.name) && !keep.contains(&link.name) {
+            tracing::info!(link = link.name, "removing a link that nothing needs");
+            host.netlink.delete_link(&link.name).await?;
+        }
+    }
+    for device in host.netlink.forbidden_forwarding6().await? {
+        if links::is_of_endpoint(&device) && !keep.contains(&device) {
+            host.netlink.allow_forwarding6(&device).await?;
+        }
+    }
+    Ok(headroom::sweep(&host.netlink).await?)
+}
+
+/// A pair that stands as it should. What has its name and stands otherwise, as after an endpoint went to another
+/// sandbox, is removed.
+async fn pair(netlink: &Netlink, spec: &VethSpec<'_>) -> Result<VethPair, kernel::Error> {
+    match netlink.ensure_veth(spec).await {
+        Err(kernel::Error::LinkExists { .. }) if netlink.delete_link(spec.name).await? => {
+            netlink.ensure_veth(spec).await
+        }
+        other => other,
+    }
+}
+
+/// The segment that a network is, and the link-layer address of its gateway.
+pub(super) fn segment(network: &Network) -> Result<(Vni, MacAddr), Error> {
+    let vni = network.vni.ok_or_else(|| lacks(network, "it has no VNI"))?;
+    let mac =
+        network.gateway_mac.ok_or_else(|| lacks(network, "its gateway has no MAC address"))?;
+    Ok((vni, mac))
+}
+
+fn lacks(network: &Network, reason: &str) -> Error {
+    Error::Network { network: network.name.clone(), reason: reason.to_owned() }
+}
+
+/// Whether its endpoints have addresses of IPv6.
+pub(super) fn has_ipv6(network: &Network) -> bool {
+    network.subnets.iter().any(Subnet::is_v6)
+}
+
+/// A size as the maps have it.
+pub(super) fn bytes(mtu: u32) -> u16 {
+    u16::try_from(mtu).unwrap_or(u16::MAX)
+}
