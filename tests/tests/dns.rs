@@ -42,6 +42,7 @@ fn network(name: &str, cidr: &str, internal: bool) -> Network {
         schema: netctl::model::SCHEMA,
         id: NetworkId::random(),
         name: name.parse().expect("a name"),
+        host: None,
         driver: "overlay".parse().expect("a name"),
         subnets: vec![Subnet::new(cidr.parse().expect("a subnet"), None, None).expect("usable")],
         vni: None,

@@ -21,6 +21,24 @@ pub(super) fn network_name(name: &Name) -> String {
     format!("names/networks/{}", name.as_str().to_ascii_lowercase())
 }
 
+/// A local network's name on its host.
+pub(super) fn local_name(name: &Name, host: &HostName) -> String {
+    format!("{}{host}", local_names(name))
+}
+
+/// The hosts that have a local network of this name.
+pub(super) fn local_names(name: &Name) -> String {
+    format!("names/local/{}/", name.as_str().to_ascii_lowercase())
+}
+
+/// The key that says whose name a network's is.
+pub(super) fn name_of(network: &Network) -> String {
+    match &network.host {
+        Some(host) => local_name(&network.name, host),
+        None => network_name(&network.name),
+    }
+}
+
 pub(super) fn endpoints(network: &NetworkId) -> String {
     format!("{ENDPOINTS}{network}/")
 }

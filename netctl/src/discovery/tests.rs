@@ -22,6 +22,7 @@ pub(super) fn network(label: &str, cidr: &str, internal: bool) -> Network {
         schema: SCHEMA,
         id: NetworkId::random(),
         name: name(label),
+        host: None,
         driver: name("overlay"),
         subnets: vec![Subnet::new(cidr.parse().expect("a subnet"), None, None).expect("usable")],
         vni: None,
