@@ -48,6 +48,7 @@ fn network(name: &str, cidr: &str, internal: bool) -> Network {
         vni: None,
         gateway_mac: None,
         internal,
+        policy: netctl::model::Policy::default(),
         options: BTreeMap::new(),
         labels: BTreeMap::new(),
         created: 0,

@@ -4,7 +4,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Error, Result};
 use crate::{
-    model::{Endpoint, EndpointId, HostName, Name, Network, NetworkId},
+    model::{DriverName, Endpoint, EndpointId, HostName, Name, Network, NetworkId},
     store::{Entry, Guard, Revision, Store},
 };
 
@@ -29,6 +29,11 @@ pub(super) fn local_name(name: &Name, host: &HostName) -> String {
 /// The hosts that have a local network of this name.
 pub(super) fn local_names(name: &Name) -> String {
     format!("names/local/{}/", name.as_str().to_ascii_lowercase())
+}
+
+/// Put with the one network of a driver that a host can have one of; the value is its name.
+pub(super) fn sole(driver: &DriverName, host: &HostName) -> String {
+    format!("sole/{driver}/{host}")
 }
 
 /// The key that says whose name a network's is.

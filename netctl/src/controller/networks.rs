@@ -14,7 +14,9 @@ use super::{
 use crate::{
     drivers::{Plan, Scope},
     ipam::{self, PoolWish},
-    model::{Name, Network, NetworkId, NetworkSpec, NetworkView, SCHEMA, Subnet, SubnetError},
+    model::{
+        DriverName, Name, Network, NetworkId, NetworkSpec, NetworkView, SCHEMA, Subnet, SubnetError,
+    },
     store::{Guard, Outcome, Txn},
 };
 
@@ -55,17 +57,18 @@ impl Controller {
         wanted: &[Subnet],
     ) -> Result<Tried<Network>> {
         let store = &*self.store;
-        let mut txn = self.name_txn(id, spec, plan.scope).await?;
+        let mut txn = self.name_txn(id, &spec.name, driver, plan.scope).await?;
         let mut network = Network {
             schema: SCHEMA,
             id: id.clone(),
             name: spec.name.clone(),
-            host: (plan.scope == Scope::Host).then(|| self.config.host.clone()),
+            host: (plan.scope != Scope::Cluster).then(|| self.config.host.clone()),
             driver: driver.clone(),
             subnets: Vec::new(),
             vni: None,
             gateway_mac: None,
             internal: spec.internal,
+            policy: plan.policy,
             options: spec.options.clone(),
             labels: spec.labels.clone(),
             created: now(),
@@ -108,39 +111,52 @@ impl Controller {
 
     /// The piece of a transaction that takes a network's name. One of the cluster is no host's own, and the other way
     /// round; two hosts may each have one of their own.
-    async fn name_txn(&self, id: &NetworkId, spec: &NetworkSpec, scope: Scope) -> Result<Txn> {
-        let (name, here) = (&spec.name, &self.config.host);
+    async fn name_txn(
+        &self,
+        id: &NetworkId,
+        name: &Name,
+        driver: &DriverName,
+        scope: Scope,
+    ) -> Result<Txn> {
         let (cluster, locals) = (keys::network_name(name), keys::local_names(name));
         let taken = |place: &str| {
-            Err(Error::conflict(format!(
+            Error::conflict(format!(
                 "network {name} is there already{place}: choose another name, or remove it first"
-            )))
+            ))
         };
         if self.store.get(&cluster).await?.is_some() {
-            return taken("");
+            return Err(taken(""));
         }
-        match scope {
-            Scope::Host => {
-                let own = keys::local_name(name, here);
-                if self.store.get(&own).await?.is_some() {
-                    return taken("");
-                }
-                Ok(Txn::new()
-                    .when(Guard::Absent(cluster))
-                    .when(Guard::Absent(own.clone()))
-                    .put(own, id.as_str()))
+        if scope == Scope::Cluster {
+            let hosts = self.store.list(&locals).await?.entries;
+            if let Some(host) = hosts.iter().find_map(|entry| entry.key.strip_prefix(&locals)) {
+                return Err(taken(&format!(" on host {host}")));
             }
-            Scope::Cluster => {
-                let hosts = self.store.list(&locals).await?.entries;
-                if let Some(host) = hosts.iter().find_map(|entry| entry.key.strip_prefix(&locals)) {
-                    return taken(&format!(" on host {host}"));
-                }
-                Ok(Txn::new()
-                    .when(Guard::Empty(locals))
-                    .when(Guard::Absent(cluster.clone()))
-                    .put(cluster, id.as_str()))
-            }
+            return Ok(Txn::new()
+                .when(Guard::Empty(locals))
+                .when(Guard::Absent(cluster.clone()))
+                .put(cluster, id.as_str()));
         }
+        let host = &self.config.host;
+        let own = keys::local_name(name, host);
+        if self.store.get(&own).await?.is_some() {
+            return Err(taken(""));
+        }
+        let txn = Txn::new()
+            .when(Guard::Absent(cluster))
+            .when(Guard::Absent(own.clone()))
+            .put(own, id.as_str());
+        if scope == Scope::Host {
+            return Ok(txn);
+        }
+        let sole = keys::sole(driver, host);
+        if let Some(other) = self.store.get(&sole).await? {
+            return Err(Error::conflict(format!(
+                "host {host} has network {} of driver {driver} already, and can have no second: use that one",
+                String::from_utf8_lossy(&other.value)
+            )));
+        }
+        Ok(txn.when(Guard::Absent(sole.clone())).put(sole, name.as_str()))
     }
 
     /// The networks of the cluster and of this host, or `all`, those of other hosts too, by name.
@@ -211,6 +227,10 @@ fn removal(stored: &Stored<Network>) -> Txn {
     }
     if let Some(vni) = network.vni {
         txn = txn.delete(ipam::vni_key(vni));
+    }
+    if let Some(host) = &network.host {
+        // It is there only where this network is the one.
+        txn = txn.delete(keys::sole(&network.driver, host));
     }
     txn
 }

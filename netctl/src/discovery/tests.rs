@@ -28,6 +28,7 @@ pub(super) fn network(label: &str, cidr: &str, internal: bool) -> Network {
         vni: None,
         gateway_mac: None,
         internal,
+        policy: crate::model::Policy::default(),
         options: BTreeMap::new(),
         labels: BTreeMap::new(),
         created: 0,

@@ -22,7 +22,7 @@ impl Driver for Null {
 
     async fn plan(&self, _host: &HostContext, spec: &NetworkSpec) -> Result<Plan, Error> {
         Options::of(self.name(), spec).finish()?;
-        Ok(Plan { scope: Scope::Host, ..Plan::default() })
+        Ok(Plan { scope: Scope::Sole, ..Plan::default() })
     }
 
     async fn enter(&self, _host: &HostContext, _network: &Network) -> Result<Presence, Error> {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{HostName, MacAddr, Name, NetworkId, UnixTime, Vni};
+use super::{HostName, MacAddr, Name, NetworkId, Policy, UnixTime, Vni};
 
 /// The name of a driver.
 pub type DriverName = Name;
@@ -32,6 +32,9 @@ pub struct Network {
     pub gateway_mac: Option<MacAddr>,
     /// No way out, and no names from outside.
     pub internal: bool,
+    /// What it lets its endpoints do.
+    #[serde(default)]
+    pub policy: Policy,
     /// What the driver was told.
     pub options: BTreeMap<String, String>,
     /// What people noted.

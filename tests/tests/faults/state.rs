@@ -161,6 +161,9 @@ impl Objects {
             Some(host) => format!("names/local/{name}/{host}"),
             None => format!("names/networks/{name}"),
         });
+        if let driver @ ("null" | "host") = text(&network, "driver") {
+            self.keys.insert(format!("sole/{driver}/{}", text(&network, "host")));
+        }
         if let Some(vni) = network["vni"].as_u64() {
             self.keys.insert(format!("vnis/{vni}"));
         }
