@@ -8,6 +8,7 @@ mod host;
 mod id;
 mod name;
 mod network;
+mod policy;
 mod sandbox;
 mod spec;
 mod view;
@@ -22,6 +23,7 @@ pub use self::{
     id::{EndpointId, HostId, IdError, NetworkId, SandboxId},
     name::{HostName, Name, NameError, ServiceRef, ServiceRefError},
     network::{DriverName, Network, Subnet, SubnetError},
+    policy::{GatewayMode, Policy, WayOut},
     sandbox::Sandbox,
     spec::{NetworkSpec, RunSpec, SandboxSpec, ServiceSpec},
     view::{

@@ -10,9 +10,10 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use ipnet::IpNet;
 
+use self::options::{MIN_MTU6, Taken};
 use super::{
-    Device, Error, HostContext, Joined, Local, Place, Presence, Present, Route, headroom, links,
-    settle::settle_interface,
+    Device, Error, HostContext, Joined, Local, Place, Plan, Presence, Present, Route, headroom,
+    links, settle::settle_interface,
 };
 use crate::{
     dataplane::{Desired, FdbTarget, NetworkEntry, Port, PortEntry},
@@ -20,12 +21,18 @@ use crate::{
     model::{Endpoint, MacAddr, Network, Subnet, Vni},
 };
 
+/// What such a network needs, of which the options said this.
+pub(super) fn plan(Taken { policy, allow_overlap }: Taken) -> Plan {
+    Plan { addresses: true, segment: true, allow_overlap, policy, ..Plan::default() }
+}
+
 /// Makes the host endpoint. Interfaces of the network take packets of `mtu` bytes.
 pub(super) async fn enter(
     host: &HostContext,
     network: &Network,
     mtu: u32,
 ) -> Result<Presence, Error> {
+    check_room(host, network, mtu)?;
     let (vni, mac) = segment(network)?;
     let (name, port) = (links::gateway(vni), links::gateway_port(vni));
     let made = pair(
@@ -222,6 +229,18 @@ pub(super) fn segment(network: &Network) -> Result<(Vni, MacAddr), Error> {
     let mac =
         network.gateway_mac.ok_or_else(|| lacks(network, "its gateway has no MAC address"))?;
     Ok((vni, mac))
+}
+
+/// The kernel has no IPv6 on a device whose MTU is too small for it (`addrconf_notify`).
+fn check_room(host: &HostContext, network: &Network, mtu: u32) -> Result<(), Error> {
+    if !has_ipv6(network) || mtu >= MIN_MTU6 {
+        return Ok(());
+    }
+    let underlay = *host.underlay_mtu.borrow();
+    let reason = format!(
+        "IPv6 needs an MTU of {MIN_MTU6} bytes, and the underlay's {underlay} leave {mtu} for endpoints"
+    );
+    Err(Error::Network { network: network.name.clone(), reason })
 }
 
 fn lacks(network: &Network, reason: &str) -> Error {
