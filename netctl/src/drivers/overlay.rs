@@ -64,7 +64,8 @@ impl Driver for Overlay {
         remote: &[&Endpoint],
         desired: &mut Desired,
     ) {
-        let rules = Rules { mtu: mtu(host, network), open: segment::options::is_open(network) };
+        let open = segment::options::is_open(network);
+        let rules = Rules { mtu: mtu(host, network), open, isolated: false };
         segment::forward(network, presence, local, rules, desired);
         let Ok((vni, _)) = segment::segment(network) else { return };
         for endpoint in remote {
