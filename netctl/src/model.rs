@@ -23,7 +23,7 @@ pub use self::{
     name::{HostName, Name, NameError, ServiceRef, ServiceRefError},
     network::{DriverName, Network, Subnet, SubnetError},
     sandbox::Sandbox,
-    spec::{NetworkSpec, RunSpec, SandboxSpec, ServiceSpec},
+    spec::{AttachSpec, ConnectSpec, NetworkSpec, RunSpec, SandboxSpec, ServiceSpec},
     view::{
         CounterView, FdbView, HostView, InterfaceView, NeighView, NetworkView, SandboxView,
         ServiceView, StatusView,
