@@ -13,6 +13,8 @@ mod container;
 #[path = "acceptance/rest.rs"]
 mod rest;
 
+#[path = "acceptance/field.rs"]
+mod field;
 #[path = "acceptance/groups.rs"]
 mod groups;
 #[path = "acceptance/handover.rs"]
