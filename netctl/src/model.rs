@@ -25,7 +25,7 @@ pub use self::{
     network::{DriverName, Network, Subnet, SubnetError},
     policy::{GatewayMode, Policy, WayOut},
     sandbox::Sandbox,
-    spec::{NetworkSpec, RunSpec, SandboxSpec, ServiceSpec},
+    spec::{AttachSpec, ConnectSpec, NetworkSpec, RunSpec, SandboxSpec, ServiceSpec},
     view::{
         CounterView, FdbView, HostView, InterfaceView, NeighView, NetworkView, SandboxView,
         ServiceView, StatusView,

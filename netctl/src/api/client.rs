@@ -8,12 +8,13 @@ use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::net::UnixStream;
 
-use super::{Attachment, Version, failure};
+use super::{Detachment, Disconnection, Version, failure};
 use crate::{
     controller,
     model::{
-        CounterView, FdbView, HostView, NeighView, NetworkSpec, NetworkView, RunSpec, SandboxSpec,
-        SandboxView, ServiceRef, ServiceSpec, ServiceView, StatusView,
+        AttachSpec, ConnectSpec, CounterView, FdbView, HostView, NeighView, NetworkSpec,
+        NetworkView, RunSpec, SandboxSpec, SandboxView, ServiceRef, ServiceSpec, ServiceView,
+        StatusView,
     },
 };
 
@@ -108,20 +109,14 @@ impl Client {
     }
 
     /// Attaches a service to a sandbox of the daemon's host.
-    pub async fn attach(
-        &self,
-        sandbox: &str,
-        service: &ServiceRef,
-        force: bool,
-    ) -> Result<ServiceView> {
-        let attachment = Attachment { sandbox: sandbox.to_owned(), force };
-        self.post(&format!("/v1/services/{service}/attach"), &attachment).await
+    pub async fn attach(&self, service: &ServiceRef, spec: &AttachSpec) -> Result<ServiceView> {
+        self.post(&format!("/v1/services/{service}/attach"), spec).await
     }
 
     /// Detaches a service from a sandbox of the daemon's host.
     pub async fn detach(&self, sandbox: &str, service: &ServiceRef) -> Result<ServiceView> {
-        let attachment = Attachment { sandbox: sandbox.to_owned(), force: false };
-        self.post(&format!("/v1/services/{service}/detach"), &attachment).await
+        let sandbox = Detachment { sandbox: sandbox.to_owned() };
+        self.post(&format!("/v1/services/{service}/detach"), &sandbox).await
     }
 
     /// Creates a sandbox.
@@ -142,6 +137,17 @@ impl Client {
     /// Removes a sandbox.
     pub async fn remove_sandbox(&self, sandbox: &str) -> Result<SandboxView> {
         self.delete(&format!("/v1/sandboxes/{}", escape(sandbox))).await
+    }
+
+    /// Publishes a service for a sandbox and attaches it, both or nothing.
+    pub async fn connect(&self, spec: &ConnectSpec) -> Result<ServiceView> {
+        self.post("/v1/connect", spec).await
+    }
+
+    /// Takes a sandbox off a network, with what was published for it there.
+    pub async fn disconnect(&self, sandbox: &str, network: &str) -> Result<Vec<ServiceView>> {
+        let both = Disconnection { sandbox: sandbox.to_owned(), network: network.to_owned() };
+        self.post("/v1/disconnect", &both).await
     }
 
     /// Creates a sandbox with services, all or nothing.

@@ -1,10 +1,15 @@
 //! `netctl network`.
 
+mod connect;
+mod filter;
+mod prune;
+
 use std::net::IpAddr;
 
 use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
 use ipnet::IpNet;
 
+use self::filter::Filter;
 use super::{
     Context, Result,
     output::{ListArgs, each, lines},
@@ -23,6 +28,9 @@ pub(super) enum Command {
         /// Those that are on other hosts alone, too
         #[arg(short, long)]
         all: bool,
+        /// Only networks of which this is true: name=PART, id=BEGINNING, driver=NAME, label=KEY[=VALUE], internal=yes|no
+        #[arg(short, long = "filter", value_name = "WHAT=VALUE")]
+        filters: Vec<Filter>,
         #[command(flatten)]
         args: ListArgs,
     },
@@ -36,6 +44,12 @@ pub(super) enum Command {
         #[command(flatten)]
         networks: Networks,
     },
+    /// Remove all networks that have no services
+    Prune(prune::Args),
+    /// Connect a sandbox of this host to a network, as a service with the sandbox's name
+    Connect(Box<connect::Connect>),
+    /// Take a sandbox of this host off a network
+    Disconnect(connect::Disconnect),
 }
 
 #[derive(Debug, Args)]
@@ -92,14 +106,17 @@ impl From<Create> for NetworkSpec {
 }
 
 impl Command {
-    pub(super) async fn run(self, Context { client, output }: &Context) -> Result {
+    pub(super) async fn run(self, context: &Context) -> Result {
+        let Context { client, output } = context;
         match self {
             Self::Create(create) => {
                 let made = client.create_network(&(*create).into()).await?;
                 output.show(&made, |made| format!("{}\n", made.network.id))
             }
-            Self::Ls { all, args } => {
-                output.list(&args, &client.networks(all).await?, |n| n.network.id.as_str(), table)
+            Self::Ls { all, filters, args } => {
+                let mut networks = client.networks(all).await?;
+                networks.retain(|view| filters.iter().all(|filter| filter.takes(&view.network)));
+                output.list(&args, &networks, |n| n.network.id.as_str(), table)
             }
             Self::Inspect { networks } => {
                 let (found, outcome) =
@@ -113,6 +130,9 @@ impl Command {
                 let code = output.show(&*removed, names)?;
                 outcome.map(|()| code)
             }
+            Self::Prune(args) => args.run(context).await,
+            Self::Connect(connect) => connect.run(context).await,
+            Self::Disconnect(disconnect) => disconnect.run(context).await,
         }
     }
 }

@@ -16,8 +16,8 @@ use super::{
 use crate::{
     kernel::{Netlink, Netns},
     model::{
-        Endpoint, EndpointId, InterfaceView, Network, NetworkId, Owner, SandboxId, ServiceRef,
-        ServiceView,
+        AttachSpec, Endpoint, EndpointId, InterfaceView, Network, NetworkId, Owner, SandboxId,
+        ServiceRef, ServiceView,
     },
     store::{Outcome, Revision, Txn},
 };
@@ -26,24 +26,19 @@ use crate::{
 const SETTLE: Duration = Duration::from_secs(15);
 
 impl Controller {
-    /// Attaches a service to a sandbox of this host; one that is attached elsewhere only if `force`.
-    pub async fn attach(
-        &self,
-        sandbox: &str,
-        service: &ServiceRef,
-        force: bool,
-    ) -> Result<ServiceView> {
+    /// Attaches a service to a sandbox of this host; one that is attached elsewhere only by force.
+    pub async fn attach(&self, service: &ServiceRef, how: &AttachSpec) -> Result<ServiceView> {
         let _one = self.operations.lock().await;
-        let record = self.records.find(sandbox)?;
-        self.attach_to(&record.sandbox.id, service, force).await
+        let record = self.records.find(&how.sandbox)?;
+        self.attach_to(&record.sandbox.id, service, how).await
     }
 
-    /// As [`Self::attach`], by a caller that holds the lock.
+    /// As [`Self::attach`], by a caller that holds the lock and knows the sandbox.
     pub(super) async fn attach_to(
         &self,
         sandbox: &SandboxId,
         service: &ServiceRef,
-        force: bool,
+        how: &AttachSpec,
     ) -> Result<ServiceView> {
         let mut attempts = Attempts::new("attach", service);
         loop {
@@ -55,8 +50,8 @@ impl Controller {
                 .records
                 .get(sandbox)
                 .ok_or_else(|| Error::not_found(format!("sandbox {} is gone", sandbox.short())))?;
-            check_owner(&record, &network.value, &stored.value, force)?;
-            let attachment = self.attachment(&record, &network.value, &stored.value).await?;
+            check_owner(&record, &network.value, &stored.value, how.force)?;
+            let attachment = self.attachment(&record, &network.value, &stored.value, how).await?;
             self.records.update(sandbox, |record| record.attachments.push(attachment))?;
             let mut endpoint = stored.value.clone();
             endpoint.owner = Some(self.owner(sandbox));
@@ -281,6 +276,7 @@ impl Controller {
         record: &Record,
         network: &Network,
         endpoint: &Endpoint,
+        how: &AttachSpec,
     ) -> Result<Attachment> {
         // A namespace that others made may have interfaces of its own.
         let links = if record.sandbox.owned {
@@ -299,6 +295,7 @@ impl Controller {
                 network: network.name.clone(),
                 mac: endpoint.mac,
                 addresses: endpoint.addresses.clone(),
+                gw_priority: how.gw_priority,
             },
         })
     }

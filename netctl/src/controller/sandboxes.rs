@@ -13,8 +13,8 @@ use super::{
 use crate::{
     kernel::Netns,
     model::{
-        Endpoint, EndpointId, Name, Network, NetworkId, NetworkSpec, RunSpec, SCHEMA, Sandbox,
-        SandboxId, SandboxSpec, SandboxView, ServiceRef, ServiceSpec,
+        AttachSpec, Endpoint, EndpointId, Name, Network, NetworkId, NetworkSpec, RunSpec, SCHEMA,
+        Sandbox, SandboxId, SandboxSpec, SandboxView, ServiceRef, ServiceSpec,
     },
     store::{Outcome, Revision},
 };
@@ -84,6 +84,7 @@ impl Controller {
             sandbox,
             published: Vec::new(),
             attachments: Vec::new(),
+            connecting: Vec::new(),
             pending: Some(Pending::default()),
         })?;
         let made = match (owned, host_stack) {
@@ -139,7 +140,7 @@ impl Controller {
         let noted = (network.id.clone(), endpoint.clone());
         self.records.update(id, |record| record.published.push(noted))?;
         self.publish_as(endpoint, &network, &spec).await?;
-        self.attach_to(id, &service, false).await.map(drop)
+        self.attach_to(id, &service, &AttachSpec::to(id.as_str())).await.map(drop)
     }
 
     async fn provide_network(
@@ -243,8 +244,11 @@ impl Controller {
     /// Releases in the store what is attached to a sandbox, and unpublishes what was published for it. Returns the
     /// revision of the last change. It goes on past errors and reports the first; where the store is away it ends there.
     pub(super) async fn let_go(&self, record: &Record) -> Result<Option<Revision>> {
-        let published =
-            record.published.iter().map(|(network, endpoint)| (network, endpoint, true));
+        let published = record
+            .published
+            .iter()
+            .chain(&record.connecting)
+            .map(|(network, endpoint)| (network, endpoint, true));
         let attached =
             record.attachments.iter().map(|a| (&a.network, &a.interface.endpoint, false));
         let (mut last, mut failed) = (None, None);
@@ -260,7 +264,7 @@ impl Controller {
     }
 
     /// Releases or unpublishes one endpoint, unless somebody else has it, however often others change it meanwhile.
-    async fn let_one_go(
+    pub(super) async fn let_one_go(
         &self,
         sandbox: &SandboxId,
         key: &str,

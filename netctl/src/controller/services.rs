@@ -24,7 +24,7 @@ impl Controller {
         self.publish_as(EndpointId::random(), &network, &spec).await
     }
 
-    async fn network_to_publish_on(&self, spec: &ServiceSpec) -> Result<Network> {
+    pub(super) async fn network_to_publish_on(&self, spec: &ServiceSpec) -> Result<Network> {
         find::without_driver(&spec.service)?;
         let Some(network) = spec.service.network.clone() else {
             return Err(Error::unusable(format!(

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     dataplane::Desired,
-    model::{Endpoint, Network, NetworkSpec},
+    model::{Endpoint, Network, NetworkSpec, Policy},
 };
 
 /// See the module.
@@ -55,7 +55,8 @@ impl Driver for Bridge {
         _remote: &[&Endpoint],
         desired: &mut Desired,
     ) {
-        let rules = Rules { mtu: mtu(host, network), open: network.policy.open };
+        let Policy { open, isolated, .. } = network.policy;
+        let rules = Rules { mtu: mtu(host, network), open, isolated };
         segment::forward(network, presence, local, rules, desired);
     }
 }

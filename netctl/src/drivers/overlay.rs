@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     dataplane::{Desired, FdbTarget},
-    model::{Endpoint, Network, NetworkSpec, Vni},
+    model::{Endpoint, Network, NetworkSpec, Policy, Vni},
 };
 
 const VNI: &[&str] = &["vni", "com.docker.network.driver.overlay.vxlanid_list"];
@@ -67,7 +67,8 @@ impl Driver for Overlay {
         remote: &[&Endpoint],
         desired: &mut Desired,
     ) {
-        let rules = Rules { mtu: mtu(host, network), open: network.policy.open };
+        let Policy { open, isolated, .. } = network.policy;
+        let rules = Rules { mtu: mtu(host, network), open, isolated };
         segment::forward(network, presence, local, rules, desired);
         let Ok((vni, _)) = segment::segment(network) else { return };
         for endpoint in remote {
