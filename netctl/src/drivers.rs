@@ -7,6 +7,7 @@
 
 mod bridge;
 mod headroom;
+mod host;
 mod links;
 mod null;
 mod options;
@@ -25,7 +26,7 @@ use async_trait::async_trait;
 use ipnet::IpNet;
 use tokio::sync::watch;
 
-pub use self::{bridge::Bridge, links::is_ours, null::Null, overlay::Overlay};
+pub use self::{bridge::Bridge, host::HostStack, links::is_ours, null::Null, overlay::Overlay};
 use crate::{
     dataplane::Desired,
     kernel::{self, Link, Netlink, Netns},
@@ -204,6 +205,12 @@ pub trait Driver: Send + Sync + fmt::Debug {
     /// The name that people give with `-d`.
     fn name(&self) -> &str;
 
+    /// Whether its endpoints are the host's own network stack: they join sandboxes in the host's namespace alone, and
+    /// no other endpoints join those.
+    fn is_host(&self) -> bool {
+        false
+    }
+
     /// Checks the options and subnets of a network to be created, and says what it needs.
     async fn plan(&self, host: &HostContext, spec: &NetworkSpec) -> Result<Plan, Error>;
 
@@ -251,7 +258,8 @@ pub struct Drivers(BTreeMap<String, Arc<dyn Driver>>);
 impl Drivers {
     /// All of them. This is where one is added.
     pub fn new() -> Self {
-        let all: [Arc<dyn Driver>; 3] = [Arc::new(Null), Arc::new(Bridge), Arc::new(Overlay)];
+        let all: [Arc<dyn Driver>; 4] =
+            [Arc::new(Null), Arc::new(HostStack), Arc::new(Bridge), Arc::new(Overlay)];
         Self(all.into_iter().map(|driver| (driver.name().to_owned(), driver)).collect())
     }
 

@@ -13,6 +13,8 @@ mod container;
 #[path = "acceptance/rest.rs"]
 mod rest;
 
+#[path = "acceptance/drivers.rs"]
+mod drivers;
 #[path = "acceptance/field.rs"]
 mod field;
 #[path = "acceptance/groups.rs"]

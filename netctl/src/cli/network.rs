@@ -61,7 +61,7 @@ pub(super) struct Networks {
 
 #[derive(Debug, Args)]
 pub(super) struct Create {
-    /// Driver: bridge, null, overlay [default: overlay]
+    /// Driver: bridge, host, null, overlay [default: overlay]
     #[arg(short, long, value_name = "DRIVER")]
     driver: Option<DriverName>,
     /// Subnet of its addresses, of IPv4 or IPv6; a free one of IPv4 is chosen where none is given

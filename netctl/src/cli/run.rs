@@ -37,7 +37,7 @@ impl Args {
         let mut end = End::expect(kinds).map_err(Error::Start)?;
         self.command.check()?;
         let spec = RunSpec {
-            sandbox: SandboxSpec { name: self.name, netns: None, dns: self.dns },
+            sandbox: SandboxSpec { name: self.name, dns: self.dns, ..SandboxSpec::default() },
             publish: published(self.services, self.details)?,
         };
         let sandbox = client.run(&spec).await?;

@@ -41,6 +41,9 @@ pub(super) struct Create {
     /// Existing network namespace to use in place of a new one
     #[arg(long, value_name = "PATH", value_parser = absolute)]
     netns: Option<PathBuf>,
+    /// This host's own network stack, for services on a network of driver host
+    #[arg(long, conflicts_with = "netns")]
+    host: bool,
     /// Name server to use in place of netctl's own
     #[arg(long, value_name = "IP")]
     dns: Vec<IpAddr>,
@@ -56,8 +59,9 @@ fn absolute(path: &str) -> io::Result<PathBuf> {
 impl Command {
     pub(super) async fn run(self, Context { client, output }: &Context) -> Result {
         match self {
-            Self::Create(Create { netns, dns, name }) => {
-                let made = client.create_sandbox(&SandboxSpec { name, netns, dns }).await?;
+            Self::Create(Create { netns, host, dns, name }) => {
+                let spec = SandboxSpec { name, netns, host_stack: host, dns };
+                let made = client.create_sandbox(&spec).await?;
                 output.show(&made, |made| format!("{}\n", made.sandbox.id))
             }
             Self::Ls(args) => {

@@ -44,6 +44,7 @@ impl Controller {
         loop {
             let (network, stored) = find::service(&*self.store, &self.config.host, service).await?;
             self.check_here(&network.value, "attach")?;
+            self.check_stack(sandbox, &network.value, &stored.value)?;
             self.settle_loss(&stored.value).await?;
             let record = self
                 .records
@@ -244,6 +245,30 @@ impl Controller {
         }
         self.forget(sandbox, endpoint)?;
         Ok(released)
+    }
+
+    /// The host's own stack and what others join do not go together.
+    fn check_stack(
+        &self,
+        sandbox: &SandboxId,
+        network: &Network,
+        endpoint: &Endpoint,
+    ) -> Result<()> {
+        let Some(Record { sandbox, .. }) = self.records.get(sandbox) else { return Ok(()) };
+        let service = format!("{}.{}", endpoint.name, network.name);
+        match (sandbox.host_stack, self.drivers.get(&network.driver)?.is_host()) {
+            (true, false) => Err(Error::forbidden(format!(
+                "sandbox {} is the host's own network stack, which joins no other network: \
+                 attach service {service} to another sandbox",
+                sandbox.name
+            ))),
+            (false, true) => Err(Error::forbidden(format!(
+                "service {service} is for the host's own network stack, which sandbox {} is not: \
+                 make one with `netctl sandbox create --host`",
+                sandbox.name
+            ))),
+            _ => Ok(()),
+        }
     }
 
     async fn attachment(

@@ -124,8 +124,12 @@ impl Controller {
                 "network {name} is there already{place}: choose another name, or remove it first"
             ))
         };
-        if self.store.get(&cluster).await?.is_some() {
-            return Err(taken(""));
+        let host = &self.config.host;
+        let own = keys::local_name(name, host);
+        for key in [&cluster, &own] {
+            if self.store.get(key).await?.is_some() {
+                return Err(taken(""));
+            }
         }
         if scope == Scope::Cluster {
             let hosts = self.store.list(&locals).await?.entries;
@@ -136,11 +140,6 @@ impl Controller {
                 .when(Guard::Empty(locals))
                 .when(Guard::Absent(cluster.clone()))
                 .put(cluster, id.as_str()));
-        }
-        let host = &self.config.host;
-        let own = keys::local_name(name, host);
-        if self.store.get(&own).await?.is_some() {
-            return Err(taken(""));
         }
         let txn = Txn::new()
             .when(Guard::Absent(cluster))

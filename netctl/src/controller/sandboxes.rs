@@ -1,5 +1,7 @@
 //! Sandboxes: create, run, list, inspect, remove.
 
+use std::path::PathBuf;
+
 use super::{
     Controller, Error, Result, files, find,
     keys::{self, Stored},
@@ -28,7 +30,8 @@ impl Controller {
     /// Creates a sandbox with services, networks included, all or nothing.
     pub async fn run(&self, spec: RunSpec) -> Result<SandboxView> {
         let _one = self.operations.lock().await;
-        let id = self.make_sandbox(spec.sandbox).await?;
+        let host_stack = spec.sandbox.host_stack || self.needs_host(&spec.publish).await?;
+        let id = self.make_sandbox(SandboxSpec { host_stack, ..spec.sandbox }).await?;
         let done = async {
             for service in &spec.publish {
                 self.provide(&id, service).await?;
@@ -50,12 +53,22 @@ impl Controller {
             Some(name) => name,
             None => id.short().parse().expect("hexadecimal digits are a name"),
         };
-        let (netns, owned) = match spec.netns {
+        let own = self.context.netlink.netns();
+        let (netns, owned, host_stack) = match spec.netns {
             Some(path) => {
-                Netns::open(&path).map_err(|error| Error::unusable(error.to_string()))?;
-                (path, false)
+                let given =
+                    Netns::open(&path).map_err(|error| Error::unusable(error.to_string()))?;
+                let is_own = given.id()? == own.id()?;
+                if spec.host_stack && !is_own {
+                    return Err(Error::unusable(format!(
+                        "sandbox {name} is to be the host's own network stack, which is not in {}: \
+                         leave the namespace out",
+                        path.display()
+                    )));
+                }
+                (path, false, is_own)
             }
-            None => (self.config.netns_dir.join(id.as_str()), true),
+            None => (self.config.netns_dir.join(id.as_str()), true, spec.host_stack),
         };
         let sandbox = Sandbox {
             schema: SCHEMA,
@@ -63,6 +76,7 @@ impl Controller {
             name,
             netns: netns.clone(),
             owned,
+            host_stack,
             dns: spec.dns,
             created: now(),
         };
@@ -73,11 +87,35 @@ impl Controller {
             connecting: Vec::new(),
             pending: Some(Pending::default()),
         })?;
-        if owned && let Err(error) = Netns::create(&netns).await {
+        let made = match (owned, host_stack) {
+            (false, _) => Ok(()),
+            (true, false) => Netns::create(&netns).await.map(drop),
+            // Bound like others, so that it is found, entered and removed like them.
+            (true, true) => own.bind(&netns).await,
+        };
+        if let Err(error) = made {
             self.records.remove(&id)?;
             return Err(Error::internal(error.to_string()));
         }
         Ok(id)
+    }
+
+    /// Whether one of these services is on a network, made already or not, whose endpoints are the host's own stack.
+    async fn needs_host(&self, services: &[ServiceSpec]) -> Result<bool> {
+        for ServiceSpec { service, .. } in services {
+            let Some(name) = &service.network else { continue };
+            let driver = match find::network(&*self.store, &self.config.host, name.as_str()).await {
+                Ok(network) => Some(network.value.driver),
+                Err(error) if error.kind == super::Kind::NotFound => service.driver.clone(),
+                Err(error) => return Err(error),
+            };
+            if let Some(driver) = driver
+                && self.drivers.get(&driver)?.is_host()
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Ends the making of a sandbox: from now on it stays, whatever happens to the daemon.
@@ -269,7 +307,12 @@ impl Controller {
     }
 
     fn view(&self, record: Record) -> SandboxView {
-        let dir = self.records.files_dir(&record.sandbox.id);
+        // The host's own stack goes with the host's own files.
+        let dir = if record.sandbox.host_stack {
+            PathBuf::from("/etc")
+        } else {
+            self.records.files_dir(&record.sandbox.id)
+        };
         SandboxView {
             host: self.config.host.clone(),
             interfaces: record

@@ -77,12 +77,19 @@ impl Netns {
     /// [`Error::NetnsExists`] if a namespace is mounted there, [`Error::NotPermitted`].
     pub async fn create(path: &Path) -> Result<Self, Error> {
         let netns = Self::detached().await?;
-        let target = path.to_path_buf();
-        let mounted = netns.clone();
-        tokio::task::spawn_blocking(move || mounted.mount_at(&target))
-            .await
-            .map_err(|_join| Error::Panicked)??;
+        netns.bind(path).await?;
         Ok(netns)
+    }
+
+    /// Mounts this namespace at `path`, as [`Netns::create`] does with a new one.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn bind(&self, path: &Path) -> Result<(), Error> {
+        let (netns, target) = (self.clone(), path.to_path_buf());
+        tokio::task::spawn_blocking(move || netns.mount_at(&target))
+            .await
+            .map_err(|_join| Error::Panicked)?
     }
 
     /// Makes a namespace with its loopback up that lives as long as something refers to it.

@@ -19,8 +19,11 @@ pub struct Sandbox {
     pub name: Name,
     /// Where its network namespace is bound.
     pub netns: PathBuf,
-    /// Whether the namespace was made by netctl, and goes with the sandbox.
+    /// Whether the namespace was bound there by netctl, and goes with the sandbox, unless it is the host's.
     pub owned: bool,
+    /// Whether it is the host's own namespace.
+    #[serde(default)]
+    pub host_stack: bool,
     /// Name servers to use in place of netctl's own.
     pub dns: Vec<IpAddr>,
     /// When it was made.

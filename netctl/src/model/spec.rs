@@ -121,6 +121,9 @@ pub struct SandboxSpec {
     /// An existing network namespace to use in place of a new one.
     #[serde(default)]
     pub netns: Option<PathBuf>,
+    /// The host's own network stack in place of a new namespace.
+    #[serde(default)]
+    pub host_stack: bool,
     /// Name servers to use in place of netctl's own.
     #[serde(default)]
     pub dns: Vec<IpAddr>,

@@ -16,16 +16,19 @@ pub(crate) fn clear(lab: &Lab) -> Result<()> {
             host.ok(["sandbox", "rm", &sandbox])?;
         }
     }
-    let host = lab.host(1);
-    let services = json(host, &["service", "ls"])?;
-    for service in services.as_array().context("no list")? {
-        let text = |key| service.get(key).and_then(serde_json::Value::as_str).unwrap_or_default();
-        let reference = format!("{}.{}", text("name"), text("network_name"));
-        host.ok(["service", "unpublish", "-f", &reference])?;
-    }
-    let networks = names(host, "network")?;
-    if !networks.is_empty() {
-        host.ok(["network", "rm"].into_iter().chain(networks.iter().map(String::as_str)))?;
+    // Each host sees the networks of all, and its own.
+    for host in lab.hosts() {
+        let services = json(host, &["service", "ls"])?;
+        for service in services.as_array().context("no list")? {
+            let text =
+                |key| service.get(key).and_then(serde_json::Value::as_str).unwrap_or_default();
+            let reference = format!("{}.{}", text("name"), text("network_name"));
+            host.ok(["service", "unpublish", "-f", &reference])?;
+        }
+        let networks = names(host, "network")?;
+        if !networks.is_empty() {
+            host.ok(["network", "rm"].into_iter().chain(networks.iter().map(String::as_str)))?;
+        }
     }
     Ok(())
 }

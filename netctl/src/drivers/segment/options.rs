@@ -1,6 +1,6 @@
 //! Options that such networks have in common, under our names and Docker's.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, str::FromStr};
 
 use super::super::{Error, options::Options};
 use crate::model::{GatewayMode, NetworkSpec, Policy, WayOut};
@@ -36,13 +36,23 @@ pub(in crate::drivers) fn take(
     spec: &NetworkSpec,
 ) -> Result<Taken, Error> {
     let ipv6 = spec.ipv6 || spec.subnets.iter().any(|subnet| subnet.addr().is_ipv6());
-    let mtu = options.take::<u32>(MTU)?;
+    let mtu = options.take(MTU)?.map(|Bytes(mtu)| mtu);
     mtu.map_or(Ok(()), |mtu| check_mtu(mtu, ipv6))?;
     let allow_overlap = options.switch(ALLOW_OVERLAP, false)?;
     let open = !options.switch(PORT_SECURITY, true)?;
     let isolated = !options.switch(ICC, true)?;
     let way_out = take_way_out(options)?;
     Ok(Taken { policy: Policy { mtu, open, isolated, way_out }, allow_overlap })
+}
+
+struct Bytes(u32);
+
+impl FromStr for Bytes {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self).map_err(|_error| "it is a number of bytes")
+    }
 }
 
 fn take_way_out(options: &mut Options<'_>) -> Result<WayOut, Error> {
