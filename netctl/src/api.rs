@@ -53,13 +53,10 @@ struct Removal {
     force: bool,
 }
 
-/// What to attach a service to, or to detach it from.
+/// What to detach a service from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Attachment {
+struct Detachment {
     /// The sandbox: its name, its id, or the beginning of its id.
     sandbox: String,
-    /// Take it from where it is attached; detaching knows no force.
-    #[serde(default)]
-    force: bool,
 }

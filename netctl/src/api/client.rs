@@ -8,12 +8,12 @@ use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::net::UnixStream;
 
-use super::{Attachment, Version, failure};
+use super::{Detachment, Version, failure};
 use crate::{
     controller,
     model::{
-        CounterView, FdbView, HostView, NeighView, NetworkSpec, NetworkView, RunSpec, SandboxSpec,
-        SandboxView, ServiceRef, ServiceSpec, ServiceView, StatusView,
+        AttachSpec, CounterView, FdbView, HostView, NeighView, NetworkSpec, NetworkView, RunSpec,
+        SandboxSpec, SandboxView, ServiceRef, ServiceSpec, ServiceView, StatusView,
     },
 };
 
@@ -108,20 +108,14 @@ impl Client {
     }
 
     /// Attaches a service to a sandbox of the daemon's host.
-    pub async fn attach(
-        &self,
-        sandbox: &str,
-        service: &ServiceRef,
-        force: bool,
-    ) -> Result<ServiceView> {
-        let attachment = Attachment { sandbox: sandbox.to_owned(), force };
-        self.post(&format!("/v1/services/{service}/attach"), &attachment).await
+    pub async fn attach(&self, service: &ServiceRef, spec: &AttachSpec) -> Result<ServiceView> {
+        self.post(&format!("/v1/services/{service}/attach"), spec).await
     }
 
     /// Detaches a service from a sandbox of the daemon's host.
     pub async fn detach(&self, sandbox: &str, service: &ServiceRef) -> Result<ServiceView> {
-        let attachment = Attachment { sandbox: sandbox.to_owned(), force: false };
-        self.post(&format!("/v1/services/{service}/detach"), &attachment).await
+        let detachment = Detachment { sandbox: sandbox.to_owned() };
+        self.post(&format!("/v1/services/{service}/detach"), &detachment).await
     }
 
     /// Creates a sandbox.

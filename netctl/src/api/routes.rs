@@ -11,7 +11,7 @@ use axum::{
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Attachment, Removal, ServiceFilter, Version,
+    Detachment, Removal, ServiceFilter, Version,
     failure::Failure,
     request::{Body, Named, Params},
     server::Operations,
@@ -19,8 +19,8 @@ use super::{
 use crate::{
     controller::{self, Controller, Error},
     model::{
-        CounterView, FdbView, HostView, NeighView, NetworkSpec, NetworkView, RunSpec, SandboxSpec,
-        SandboxView, ServiceRef, ServiceSpec, ServiceView, StatusView,
+        AttachSpec, CounterView, FdbView, HostView, NeighView, NetworkSpec, NetworkView, RunSpec,
+        SandboxSpec, SandboxView, ServiceRef, ServiceSpec, ServiceView, StatusView,
     },
 };
 
@@ -131,21 +131,18 @@ async fn unpublish(
 async fn attach(
     State(api): State<Api>,
     Named(name): Named,
-    Body(Attachment { sandbox, force }): Body<Attachment>,
+    Body(spec): Body<AttachSpec>,
 ) -> Answer<ServiceView> {
     let service = reference(&name)?;
-    api.finish(|controller| async move { controller.attach(&sandbox, &service, force).await }).await
+    api.finish(|controller| async move { controller.attach(&service, &spec).await }).await
 }
 
 async fn detach(
     State(api): State<Api>,
     Named(name): Named,
-    Body(Attachment { sandbox, force }): Body<Attachment>,
+    Body(Detachment { sandbox }): Body<Detachment>,
 ) -> Answer<ServiceView> {
     let service = reference(&name)?;
-    if force {
-        return Err(Error::unusable("field force is true: detaching knows no force").into());
-    }
     api.finish(|controller| async move { controller.detach(&sandbox, &service).await }).await
 }
 

@@ -9,7 +9,7 @@ use super::{
     output::{ListArgs, each, lines},
     table::{Table, fields},
 };
-use crate::model::{InterfaceView, Name, SandboxSpec, SandboxView};
+use crate::model::{InterfaceView, Name, ResolverOption, SandboxSpec, SandboxView, SearchDomain};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -41,11 +41,32 @@ pub(super) struct Create {
     /// Existing network namespace to use in place of a new one
     #[arg(long, value_name = "PATH", value_parser = absolute)]
     netns: Option<PathBuf>,
-    /// Name server to use in place of netctl's own
-    #[arg(long, value_name = "IP")]
-    dns: Vec<IpAddr>,
+    #[command(flatten)]
+    resolver: Resolver,
     /// Name of the sandbox; its short id where none is given
     name: Option<Name>,
+}
+
+/// How a sandbox looks for names.
+#[derive(Debug, Args)]
+pub(super) struct Resolver {
+    /// Name server to ask for names from outside, in place of the host's
+    #[arg(long, value_name = "IP")]
+    dns: Vec<IpAddr>,
+    /// Domain to look for names in, in place of the host's; `.` for none
+    #[arg(long, value_name = "DOMAIN")]
+    dns_search: Vec<SearchDomain>,
+    /// Option of resolv.conf(5), such as ndots:1
+    #[arg(long = "dns-opt", alias = "dns-option", value_name = "OPTION")]
+    dns_options: Vec<ResolverOption>,
+}
+
+impl Resolver {
+    /// A sandbox that looks for names so.
+    pub(super) fn of(self, name: Option<Name>, netns: Option<PathBuf>) -> SandboxSpec {
+        let Self { dns, dns_search, dns_options } = self;
+        SandboxSpec { name, netns, dns, dns_search, dns_options }
+    }
 }
 
 /// The daemon works in another directory than the caller.
@@ -56,8 +77,8 @@ fn absolute(path: &str) -> io::Result<PathBuf> {
 impl Command {
     pub(super) async fn run(self, Context { client, output }: &Context) -> Result {
         match self {
-            Self::Create(Create { netns, dns, name }) => {
-                let made = client.create_sandbox(&SandboxSpec { name, netns, dns }).await?;
+            Self::Create(Create { netns, resolver, name }) => {
+                let made = client.create_sandbox(&resolver.of(name, netns)).await?;
                 output.show(&made, |made| format!("{}\n", made.sandbox.id))
             }
             Self::Ls(args) => {
@@ -109,6 +130,8 @@ fn text(view: &SandboxView) -> String {
         ("hosts", view.hosts.display().to_string()),
     ];
     shown.extend(sandbox.dns.iter().map(|server| ("DNS", server.to_string())));
+    shown.extend(sandbox.dns_search.iter().map(|domain| ("DNS search", domain.to_string())));
+    shown.extend(sandbox.dns_options.iter().map(|option| ("DNS option", option.to_string())));
     shown.extend(view.interfaces.iter().map(|interface| ("Interface", interface_text(interface))));
     fields(shown)
 }
@@ -120,5 +143,6 @@ fn interface_text(interface: &InterfaceView) -> String {
     ];
     words.extend(interface.mac.map(|mac| format!("lladdr {mac}")));
     words.extend(interface.addresses.iter().map(|address| format!("inet {address}")));
+    words.extend(interface.aliases.iter().map(|alias| format!("alias {alias}")));
     words.join(" ")
 }

@@ -16,8 +16,8 @@ use super::{
 use crate::{
     kernel::{Netlink, Netns},
     model::{
-        Endpoint, EndpointId, InterfaceView, Network, NetworkId, Owner, SandboxId, ServiceRef,
-        ServiceView,
+        self, AttachSpec, Endpoint, EndpointId, InterfaceView, LinkAlias, Network, NetworkId,
+        Owner, SandboxId, ServiceRef, ServiceView,
     },
     store::{Outcome, Revision, Txn},
 };
@@ -26,16 +26,17 @@ use crate::{
 const SETTLE: Duration = Duration::from_secs(15);
 
 impl Controller {
-    /// Attaches a service to a sandbox of this host; one that is attached elsewhere only if `force`.
-    pub async fn attach(
-        &self,
-        sandbox: &str,
-        service: &ServiceRef,
-        force: bool,
-    ) -> Result<ServiceView> {
+    /// Attaches a service to a sandbox of this host.
+    pub async fn attach(&self, service: &ServiceRef, spec: &AttachSpec) -> Result<ServiceView> {
+        let AttachSpec { sandbox, force, aliases } = spec;
+        if let Some(alias) = model::ambiguous(aliases) {
+            return Err(Error::unusable(format!(
+                "alias {alias} stands for several services: give each alias of an attachment once"
+            )));
+        }
         let _one = self.operations.lock().await;
         let record = self.records.find(sandbox)?;
-        self.attach_to(&record.sandbox.id, service, force).await
+        self.attach_to(&record.sandbox.id, service, *force, aliases).await
     }
 
     /// As [`Self::attach`], by a caller that holds the lock.
@@ -44,6 +45,7 @@ impl Controller {
         sandbox: &SandboxId,
         service: &ServiceRef,
         force: bool,
+        aliases: &[LinkAlias],
     ) -> Result<ServiceView> {
         let mut attempts = Attempts::new("attach", service);
         loop {
@@ -54,7 +56,8 @@ impl Controller {
                 .get(sandbox)
                 .ok_or_else(|| Error::not_found(format!("sandbox {} is gone", sandbox.short())))?;
             check_owner(&record, &network.value, &stored.value, force)?;
-            let attachment = self.attachment(&record, &network.value, &stored.value).await?;
+            let mut attachment = self.attachment(&record, &network.value, &stored.value).await?;
+            attachment.interface.aliases = aliases.to_vec();
             self.records.update(sandbox, |record| record.attachments.push(attachment))?;
             let mut endpoint = stored.value.clone();
             endpoint.owner = Some(self.owner(sandbox));
@@ -273,6 +276,7 @@ impl Controller {
                 network: network.name.clone(),
                 mac: endpoint.mac,
                 addresses: endpoint.addresses.clone(),
+                aliases: Vec::new(),
             },
         })
     }

@@ -64,6 +64,8 @@ impl Controller {
             netns: netns.clone(),
             owned,
             dns: spec.dns,
+            dns_search: spec.dns_search,
+            dns_options: spec.dns_options,
             created: now(),
         };
         self.records.insert(Record {
@@ -101,7 +103,7 @@ impl Controller {
         let noted = (network.id.clone(), endpoint.clone());
         self.records.update(id, |record| record.published.push(noted))?;
         self.publish_as(endpoint, &network, &spec).await?;
-        self.attach_to(id, &service, false).await.map(drop)
+        self.attach_to(id, &service, false, &[]).await.map(drop)
     }
 
     async fn provide_network(

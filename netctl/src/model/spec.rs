@@ -9,7 +9,9 @@ use std::{
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{DriverName, MacAddr, Name, ServiceRef};
+use super::{
+    DriverName, ExposedPort, LinkAlias, MacAddr, Name, ResolverOption, SearchDomain, ServiceRef,
+};
 
 /// A network to create.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +54,9 @@ pub struct ServiceSpec {
     /// Further names, which other services of the network may share.
     #[serde(default)]
     pub aliases: Vec<Name>,
+    /// Ports that it listens on, for SRV records.
+    #[serde(default)]
+    pub exposed: Vec<ExposedPort>,
     /// Its IPv4 address, where it is to have a certain one.
     #[serde(default)]
     pub address: Option<Ipv4Addr>,
@@ -72,11 +77,33 @@ impl ServiceSpec {
         Self {
             service,
             aliases: Vec::new(),
+            exposed: Vec::new(),
             address: None,
             address6: None,
             mac: None,
             bridging: false,
         }
+    }
+}
+
+/// What to attach a service to, and how.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttachSpec {
+    /// The sandbox: its name, its id, or the beginning of its id.
+    pub sandbox: String,
+    /// Take it from where it is attached.
+    #[serde(default)]
+    pub force: bool,
+    /// Names that the sandbox alone is to have for services of the network.
+    #[serde(default)]
+    pub aliases: Vec<LinkAlias>,
+}
+
+impl AttachSpec {
+    /// To this sandbox, as all that is not told otherwise.
+    pub fn to(sandbox: impl Into<String>) -> Self {
+        Self { sandbox: sandbox.into(), force: false, aliases: Vec::new() }
     }
 }
 
@@ -90,9 +117,15 @@ pub struct SandboxSpec {
     /// An existing network namespace to use in place of a new one.
     #[serde(default)]
     pub netns: Option<PathBuf>,
-    /// Name servers to use in place of netctl's own.
+    /// Name servers to ask for names from outside, in place of the host's.
     #[serde(default)]
     pub dns: Vec<IpAddr>,
+    /// Domains to look for names in, in place of the host's.
+    #[serde(default)]
+    pub dns_search: Vec<SearchDomain>,
+    /// Options for its resolver.
+    #[serde(default)]
+    pub dns_options: Vec<ResolverOption>,
 }
 
 /// A sandbox to create together with services for it, as `netctl run` does: all of it happens, or nothing.
