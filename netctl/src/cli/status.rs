@@ -41,8 +41,9 @@ fn names(names: &NamesView) -> String {
     let NamesView { queries, malformed, forwarded, failed, refused } = *names;
     let faults = [(failed, "failed"), (refused, "refused"), (malformed, "malformed")];
     let faults = faults.into_iter().filter(|(count, _)| *count > 0);
-    let faults: String = faults.map(|(count, what)| format!(", {count} {what}")).collect();
-    format!("{queries} queries, {forwarded} forwarded{faults}")
+    let mut words = vec![format!("{queries} queries"), format!("{forwarded} forwarded")];
+    words.extend(faults.map(|(count, what)| format!("{count} {what}")));
+    words.join(", ")
 }
 
 #[cfg(test)]

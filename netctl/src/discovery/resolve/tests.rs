@@ -194,7 +194,7 @@ fn a_sandboxs_own_servers_are_asked_and_an_internal_one_asks_only_inside() {
     let alone = Asker { servers: vec![servers[0]], ..asker(&[(&closed, "10.3.0.4", &[])]) };
     let careful = Asker { qualifies: true, ..asker(&[(&dev, "10.1.0.5", &[])]) };
     let directory = directory(&[&dev, &closed], &[], [both, inside, alone, careful]);
-    let world = World { directory, dev, closed, ..world() };
+    let world = World { dev, closed, directory, ..world() };
     let all = "192.0.2.53 10.3.0.53 is asked";
     for (network, asker, name, answer) in [
         (&world.dev, "10.1.0.2", "example.com.", all),
