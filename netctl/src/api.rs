@@ -44,6 +44,15 @@ struct ServiceFilter {
     network: Option<String>,
 }
 
+/// Which networks to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NetworkFilter {
+    /// Those that are on other hosts alone, too.
+    #[serde(default)]
+    all: bool,
+}
+
 /// How to remove a service.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -59,4 +68,14 @@ struct Removal {
 struct Detachment {
     /// The sandbox: its name, its id, or the beginning of its id.
     sandbox: String,
+}
+
+/// What to take a sandbox off.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Disconnection {
+    /// The sandbox: its name, its id, or the beginning of its id.
+    sandbox: String,
+    /// The network: its name, its id, or the beginning of its id.
+    network: String,
 }

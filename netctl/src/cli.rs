@@ -11,6 +11,7 @@ mod end;
 mod error;
 mod exec;
 mod fdb;
+mod generate;
 mod host;
 mod inside;
 mod log;
@@ -99,6 +100,10 @@ enum Command {
     Status,
     /// Measure between this host and another, and say what limits the path
     Bench(Box<bench::Args>),
+    /// Print a shell's completions of this command line
+    Completions(generate::Completions),
+    /// Print or write manual pages
+    Man(generate::Man),
     /// Show the versions of the command line and of the daemon
     Version,
 }
@@ -140,6 +145,8 @@ impl Command {
             Self::Counters(args) => args.run(context).await,
             Self::Status => status::run(context).await,
             Self::Bench(args) => args.run(context).await,
+            Self::Completions(args) => args.run(context),
+            Self::Man(args) => args.run(context),
             Self::Version => version::run(context).await,
         }
     }

@@ -5,6 +5,7 @@
 
 mod attach;
 mod big_tcp;
+mod connect;
 mod error;
 mod files;
 mod filter;
@@ -18,6 +19,7 @@ mod reconcile;
 mod records;
 mod recover;
 mod retry;
+mod routes;
 mod sandboxes;
 mod services;
 mod underlay;

@@ -10,6 +10,7 @@ mod id;
 mod link_alias;
 mod name;
 mod network;
+mod policy;
 mod resolver;
 mod sandbox;
 mod spec;
@@ -27,9 +28,10 @@ pub use self::{
     link_alias::{LinkAlias, LinkAliasError, ambiguous},
     name::{HostName, Name, NameError, ServiceRef, ServiceRefError},
     network::{DriverName, Network, Subnet, SubnetError},
+    policy::{GatewayMode, Policy, WayOut},
     resolver::{ResolverOption, ResolverOptionError, SearchDomain},
     sandbox::Sandbox,
-    spec::{AttachSpec, NetworkSpec, RunSpec, SandboxSpec, ServiceSpec},
+    spec::{AttachSpec, ConnectSpec, NetworkSpec, RunSpec, SandboxSpec, ServiceSpec},
     view::{
         CounterView, FdbView, HostView, InterfaceView, NamesView, NeighView, NetworkView,
         SandboxView, ServiceView, StatusView,

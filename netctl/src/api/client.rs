@@ -8,12 +8,13 @@ use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::net::UnixStream;
 
-use super::{Detachment, Version, failure};
+use super::{Detachment, Disconnection, Version, failure};
 use crate::{
     controller,
     model::{
-        AttachSpec, CounterView, FdbView, HostView, NeighView, NetworkSpec, NetworkView, RunSpec,
-        SandboxSpec, SandboxView, ServiceRef, ServiceSpec, ServiceView, StatusView,
+        AttachSpec, ConnectSpec, CounterView, FdbView, HostView, NeighView, NetworkSpec,
+        NetworkView, RunSpec, SandboxSpec, SandboxView, ServiceRef, ServiceSpec, ServiceView,
+        StatusView,
     },
 };
 
@@ -69,9 +70,9 @@ impl Client {
         self.post("/v1/networks", spec).await
     }
 
-    /// All networks of the cluster.
-    pub async fn networks(&self) -> Result<Vec<NetworkView>> {
-        self.get("/v1/networks").await
+    /// The networks of the cluster and of the daemon's host, or `all`, those of other hosts too.
+    pub async fn networks(&self, all: bool) -> Result<Vec<NetworkView>> {
+        self.get(if all { "/v1/networks?all=true" } else { "/v1/networks" }).await
     }
 
     /// One network with its services.
@@ -114,8 +115,8 @@ impl Client {
 
     /// Detaches a service from a sandbox of the daemon's host.
     pub async fn detach(&self, sandbox: &str, service: &ServiceRef) -> Result<ServiceView> {
-        let detachment = Detachment { sandbox: sandbox.to_owned() };
-        self.post(&format!("/v1/services/{service}/detach"), &detachment).await
+        let sandbox = Detachment { sandbox: sandbox.to_owned() };
+        self.post(&format!("/v1/services/{service}/detach"), &sandbox).await
     }
 
     /// Creates a sandbox.
@@ -136,6 +137,17 @@ impl Client {
     /// Removes a sandbox.
     pub async fn remove_sandbox(&self, sandbox: &str) -> Result<SandboxView> {
         self.delete(&format!("/v1/sandboxes/{}", escape(sandbox))).await
+    }
+
+    /// Publishes a service for a sandbox and attaches it, both or nothing.
+    pub async fn connect(&self, spec: &ConnectSpec) -> Result<ServiceView> {
+        self.post("/v1/connect", spec).await
+    }
+
+    /// Takes a sandbox off a network, with what was published for it there.
+    pub async fn disconnect(&self, sandbox: &str, network: &str) -> Result<Vec<ServiceView>> {
+        let both = Disconnection { sandbox: sandbox.to_owned(), network: network.to_owned() };
+        self.post("/v1/disconnect", &both).await
     }
 
     /// Creates a sandbox with services, all or nothing.

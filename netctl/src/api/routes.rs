@@ -11,7 +11,7 @@ use axum::{
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Detachment, Removal, ServiceFilter, Version,
+    Detachment, Disconnection, NetworkFilter, Removal, ServiceFilter, Version,
     failure::Failure,
     request::{Body, Named, Params},
     server::Operations,
@@ -19,8 +19,9 @@ use super::{
 use crate::{
     controller::{self, Controller, Error},
     model::{
-        AttachSpec, CounterView, FdbView, HostView, NeighView, NetworkSpec, NetworkView, RunSpec,
-        SandboxSpec, SandboxView, ServiceRef, ServiceSpec, ServiceView, StatusView,
+        AttachSpec, ConnectSpec, CounterView, FdbView, HostView, NeighView, NetworkSpec,
+        NetworkView, RunSpec, SandboxSpec, SandboxView, ServiceRef, ServiceSpec, ServiceView,
+        StatusView,
     },
 };
 
@@ -67,6 +68,8 @@ pub(super) fn router(controller: Arc<Controller>, operations: TaskTracker) -> Ro
         .route("/v1/services/{service}/detach", post(detach))
         .route("/v1/sandboxes", get(sandboxes).post(create_sandbox))
         .route("/v1/sandboxes/{sandbox}", get(sandbox).delete(remove_sandbox))
+        .route("/v1/connect", post(connect))
+        .route("/v1/disconnect", post(disconnect))
         .route("/v1/run", post(run))
         .route("/v1/hosts", get(hosts))
         .route("/v1/fdb", get(fdb))
@@ -82,8 +85,11 @@ pub(super) fn closed<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Rou
     routes.method_not_allowed_fallback(no_such_method).fallback(no_such_route)
 }
 
-async fn networks(State(api): State<Api>) -> Answer<Vec<NetworkView>> {
-    api.finish(|controller| async move { controller.networks().await }).await
+async fn networks(
+    State(api): State<Api>,
+    Params(filter): Params<NetworkFilter>,
+) -> Answer<Vec<NetworkView>> {
+    api.finish(|controller| async move { controller.networks(filter.all).await }).await
 }
 
 async fn create_network(
@@ -163,6 +169,17 @@ async fn sandbox(State(api): State<Api>, Named(name): Named) -> Answer<SandboxVi
 
 async fn remove_sandbox(State(api): State<Api>, Named(name): Named) -> Answer<SandboxView> {
     api.finish(|controller| async move { controller.remove_sandbox(&name).await }).await
+}
+
+async fn connect(State(api): State<Api>, Body(spec): Body<ConnectSpec>) -> Created<ServiceView> {
+    api.create(|controller| async move { controller.connect(spec).await }).await
+}
+
+async fn disconnect(
+    State(api): State<Api>,
+    Body(Disconnection { sandbox, network }): Body<Disconnection>,
+) -> Answer<Vec<ServiceView>> {
+    api.finish(|controller| async move { controller.disconnect(&sandbox, &network).await }).await
 }
 
 async fn run(State(api): State<Api>, Body(spec): Body<RunSpec>) -> Created<SandboxView> {

@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, Write as _},
+    path::PathBuf,
     process::ExitCode,
 };
 
@@ -37,6 +38,14 @@ pub enum Error {
     /// The result cannot be written.
     #[error("cannot write to standard output: {0}")]
     Output(#[from] io::Error),
+    /// A file cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The command of `run` or `exec` cannot be started.
     #[error("{sentence}")]
     NotStarted {
@@ -90,6 +99,7 @@ impl Error {
             Self::Settings(_) | Self::Unusable(_) => UNUSABLE,
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             Self::Output(_)
+            | Self::File { .. }
             | Self::Start(_)
             | Self::Daemon(_)
             | Self::Kernel(_)

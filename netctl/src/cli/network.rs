@@ -1,10 +1,15 @@
 //! `netctl network`.
 
+mod connect;
+mod filter;
+mod prune;
+
 use std::net::IpAddr;
 
 use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
 use ipnet::IpNet;
 
+use self::filter::Filter;
 use super::{
     Context, Result,
     output::{ListArgs, each, lines},
@@ -18,8 +23,17 @@ use crate::model::{DriverName, Name, NetworkSpec, NetworkView, Subnet};
 pub(super) enum Command {
     /// Create a network and print its id
     Create(Box<Create>),
-    /// List the networks of the cluster
-    Ls(ListArgs),
+    /// List the networks of the cluster and of this host
+    Ls {
+        /// Those that are on other hosts alone, too
+        #[arg(short, long)]
+        all: bool,
+        /// Only networks of which this is true: name=PART, id=BEGINNING, driver=NAME, label=KEY[=VALUE], internal=yes|no
+        #[arg(short, long = "filter", value_name = "WHAT=VALUE")]
+        filters: Vec<Filter>,
+        #[command(flatten)]
+        args: ListArgs,
+    },
     /// Show all of networks, with their services, as JSON
     Inspect {
         #[command(flatten)]
@@ -30,6 +44,12 @@ pub(super) enum Command {
         #[command(flatten)]
         networks: Networks,
     },
+    /// Remove all networks that have no services
+    Prune(prune::Args),
+    /// Connect a sandbox of this host to a network, as a service with the sandbox's name
+    Connect(Box<connect::Connect>),
+    /// Take a sandbox of this host off a network
+    Disconnect(connect::Disconnect),
 }
 
 #[derive(Debug, Args)]
@@ -41,7 +61,7 @@ pub(super) struct Networks {
 
 #[derive(Debug, Args)]
 pub(super) struct Create {
-    /// Driver: overlay, null [default: overlay]
+    /// Driver: bridge, null, overlay [default: overlay]
     #[arg(short, long, value_name = "DRIVER")]
     driver: Option<DriverName>,
     /// Subnet of its addresses, of IPv4 or IPv6; a free one of IPv4 is chosen where none is given
@@ -86,14 +106,17 @@ impl From<Create> for NetworkSpec {
 }
 
 impl Command {
-    pub(super) async fn run(self, Context { client, output }: &Context) -> Result {
+    pub(super) async fn run(self, context: &Context) -> Result {
+        let Context { client, output } = context;
         match self {
             Self::Create(create) => {
                 let made = client.create_network(&(*create).into()).await?;
                 output.show(&made, |made| format!("{}\n", made.network.id))
             }
-            Self::Ls(args) => {
-                output.list(&args, &client.networks().await?, |n| n.network.id.as_str(), table)
+            Self::Ls { all, filters, args } => {
+                let mut networks = client.networks(all).await?;
+                networks.retain(|view| filters.iter().all(|filter| filter.takes(&view.network)));
+                output.list(&args, &networks, |n| n.network.id.as_str(), table)
             }
             Self::Inspect { networks } => {
                 let (found, outcome) =
@@ -107,6 +130,9 @@ impl Command {
                 let code = output.show(&*removed, names)?;
                 outcome.map(|()| code)
             }
+            Self::Prune(args) => args.run(context).await,
+            Self::Connect(connect) => connect.run(context).await,
+            Self::Disconnect(disconnect) => disconnect.run(context).await,
         }
     }
 }
@@ -116,7 +142,8 @@ fn names(networks: &[NetworkView]) -> String {
 }
 
 fn table(args: &ListArgs, networks: &[NetworkView]) -> Table {
-    let mut table = Table::new(["NETWORK ID", "NAME", "DRIVER", "SUBNET", "VNI", "INTERNAL"]);
+    let mut table =
+        Table::new(["NETWORK ID", "NAME", "DRIVER", "SUBNET", "VNI", "INTERNAL", "HOST"]);
     for NetworkView { network, .. } in networks {
         table.row([
             args.id(network.id.as_str()),
@@ -125,6 +152,7 @@ fn table(args: &ListArgs, networks: &[NetworkView]) -> Table {
             network.subnets.iter().map(|s| s.cidr.to_string()).collect::<Vec<_>>().join(","),
             network.vni.map(|vni| vni.to_string()).unwrap_or_default(),
             if network.internal { "yes" } else { "no" }.to_owned(),
+            network.host.as_ref().map_or_else(|| "any".to_owned(), ToString::to_string),
         ]);
     }
     table
@@ -137,6 +165,7 @@ fn text(view: &NetworkView) -> String {
         ("Id", network.id.to_string()),
         ("Driver", network.driver.to_string()),
     ];
+    fields.extend(network.host.iter().map(|host| ("Host", host.to_string())));
     fields.extend(network.subnets.iter().map(|subnet| ("Subnet", subnet_text(subnet))));
     fields.extend(network.vni.map(|vni| ("VNI", vni.to_string())));
     fields.extend(network.gateway_mac.map(|mac| ("Gateway MAC", mac.to_string())));

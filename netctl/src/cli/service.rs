@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
 
 use super::{
     Context, Result,
-    output::{ListArgs, each},
+    output::{ListArgs, each, lines},
     table::{Table, fields},
 };
 use crate::model::{
@@ -17,14 +17,14 @@ use crate::model::{
 pub(super) enum Command {
     /// Publish a service on a network and print its id
     Publish(Publish),
-    /// Remove a service that is not attached
+    /// Remove services that are not attached
     Unpublish {
-        /// Also where it is attached, wherever that is
+        /// Also where they are attached, wherever that is
         #[arg(short, long)]
         force: bool,
-        /// Service to remove
-        #[arg(value_name = "SERVICE[.NETWORK]")]
-        service: ServiceRef,
+        /// Services to remove
+        #[arg(required = true, value_name = "SERVICE[.NETWORK]")]
+        services: Vec<ServiceRef>,
     },
     /// Attach a service to a sandbox of this host
     Attach {
@@ -35,12 +35,22 @@ pub(super) enum Command {
         #[arg(long = "alias", value_name = "NAME:ALIAS")]
         aliases: Vec<LinkAlias>,
         #[command(flatten)]
-        ends: Ends,
+        place: Place,
+        /// Sandbox by name, id or the beginning of its id
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        sandbox: String,
+        /// Service by name, id or the beginning of its id
+        #[arg(value_name = "SERVICE[.NETWORK]")]
+        service: ServiceRef,
     },
-    /// Detach a service from a sandbox of this host
+    /// Detach services from a sandbox of this host
     Detach {
-        #[command(flatten)]
-        ends: Ends,
+        /// Sandbox by name, id or the beginning of its id
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        sandbox: String,
+        /// Services by name, id or the beginning of an id
+        #[arg(required = true, value_name = "SERVICE[.NETWORK]")]
+        services: Vec<ServiceRef>,
     },
     /// List services
     Ls {
@@ -104,14 +114,19 @@ impl Details {
     }
 }
 
+/// What a service may have of its own in its sandbox.
 #[derive(Debug, Args)]
-pub(super) struct Ends {
-    /// Sandbox by name, id or the beginning of its id
-    #[arg(value_parser = NonEmptyStringValueParser::new())]
-    sandbox: String,
-    /// Service by name, id or the beginning of its id
-    #[arg(value_name = "SERVICE[.NETWORK]")]
-    service: ServiceRef,
+pub(super) struct Place {
+    /// Of the sandbox's networks with a way out, that with the highest has the default route, or else the first by name
+    #[arg(long, value_name = "NUMBER", default_value_t, allow_negative_numbers = true)]
+    gw_priority: i32,
+}
+
+impl Place {
+    /// How it is attached to this sandbox.
+    pub(super) fn of(self, sandbox: String) -> AttachSpec {
+        AttachSpec { gw_priority: self.gw_priority, ..AttachSpec::to(sandbox) }
+    }
 }
 
 impl From<Publish> for ServiceSpec {
@@ -127,15 +142,23 @@ impl Command {
                 let made = client.publish(&publish.into()).await?;
                 output.show(&made, |made| format!("{}\n", made.endpoint.id))
             }
-            Self::Unpublish { force, service } => {
-                output.show(&client.unpublish(&service, force).await?, name)
+            Self::Unpublish { force, services } => {
+                let remove = |service| async move { client.unpublish(&service, force).await };
+                let (removed, outcome) = each(&services, remove).await;
+                let code = output.show(&*removed, names)?;
+                outcome.map(|()| code)
             }
-            Self::Attach { force, aliases, ends: Ends { sandbox, service } } => {
-                let spec = AttachSpec { force, aliases, ..AttachSpec::to(sandbox) };
-                output.show(&client.attach(&service, &spec).await?, name)
+            Self::Attach { force, aliases, place, sandbox, service } => {
+                let spec = AttachSpec { force, aliases, ..place.of(sandbox) };
+                let attached = client.attach(&service, &spec).await?;
+                output.show(&attached, |view| format!("{}\n", name(view)))
             }
-            Self::Detach { ends: Ends { sandbox, service } } => {
-                output.show(&client.detach(&sandbox, &service).await?, name)
+            Self::Detach { sandbox, services } => {
+                let sandbox = sandbox.as_str();
+                let detach = |service| async move { client.detach(sandbox, &service).await };
+                let (detached, outcome) = each(&services, detach).await;
+                let code = output.show(&*detached, names)?;
+                outcome.map(|()| code)
             }
             Self::Ls { network, args } => {
                 let services = client.services(network.as_deref()).await?;
@@ -157,8 +180,13 @@ pub(super) fn line(ServiceView { endpoint, .. }: &ServiceView) -> String {
     format!("{}{}", endpoint.name, addresses.collect::<String>())
 }
 
-fn name(view: &ServiceView) -> String {
-    format!("{}.{}\n", view.endpoint.name, view.network_name)
+/// `SERVICE.NETWORK`.
+pub(super) fn name(view: &ServiceView) -> String {
+    format!("{}.{}", view.endpoint.name, view.network_name)
+}
+
+fn names(services: &[ServiceView]) -> String {
+    lines(services.iter().map(name))
 }
 
 fn table(args: &ListArgs, services: &[ServiceView]) -> Table {

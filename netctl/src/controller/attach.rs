@@ -16,8 +16,8 @@ use super::{
 use crate::{
     kernel::{Netlink, Netns},
     model::{
-        self, AttachSpec, Endpoint, EndpointId, InterfaceView, LinkAlias, Network, NetworkId,
-        Owner, SandboxId, ServiceRef, ServiceView,
+        self, AttachSpec, Endpoint, EndpointId, InterfaceView, Network, NetworkId, Owner,
+        SandboxId, ServiceRef, ServiceView,
     },
     store::{Outcome, Revision, Txn},
 };
@@ -26,38 +26,36 @@ use crate::{
 const SETTLE: Duration = Duration::from_secs(15);
 
 impl Controller {
-    /// Attaches a service to a sandbox of this host.
-    pub async fn attach(&self, service: &ServiceRef, spec: &AttachSpec) -> Result<ServiceView> {
-        let AttachSpec { sandbox, force, aliases } = spec;
-        if let Some(alias) = model::ambiguous(aliases) {
-            return Err(Error::unusable(format!(
-                "alias {alias} stands for several services: give each alias of an attachment once"
-            )));
-        }
+    /// Attaches a service to a sandbox of this host; one that is attached elsewhere only by force.
+    pub async fn attach(&self, service: &ServiceRef, how: &AttachSpec) -> Result<ServiceView> {
         let _one = self.operations.lock().await;
-        let record = self.records.find(sandbox)?;
-        self.attach_to(&record.sandbox.id, service, *force, aliases).await
+        let record = self.records.find(&how.sandbox)?;
+        self.attach_to(&record.sandbox.id, service, how).await
     }
 
-    /// As [`Self::attach`], by a caller that holds the lock.
+    /// As [`Self::attach`], by a caller that holds the lock and knows the sandbox.
     pub(super) async fn attach_to(
         &self,
         sandbox: &SandboxId,
         service: &ServiceRef,
-        force: bool,
-        aliases: &[LinkAlias],
+        how: &AttachSpec,
     ) -> Result<ServiceView> {
+        if let Some(alias) = model::ambiguous(&how.aliases) {
+            return Err(Error::unusable(format!(
+                "alias {alias} stands for several services: give each alias of an attachment once"
+            )));
+        }
         let mut attempts = Attempts::new("attach", service);
         loop {
-            let (network, stored) = find::service(&*self.store, service).await?;
+            let (network, stored) = find::service(&*self.store, &self.config.host, service).await?;
+            self.check_here(&network.value, "attach")?;
             self.settle_loss(&stored.value).await?;
             let record = self
                 .records
                 .get(sandbox)
                 .ok_or_else(|| Error::not_found(format!("sandbox {} is gone", sandbox.short())))?;
-            check_owner(&record, &network.value, &stored.value, force)?;
-            let mut attachment = self.attachment(&record, &network.value, &stored.value).await?;
-            attachment.interface.aliases = aliases.to_vec();
+            check_owner(&record, &network.value, &stored.value, how.force)?;
+            let attachment = self.attachment(&record, &network.value, &stored.value, how).await?;
             self.records.update(sandbox, |record| record.attachments.push(attachment))?;
             let mut endpoint = stored.value.clone();
             endpoint.owner = Some(self.owner(sandbox));
@@ -92,7 +90,7 @@ impl Controller {
         let record = self.records.find(sandbox)?;
         let mut attempts = Attempts::new("detach", service);
         loop {
-            let (network, stored) = find::service(&*self.store, service).await?;
+            let (network, stored) = find::service(&*self.store, &self.config.host, service).await?;
             if stored.value.owner.as_ref().is_none_or(|owner| owner.sandbox != record.sandbox.id) {
                 return Err(Error::forbidden(format!(
                     "service {}.{} is not attached to sandbox {}",
@@ -258,6 +256,7 @@ impl Controller {
         record: &Record,
         network: &Network,
         endpoint: &Endpoint,
+        how: &AttachSpec,
     ) -> Result<Attachment> {
         // A namespace that others made may have interfaces of its own.
         let links = if record.sandbox.owned {
@@ -276,7 +275,8 @@ impl Controller {
                 network: network.name.clone(),
                 mac: endpoint.mac,
                 addresses: endpoint.addresses.clone(),
-                aliases: Vec::new(),
+                gw_priority: how.gw_priority,
+                aliases: how.aliases.clone(),
             },
         })
     }

@@ -37,6 +37,10 @@ impl Controller {
                 self.delete_remains(&record).await?;
                 continue;
             }
+            for noted in &record.connecting {
+                tracing::info!(sandbox = %record.sandbox.name, "undoing a connection");
+                self.give_up(&record.sandbox.id, noted).await?;
+            }
             for attachment in record.attachments.iter().filter(|attachment| attachment.unsettled) {
                 let interface = &attachment.interface;
                 tracing::info!(sandbox = %record.sandbox.name, service = %interface.service, "undoing an attachment");

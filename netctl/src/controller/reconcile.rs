@@ -6,6 +6,7 @@
 mod forward;
 mod names;
 mod pass;
+mod routes;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,12 +18,12 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::{names::Names, pass::Built};
-use super::{follow::Follower, keys, records::Records};
+use super::{follow::Follower, keys, records::Records, routes::Wanted};
 use crate::{
     dataplane::Dataplane,
     discovery::Counters,
     drivers::{Drivers, HostContext, Presence, Present},
-    model::{Endpoint, EndpointId, HostName, Network, NetworkId},
+    model::{Endpoint, EndpointId, HostName, Network, NetworkId, SandboxId},
     store::{Revision, SharedStore},
 };
 
@@ -66,6 +67,8 @@ pub(super) struct Reconciler {
     built: BTreeMap<EndpointId, Built>,
     /// Indices of devices of `built` that are up.
     raised: BTreeSet<u32>,
+    /// What sandboxes were found to have, or given.
+    routed: BTreeMap<SandboxId, Vec<Wanted>>,
     swept: Option<Present>,
     started: Instant,
     /// Whether all that an earlier daemon left was found to stand; nothing is taken down before.
@@ -96,6 +99,7 @@ impl Reconciler {
             followed: BTreeMap::new(),
             built: BTreeMap::new(),
             raised: BTreeSet::new(),
+            routed: BTreeMap::new(),
             swept: None,
             started: Instant::now(),
             settled: false,

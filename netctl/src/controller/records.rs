@@ -25,6 +25,10 @@ pub(super) struct Record {
     /// Endpoints that were published for this sandbox, and go with it.
     pub(super) published: Vec<(NetworkId, EndpointId)>,
     pub(super) attachments: Vec<Attachment>,
+    /// Endpoints that are being published for this sandbox, to be attached in the same operation. A daemon that finds
+    /// some at its start was killed in the middle, and removes them.
+    #[serde(default)]
+    pub(super) connecting: Vec<(NetworkId, EndpointId)>,
     /// Set while an operation makes the sandbox with all that belongs to it. A daemon that finds it set at its start
     /// was killed in the middle, and undoes what was done.
     pub(super) pending: Option<Pending>,
@@ -51,7 +55,9 @@ pub(super) struct Attachment {
 impl Record {
     /// Whether an operation on it goes on, or was left unfinished.
     pub(super) fn is_unfinished(&self) -> bool {
-        self.pending.is_some() || self.attachments.iter().any(|attachment| attachment.unsettled)
+        self.pending.is_some()
+            || !self.connecting.is_empty()
+            || self.attachments.iter().any(|attachment| attachment.unsettled)
     }
 
     /// The first `eth<n>` that neither an attachment nor one of the sandbox's `links` has.

@@ -11,8 +11,8 @@ use super::{
 use crate::{
     kernel::Netns,
     model::{
-        Endpoint, EndpointId, Name, Network, NetworkId, NetworkSpec, RunSpec, SCHEMA, Sandbox,
-        SandboxId, SandboxSpec, SandboxView, ServiceRef, ServiceSpec,
+        AttachSpec, Endpoint, EndpointId, Name, Network, NetworkId, NetworkSpec, RunSpec, SCHEMA,
+        Sandbox, SandboxId, SandboxSpec, SandboxView, ServiceRef, ServiceSpec,
     },
     store::{Outcome, Revision},
 };
@@ -72,6 +72,7 @@ impl Controller {
             sandbox,
             published: Vec::new(),
             attachments: Vec::new(),
+            connecting: Vec::new(),
             pending: Some(Pending::default()),
         })?;
         if owned && let Err(error) = Netns::create(&netns).await {
@@ -103,7 +104,7 @@ impl Controller {
         let noted = (network.id.clone(), endpoint.clone());
         self.records.update(id, |record| record.published.push(noted))?;
         self.publish_as(endpoint, &network, &spec).await?;
-        self.attach_to(id, &service, false, &[]).await.map(drop)
+        self.attach_to(id, &service, &AttachSpec::to(id.as_str())).await.map(drop)
     }
 
     async fn provide_network(
@@ -112,8 +113,11 @@ impl Controller {
         name: &Name,
         driver: Option<&Name>,
     ) -> Result<Network> {
-        let created = match find::network(&*self.store, name.as_str()).await {
-            Ok(Stored { value: network, .. }) => return check_driver(network, driver),
+        let created = match find::network(&*self.store, &self.config.host, name.as_str()).await {
+            Ok(Stored { value: network, .. }) => {
+                self.check_here(&network, "publish")?;
+                return check_driver(network, driver);
+            }
             Err(error) if error.kind == super::Kind::NotFound => {
                 let network = NetworkId::random();
                 self.records.update(id, |record| {
@@ -138,7 +142,12 @@ impl Controller {
             Ok(view) => Ok(view.network),
             // Another host made it in the meantime, which is as good.
             Err(error) if error.kind == super::Kind::Conflict => {
-                check_driver(find::network(&*self.store, name.as_str()).await?.value, driver)
+                match find::network(&*self.store, &self.config.host, name.as_str()).await {
+                    Ok(network) => check_driver(network.value, driver),
+                    // What is in the way is not to be had here.
+                    Err(missing) if missing.kind == super::Kind::NotFound => Err(error),
+                    Err(missing) => Err(missing),
+                }
             }
             Err(error) => Err(error),
         }
@@ -199,8 +208,11 @@ impl Controller {
     /// Releases in the store what is attached to a sandbox, and unpublishes what was published for it. Returns the
     /// revision of the last change. It goes on past errors and reports the first; where the store is away it ends there.
     pub(super) async fn let_go(&self, record: &Record) -> Result<Option<Revision>> {
-        let published =
-            record.published.iter().map(|(network, endpoint)| (network, endpoint, true));
+        let published = record
+            .published
+            .iter()
+            .chain(&record.connecting)
+            .map(|(network, endpoint)| (network, endpoint, true));
         let attached =
             record.attachments.iter().map(|a| (&a.network, &a.interface.endpoint, false));
         let (mut last, mut failed) = (None, None);
@@ -216,7 +228,7 @@ impl Controller {
     }
 
     /// Releases or unpublishes one endpoint, unless somebody else has it, however often others change it meanwhile.
-    async fn let_one_go(
+    pub(super) async fn let_one_go(
         &self,
         sandbox: &SandboxId,
         key: &str,

@@ -24,7 +24,7 @@ impl Controller {
         self.publish_as(EndpointId::random(), &network, &spec).await
     }
 
-    async fn network_to_publish_on(&self, spec: &ServiceSpec) -> Result<Network> {
+    pub(super) async fn network_to_publish_on(&self, spec: &ServiceSpec) -> Result<Network> {
         find::without_driver(&spec.service)?;
         let Some(network) = spec.service.network.clone() else {
             return Err(Error::unusable(format!(
@@ -32,7 +32,9 @@ impl Controller {
                 spec.service, spec.service
             )));
         };
-        Ok(find::network(&*self.store, network.as_str()).await?.value)
+        let network = find::network(&*self.store, &self.config.host, network.as_str()).await?;
+        self.check_here(&network.value, "publish")?;
+        Ok(network.value)
     }
 
     /// Publishes a service under an identifier that the caller has chosen, and so could note before.
@@ -119,7 +121,8 @@ impl Controller {
     pub async fn unpublish(&self, service: &ServiceRef, force: bool) -> Result<ServiceView> {
         let mut attempts = Attempts::new("unpublish", service);
         loop {
-            let (network, stored) = find::service(&*self.store, service).await?;
+            let (network, stored) = find::service(&*self.store, &self.config.host, service).await?;
+            self.check_here_or_gone(&network.value, "unpublish").await?;
             if let Some(owner) = &stored.value.owner
                 && !force
             {
@@ -145,16 +148,16 @@ impl Controller {
         }
     }
 
-    /// All services of the cluster or of one network, by network and name.
+    /// All services of the cluster and of this host's networks, or of one network, by network and name.
     pub async fn services(&self, network: Option<&str>) -> Result<Vec<ServiceView>> {
         let store = &*self.store;
         if let Some(network) = network {
-            let network = find::network(store, network).await?;
+            let network = find::network(store, &self.config.host, network).await?;
             return of_network(store, &network.value).await;
         }
         // Endpoints first: a network outlives its endpoints, so none is without one.
         let endpoints = keys::list::<Endpoint>(store, keys::ENDPOINTS).await?;
-        let names: BTreeMap<NetworkId, Name> = keys::list_networks(store)
+        let names: BTreeMap<NetworkId, Name> = find::visible_networks(store, &self.config.host)
             .await?
             .into_iter()
             .map(|stored| (stored.value.id, stored.value.name))
@@ -174,7 +177,7 @@ impl Controller {
 
     /// One service.
     pub async fn service(&self, service: &ServiceRef) -> Result<ServiceView> {
-        let (network, endpoint) = find::service(&*self.store, service).await?;
+        let (network, endpoint) = find::service(&*self.store, &self.config.host, service).await?;
         Ok(view(endpoint.value, &network.value))
     }
 }

@@ -160,7 +160,7 @@ impl FromStr for ServiceRef {
     fn from_str(text: &str) -> Result<Self, ServiceRefError> {
         let parts: Vec<Name> = text
             .split('.')
-            .map(|part| part.parse().or_else(|source| part_by_id(part, source)))
+            .map(Self::part)
             .collect::<Result<_, _>>()
             .map_err(|source| ServiceRefError::Name { text: text.to_owned(), source })?;
         let mut parts = parts.into_iter();
@@ -168,6 +168,13 @@ impl FromStr for ServiceRef {
             (Some(service), network, driver, None) => Ok(Self { service, network, driver }),
             _ => Err(ServiceRefError::Parts { text: text.to_owned() }),
         }
+    }
+}
+
+impl ServiceRef {
+    /// A part of a reference: a name or an identifier.
+    pub fn part(text: &str) -> Result<Name, NameError> {
+        text.parse().or_else(|source| part_by_id(text, source))
     }
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{MacAddr, Name, NetworkId, UnixTime, Vni};
+use super::{HostName, MacAddr, Name, NetworkId, Policy, UnixTime, Vni};
 
 /// The name of a driver.
 pub type DriverName = Name;
@@ -17,8 +17,11 @@ pub struct Network {
     pub schema: u32,
     /// Unique in the cluster.
     pub id: NetworkId,
-    /// Unique in the cluster at any one time.
+    /// Unique in the cluster at any one time; that of a local network, on its host.
     pub name: Name,
+    /// The host that it is on alone, where it is local.
+    #[serde(default)]
+    pub host: Option<HostName>,
     /// Who carries its packets.
     pub driver: DriverName,
     /// Where its endpoints' addresses come from; empty where the driver needs none.
@@ -29,12 +32,22 @@ pub struct Network {
     pub gateway_mac: Option<MacAddr>,
     /// No way out, and no names from outside.
     pub internal: bool,
+    /// What it lets its endpoints do.
+    #[serde(default)]
+    pub policy: Policy,
     /// What the driver was told.
     pub options: BTreeMap<String, String>,
     /// What people noted.
     pub labels: BTreeMap<String, String>,
     /// When it was made.
     pub created: UnixTime,
+}
+
+impl Network {
+    /// Whether a host can have endpoints in it.
+    pub fn is_on(&self, host: &HostName) -> bool {
+        self.host.as_ref().is_none_or(|own| own == host)
+    }
 }
 
 /// One subnet of a network.

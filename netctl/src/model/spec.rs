@@ -98,13 +98,26 @@ pub struct AttachSpec {
     /// Names that the sandbox alone is to have for services of the network.
     #[serde(default)]
     pub aliases: Vec<LinkAlias>,
+    /// Of a sandbox's networks with a way out, that with the highest has the default route.
+    #[serde(default)]
+    pub gw_priority: i32,
 }
 
 impl AttachSpec {
     /// To this sandbox, as all that is not told otherwise.
     pub fn to(sandbox: impl Into<String>) -> Self {
-        Self { sandbox: sandbox.into(), force: false, aliases: Vec::new() }
+        Self { sandbox: sandbox.into(), force: false, aliases: Vec::new(), gw_priority: 0 }
     }
+}
+
+/// A service to publish and to attach in one step, as `netctl network connect` does: both happen, or nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConnectSpec {
+    /// The service.
+    pub publish: ServiceSpec,
+    /// What to attach it to. One that was just published is attached nowhere, so `force` means nothing here.
+    pub attach: AttachSpec,
 }
 
 /// A sandbox to create.

@@ -62,6 +62,9 @@ pub struct InterfaceView {
     pub mac: Option<MacAddr>,
     /// Its addresses, each with its subnet's prefix length.
     pub addresses: Vec<IpNet>,
+    /// Of a sandbox's networks with a way out, that with the highest has the default route.
+    #[serde(default)]
+    pub gw_priority: i32,
     /// Names that the sandbox alone has for services of the network.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub aliases: Vec<LinkAlias>,

@@ -165,7 +165,8 @@ impl Reconciler {
                     network,
                     self.host.clone(),
                     (followed.endpoints.receiver(), hosts.receiver()),
-                );
+                )
+                .await;
                 keepers.insert(id.clone(), keeper);
             }
         }

@@ -71,6 +71,8 @@ impl Reconciler {
         let sweep = if *complete && !damaged && self.settled { Sweep::Remove } else { Sweep::Keep };
         if self.apply(sweep, own, &mut failures).await {
             self.raise(own, full, &mut failures).await;
+            // Before links are removed: a sandbox that leaves the network of its default route has the next at once.
+            self.route(own, full, &mut failures).await;
         }
         if sweep == Sweep::Remove {
             self.forget(own, &mut failures);
@@ -338,7 +340,7 @@ impl Failures {
         self.networks.insert(id.clone(), reason);
     }
 
-    fn endpoint(&mut self, id: &EndpointId, reason: String) {
+    pub(super) fn endpoint(&mut self, id: &EndpointId, reason: String) {
         self.endpoints.insert(id.clone(), reason);
     }
 

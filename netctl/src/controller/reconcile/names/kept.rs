@@ -59,6 +59,9 @@ pub(super) fn is_dead(hosts: &Mirror<Host>, host: &HostName) -> bool {
 /// Reads what an earlier daemon left. What cannot be read is as good as nothing: the store will say it again.
 pub(super) fn read(dir: &Path) -> Vec<Kept> {
     let mut all = Vec::new();
+    if let Err(error) = fs::create_dir_all(dir) {
+        tracing::warn!(path = %dir.display(), %error, "names cannot be kept for the next daemon");
+    }
     for path in fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()) {
         match fs::read(&path).map(|bytes| serde_json::from_slice::<Kept>(&bytes)) {
             Ok(Ok(kept)) => all.push(kept),
@@ -97,8 +100,8 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Begins with what is known now. `host` is this one, which is alive whatever the store says.
-    pub(super) fn start(
+    /// Writes what is known now, and begins. `host` is this one, which is alive whatever the store says.
+    pub(super) async fn start(
         dir: &Path,
         device: String,
         network: Network,
@@ -107,7 +110,8 @@ impl Keeper {
     ) -> Self {
         let cancel = CancellationToken::new();
         let (endpoints, hosts) = state;
-        let source = Source { dir: dir.to_owned(), device, network, host, endpoints, hosts };
+        let mut source = Source { dir: dir.to_owned(), device, network, host, endpoints, hosts };
+        source.save().await;
         let task = tokio::spawn(keep(source, cancel.clone()));
         Self { cancel, task }
     }
@@ -133,19 +137,6 @@ struct Source {
 
 async fn keep(mut source: Source, cancel: CancellationToken) {
     loop {
-        source.endpoints.mark_unchanged();
-        source.hosts.mark_unchanged();
-        let now = source.clone();
-        match spawn_blocking(move || now.write()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                tracing::warn!(network = %source.network.name, %error, "cannot keep names on disk");
-            }
-            Err(error) => tracing::error!(%error, "writing names panicked"),
-        }
-        if cancel.is_cancelled() {
-            return;
-        }
         let changed = async {
             tokio::time::sleep(PAUSE).await;
             tokio::select! {
@@ -154,15 +145,33 @@ async fn keep(mut source: Source, cancel: CancellationToken) {
             }
         };
         match cancel.run_until_cancelled(changed).await {
-            Some(Ok(())) => {}
-            // The last time round, for what changed meanwhile.
-            None if source.has_changed() => {}
-            Some(Err(_)) | None => return,
+            Some(Ok(())) => source.save().await,
+            Some(Err(_)) => return,
+            None => {
+                // What changed since the last time is not lost.
+                if source.has_changed() {
+                    source.save().await;
+                }
+                return;
+            }
         }
     }
 }
 
 impl Source {
+    async fn save(&mut self) {
+        self.endpoints.mark_unchanged();
+        self.hosts.mark_unchanged();
+        let now = self.clone();
+        match spawn_blocking(move || now.write()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(network = %self.network.name, %error, "cannot keep names on disk");
+            }
+            Err(error) => tracing::error!(%error, "writing names panicked"),
+        }
+    }
+
     fn has_changed(&self) -> bool {
         self.endpoints.has_changed().unwrap_or(true) || self.hosts.has_changed().unwrap_or(true)
     }

@@ -1,0 +1,87 @@
+//! The routes of this host's sandboxes follow what they are attached to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    Reconciler,
+    pass::{Failures, Own},
+};
+use crate::{
+    controller::{
+        records::Record,
+        routes::{self, Wanted},
+    },
+    kernel::{self, Netlink, Netns, Route},
+    model::{EndpointId, SandboxId},
+};
+
+impl Reconciler {
+    /// Has every sandbox with an endpoint here have the routes that follow from its interfaces. What netctl did not put
+    /// there is left alone, and goes before ours.
+    pub(super) async fn route(
+        &mut self,
+        own: &BTreeMap<EndpointId, Own>,
+        full: bool,
+        failures: &mut Failures,
+    ) {
+        let sandboxes: BTreeSet<&SandboxId> = own.values().map(|own| &own.sandbox).collect();
+        self.routed.retain(|sandbox, _| sandboxes.contains(sandbox));
+        for sandbox in sandboxes {
+            let Some(record) = self.records.get(sandbox) else { continue };
+            let interfaces: Vec<_> = record
+                .attachments
+                .iter()
+                .map(|attachment| &attachment.interface)
+                .filter(|interface| own.contains_key(&interface.endpoint))
+                .filter_map(|interface| {
+                    self.built.get(&interface.endpoint).map(|built| (interface, &built.joined))
+                })
+                .collect();
+            let wanted = routes::wanted(&interfaces);
+            if self.routed.get(sandbox) == Some(&wanted) && !full {
+                continue;
+            }
+            self.routed.remove(sandbox);
+            match settle(&record, &wanted).await {
+                Ok(()) => drop(self.routed.insert(sandbox.clone(), wanted)),
+                Err(error) => {
+                    for (interface, _) in interfaces {
+                        failures.endpoint(&interface.endpoint, error.to_string());
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Adds what is missing, and then removes what is too much of ours.
+async fn settle(record: &Record, wanted: &[Wanted]) -> Result<(), kernel::Error> {
+    let netlink = Netlink::open(&Netns::open(&record.sandbox.netns)?).await?;
+    let links: BTreeMap<String, u32> =
+        netlink.links().await?.into_iter().map(|link| (link.name, link.index)).collect();
+    let (ours, theirs): (Vec<Route>, Vec<Route>) =
+        netlink.routes().await?.into_iter().partition(|route| route.protocol == Route::OURS);
+    let mut keep = BTreeSet::new();
+    for Wanted { destination, gateway, device, endpoint: _ } in wanted {
+        let link = *links
+            .get(device)
+            .ok_or_else(|| kernel::Error::LinkMissing { name: device.clone() })?;
+        let route = Route::ours(*destination, *gateway, link);
+        let in_place =
+            |other: &&Route| other.destination == route.destination && other.metric == route.metric;
+        if theirs.iter().any(|other| in_place(&other)) {
+            tracing::debug!(sandbox = %record.sandbox.name, %destination, "a route of others stays in place of ours");
+            continue;
+        }
+        keep.insert(*destination);
+        match ours.iter().find(in_place) {
+            Some(there) if *there == route => {}
+            Some(_) => netlink.replace_route(&route).await?,
+            None => netlink.add_route(&route).await?,
+        }
+    }
+    for route in ours.iter().filter(|route| !keep.contains(&route.destination)) {
+        netlink.delete_route(route).await?;
+    }
+    Ok(())
+}
