@@ -41,6 +41,7 @@ use self::{
 };
 use crate::{
     dataplane::{self, Dataplane},
+    discovery,
     drivers::{self, Drivers, HostContext},
     kernel::{self, Link, Netlink, Netns, Underlay},
     model::{Choice, Chosen, Host, HostName, SCHEMA, UnixTime, Vteps},
@@ -93,6 +94,8 @@ pub struct Controller {
     /// Held by operations on sandboxes of this host, one at a time.
     operations: Mutex<()>,
     progress: watch::Receiver<Progress>,
+    /// What the name servers did.
+    names: Arc<discovery::Counters>,
     started: UnixTime,
     cancel: CancellationToken,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -141,7 +144,7 @@ impl Controller {
         });
         let cancel = CancellationToken::new();
         let drivers = Drivers::new();
-        let (reconciler, progress) = Reconciler::new(
+        let (mut reconciler, progress) = Reconciler::new(
             config.host.clone(),
             Arc::clone(&store),
             drivers.clone(),
@@ -162,6 +165,7 @@ impl Controller {
             records,
             operations: Mutex::new(()),
             progress,
+            names: reconciler.name_counters(),
             started,
             cancel: cancel.clone(),
             tasks: Mutex::new(Vec::new()),
@@ -174,6 +178,7 @@ impl Controller {
         );
         let recovering = Arc::clone(&controller);
         let work = async move {
+            reconciler.serve_kept_names().await;
             if cancel.run_until_cancelled(recovering.recover(&host)).await.is_some() {
                 tokio::join!(
                     cancel.run_until_cancelled(recovering.mend()),

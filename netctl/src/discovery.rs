@@ -1,7 +1,7 @@
 //! Names: a DNS server on the gateway address of each network, and the text of sandboxes' `/etc/resolv.conf` and
 //! `/etc/hosts`.
 //!
-//! It knows nothing of the store or the kernel's state: whoever does hands it a [`Directory`] and a set of
+//! It knows nothing of the store or the kernel's state: whoever does hands it a [`Directory`] of [`Zone`]s and a set of
 //! [`Listener`]s, and swaps them when things change. A query goes one way: [`listener`] receives it, [`answer`] reads
 //! it, [`resolve`] looks it up among the networks of the asker, and what is not ours goes by [`forward`] to the name
 //! servers of [`upstream`].
@@ -17,13 +17,15 @@ mod resolve;
 mod server;
 mod socket;
 mod upstream;
+mod zone;
 
 pub use self::{
-    counts::Counts,
-    directory::Directory,
+    counts::Counters,
+    directory::{Asker, Directory, Joined},
     server::{Listener, Servers},
     socket::ListenError,
     upstream::Upstreams,
+    zone::Zone,
 };
 
 #[cfg(test)]

@@ -4,11 +4,14 @@
 
 mod choice;
 mod endpoint;
+mod exposed;
 mod host;
 mod id;
+mod link_alias;
 mod name;
 mod network;
 mod policy;
+mod resolver;
 mod sandbox;
 mod spec;
 mod view;
@@ -19,16 +22,19 @@ pub use netctl_common::{MacAddr, Vni};
 pub use self::{
     choice::{Choice, ChoiceError, Chosen},
     endpoint::{Endpoint, Owner},
+    exposed::{ExposedPort, ExposedPortError, Transport},
     host::Host,
     id::{EndpointId, HostId, IdError, NetworkId, SandboxId},
+    link_alias::{LinkAlias, LinkAliasError, ambiguous},
     name::{HostName, Name, NameError, ServiceRef, ServiceRefError},
     network::{DriverName, Network, Subnet, SubnetError},
     policy::{GatewayMode, Policy, WayOut},
+    resolver::{ResolverOption, ResolverOptionError, SearchDomain},
     sandbox::Sandbox,
     spec::{AttachSpec, ConnectSpec, NetworkSpec, RunSpec, SandboxSpec, ServiceSpec},
     view::{
-        CounterView, FdbView, HostView, InterfaceView, NeighView, NetworkView, SandboxView,
-        ServiceView, StatusView,
+        CounterView, FdbView, HostView, InterfaceView, NamesView, NeighView, NetworkView,
+        SandboxView, ServiceView, StatusView,
     },
     vteps::{Vteps, VtepsError},
 };

@@ -31,6 +31,8 @@ mod isolation;
 mod live;
 #[path = "acceptance/model.rs"]
 mod model;
+#[path = "acceptance/names.rs"]
+mod names;
 #[path = "acceptance/overlay.rs"]
 mod overlay;
 #[path = "acceptance/ports.rs"]

@@ -1,13 +1,15 @@
 //! `netctl run`.
 
-use std::{net::IpAddr, process::ExitCode};
+use std::process::ExitCode;
 
 use tokio::signal::unix::SignalKind;
 
-use super::{Context, Error, Result, end::End, inside::CommandLine, service::Details};
+use super::{
+    Context, Error, Result, end::End, inside::CommandLine, sandbox::Resolver, service::Details,
+};
 use crate::{
     api::Client,
-    model::{Name, RunSpec, SandboxId, SandboxSpec, ServiceRef, ServiceSpec},
+    model::{ExposedPort, Name, RunSpec, SandboxId, ServiceRef, ServiceSpec},
 };
 
 #[derive(Debug, clap::Args)]
@@ -20,9 +22,11 @@ pub(super) struct Args {
     services: Vec<ServiceRef>,
     #[command(flatten)]
     details: Details,
-    /// Name server to use in place of netctl's own
-    #[arg(long, value_name = "IP")]
-    dns: Vec<IpAddr>,
+    /// Port that the services listen on, for SRV records
+    #[arg(long = "expose", value_name = "PORT[/PROTO][:NAME]")]
+    exposed: Vec<ExposedPort>,
+    #[command(flatten)]
+    resolver: Resolver,
     /// Remove the sandbox when the command ends
     #[arg(long)]
     rm: bool,
@@ -37,8 +41,8 @@ impl Args {
         let mut end = End::expect(kinds).map_err(Error::Start)?;
         self.command.check()?;
         let spec = RunSpec {
-            sandbox: SandboxSpec { name: self.name, dns: self.dns, ..SandboxSpec::default() },
-            publish: published(self.services, self.details)?,
+            sandbox: self.resolver.of(self.name),
+            publish: published(self.services, self.details, &self.exposed)?,
         };
         let sandbox = client.run(&spec).await?;
         let outcome = match end.has_come() {
@@ -55,12 +59,17 @@ impl Args {
 }
 
 /// What there is to publish. What only one of several services can have is for one alone.
-fn published(services: Vec<ServiceRef>, details: Details) -> Result<Vec<ServiceSpec>> {
+fn published(
+    services: Vec<ServiceRef>,
+    details: Details,
+    exposed: &[ExposedPort],
+) -> Result<Vec<ServiceSpec>> {
+    let with = |spec: ServiceSpec| ServiceSpec { exposed: exposed.to_vec(), ..spec };
     if !details.given() {
-        return Ok(services.into_iter().map(ServiceSpec::of).collect());
+        return Ok(services.into_iter().map(ServiceSpec::of).map(with).collect());
     }
     match <[ServiceRef; 1]>::try_from(services) {
-        Ok([service]) => Ok(vec![details.of(service)]),
+        Ok([service]) => Ok(vec![with(details.of(service))]),
         Err(_) => Err(Error::Unusable(
             "--ip, --ip6, --mac and --bridging are for one service: give --publish-service once",
         )),

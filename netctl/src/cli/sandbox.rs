@@ -9,7 +9,7 @@ use super::{
     output::{ListArgs, each, lines},
     table::{Table, fields},
 };
-use crate::model::{InterfaceView, Name, SandboxSpec, SandboxView};
+use crate::model::{InterfaceView, Name, ResolverOption, SandboxSpec, SandboxView, SearchDomain};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -44,11 +44,32 @@ pub(super) struct Create {
     /// This host's own network stack, for services on a network of driver host
     #[arg(long, conflicts_with = "netns")]
     host: bool,
-    /// Name server to use in place of netctl's own
-    #[arg(long, value_name = "IP")]
-    dns: Vec<IpAddr>,
+    #[command(flatten)]
+    resolver: Resolver,
     /// Name of the sandbox; its short id where none is given
     name: Option<Name>,
+}
+
+/// How a sandbox looks for names.
+#[derive(Debug, Args)]
+pub(super) struct Resolver {
+    /// Name server to ask for names from outside, in place of the host's
+    #[arg(long, value_name = "IP")]
+    dns: Vec<IpAddr>,
+    /// Domain to look for names in, in place of the host's; `.` for none
+    #[arg(long, value_name = "DOMAIN")]
+    dns_search: Vec<SearchDomain>,
+    /// Option of resolv.conf(5), such as ndots:1
+    #[arg(long = "dns-opt", alias = "dns-option", value_name = "OPTION")]
+    dns_options: Vec<ResolverOption>,
+}
+
+impl Resolver {
+    /// A sandbox that looks for names so.
+    pub(super) fn of(self, name: Option<Name>) -> SandboxSpec {
+        let Self { dns, dns_search, dns_options } = self;
+        SandboxSpec { name, dns, dns_search, dns_options, ..SandboxSpec::default() }
+    }
 }
 
 /// The daemon works in another directory than the caller.
@@ -59,8 +80,8 @@ fn absolute(path: &str) -> io::Result<PathBuf> {
 impl Command {
     pub(super) async fn run(self, Context { client, output }: &Context) -> Result {
         match self {
-            Self::Create(Create { netns, host, dns, name }) => {
-                let spec = SandboxSpec { name, netns, host_stack: host, dns };
+            Self::Create(Create { netns, host, resolver, name }) => {
+                let spec = SandboxSpec { netns, host_stack: host, ..resolver.of(name) };
                 let made = client.create_sandbox(&spec).await?;
                 output.show(&made, |made| format!("{}\n", made.sandbox.id))
             }
@@ -113,6 +134,8 @@ fn text(view: &SandboxView) -> String {
         ("hosts", view.hosts.display().to_string()),
     ];
     shown.extend(sandbox.dns.iter().map(|server| ("DNS", server.to_string())));
+    shown.extend(sandbox.dns_search.iter().map(|domain| ("DNS search", domain.to_string())));
+    shown.extend(sandbox.dns_options.iter().map(|option| ("DNS option", option.to_string())));
     shown.extend(view.interfaces.iter().map(|interface| ("Interface", interface_text(interface))));
     fields(shown)
 }
@@ -124,5 +147,6 @@ fn interface_text(interface: &InterfaceView) -> String {
     ];
     words.extend(interface.mac.map(|mac| format!("lladdr {mac}")));
     words.extend(interface.addresses.iter().map(|address| format!("inet {address}")));
+    words.extend(interface.aliases.iter().map(|alias| format!("alias {alias}")));
     words.join(" ")
 }

@@ -9,7 +9,9 @@ use super::{
     output::{ListArgs, each, lines},
     table::{Table, fields},
 };
-use crate::model::{AttachSpec, MacAddr, Name, ServiceRef, ServiceSpec, ServiceView};
+use crate::model::{
+    AttachSpec, ExposedPort, LinkAlias, MacAddr, Name, ServiceRef, ServiceSpec, ServiceView,
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -29,6 +31,9 @@ pub(super) enum Command {
         /// Take it from where it is attached
         #[arg(short, long)]
         force: bool,
+        /// Name for a service of the network that only this sandbox is to have
+        #[arg(long = "alias", value_name = "NAME:ALIAS")]
+        aliases: Vec<LinkAlias>,
         #[command(flatten)]
         place: Place,
         /// Sandbox by name, id or the beginning of its id
@@ -68,6 +73,9 @@ pub(super) struct Publish {
     /// Further name, which other services of the network may share
     #[arg(long = "alias", value_name = "NAME")]
     aliases: Vec<Name>,
+    /// Port that it listens on, for SRV records
+    #[arg(long = "expose", value_name = "PORT[/PROTO][:NAME]")]
+    exposed: Vec<ExposedPort>,
     #[command(flatten)]
     details: Details,
     /// Name of the service, and the network to publish it on
@@ -122,8 +130,8 @@ impl Place {
 }
 
 impl From<Publish> for ServiceSpec {
-    fn from(Publish { aliases, details, service }: Publish) -> Self {
-        Self { aliases, ..details.of(service) }
+    fn from(Publish { aliases, exposed, details, service }: Publish) -> Self {
+        Self { aliases, exposed, ..details.of(service) }
     }
 }
 
@@ -140,8 +148,8 @@ impl Command {
                 let code = output.show(&*removed, names)?;
                 outcome.map(|()| code)
             }
-            Self::Attach { force, place, sandbox, service } => {
-                let spec = AttachSpec { force, ..place.of(sandbox) };
+            Self::Attach { force, aliases, place, sandbox, service } => {
+                let spec = AttachSpec { force, aliases, ..place.of(sandbox) };
                 let attached = client.attach(&service, &spec).await?;
                 output.show(&attached, |view| format!("{}\n", name(view)))
             }
@@ -204,6 +212,7 @@ fn text(ServiceView { endpoint, network_name }: &ServiceView) -> String {
         ("Network", network_name.to_string()),
     ];
     lines.extend(endpoint.aliases.iter().map(|alias| ("Alias", alias.to_string())));
+    lines.extend(endpoint.exposed.iter().map(|port| ("Exposed", port.to_string())));
     lines.extend(endpoint.mac.map(|mac| ("MAC", mac.to_string())));
     lines.extend(endpoint.addresses.iter().map(|address| ("Address", address.to_string())));
     lines.extend(endpoint.bridging.then(|| ("Bridging", "yes".to_owned())));

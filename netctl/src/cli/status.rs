@@ -1,7 +1,7 @@
 //! `netctl status`.
 
 use super::{Context, Result, host::age, table::fields};
-use crate::model::StatusView;
+use crate::model::{NamesView, StatusView};
 
 pub(super) async fn run(Context { client, output }: &Context) -> Result {
     output.show(&client.status().await?, text)
@@ -31,8 +31,19 @@ fn text(status: &StatusView) -> String {
         ("Networks", status.networks.to_string()),
         ("Endpoints", status.endpoints.to_string()),
         ("Sandboxes", status.sandboxes.to_string()),
+        ("Names", names(&status.names)),
         ("BPF", status.bpf_dir.display().to_string()),
     ])
+}
+
+/// What did not go well is said where there is any of it.
+fn names(names: &NamesView) -> String {
+    let NamesView { queries, malformed, forwarded, failed, refused } = *names;
+    let faults = [(failed, "failed"), (refused, "refused"), (malformed, "malformed")];
+    let faults = faults.into_iter().filter(|(count, _)| *count > 0);
+    let mut words = vec![format!("{queries} queries"), format!("{forwarded} forwarded")];
+    words.extend(faults.map(|(count, what)| format!("{count} {what}")));
+    words.join(", ")
 }
 
 #[cfg(test)]
@@ -48,12 +59,15 @@ mod tests {
             "xdp": { "on": false, "why": "as was asked" }, "next_hops": 2,
             "store": "etcd http://10.0.0.1:2379",
             "store_error": "connection refused", "networks": 1, "endpoints": 2, "sandboxes": 3,
+            "names": { "queries": 9, "malformed": 1, "forwarded": 4, "failed": 2, "refused": 0 },
             "bpf_dir": "/sys/fs/bpf/netctl", "started": 0,
         }))
         .expect("a status");
         let text = text(&status);
         let expected = "Store:       etcd http://10.0.0.1:2379, not usable: connection refused\n\
                         Underlay:    eth0 192.168.0.1 mtu 1500\n";
+        assert!(text.contains(expected), "{text}");
+        let expected = "Names:       9 queries, 4 forwarded, 2 failed, 1 malformed\n";
         assert!(text.contains(expected), "{text}");
         assert!(text.contains("BIG TCP:     off, switched off\n"), "{text}");
     }

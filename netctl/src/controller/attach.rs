@@ -16,8 +16,8 @@ use super::{
 use crate::{
     kernel::{Netlink, Netns},
     model::{
-        AttachSpec, Endpoint, EndpointId, InterfaceView, Network, NetworkId, Owner, SandboxId,
-        ServiceRef, ServiceView,
+        self, AttachSpec, Endpoint, EndpointId, InterfaceView, Network, NetworkId, Owner,
+        SandboxId, ServiceRef, ServiceView,
     },
     store::{Outcome, Revision, Txn},
 };
@@ -40,6 +40,11 @@ impl Controller {
         service: &ServiceRef,
         how: &AttachSpec,
     ) -> Result<ServiceView> {
+        if let Some(alias) = model::ambiguous(&how.aliases) {
+            return Err(Error::unusable(format!(
+                "alias {alias} stands for several services: give each alias of an attachment once"
+            )));
+        }
         let mut attempts = Attempts::new("attach", service);
         loop {
             let (network, stored) = find::service(&*self.store, &self.config.host, service).await?;
@@ -296,6 +301,7 @@ impl Controller {
                 mac: endpoint.mac,
                 addresses: endpoint.addresses.clone(),
                 gw_priority: how.gw_priority,
+                aliases: how.aliases.clone(),
             },
         })
     }

@@ -35,10 +35,12 @@ impl Records {
                 })
             })
             .collect();
+        let host = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+        let search = files::search_domains(&host);
         let dir = self.files_dir(&record.sandbox.id);
         std::fs::create_dir_all(&dir)
             .and_then(|()| {
-                let text = files::resolv_conf(&gateways, &record.sandbox.dns);
+                let text = files::resolv_conf(&gateways, &record.sandbox, &search);
                 files::write_in_place(&dir.join(RESOLV_CONF), &text)
             })
             .and_then(|()| {

@@ -61,6 +61,11 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Follower<T> {
         self.mirror.borrow()
     }
 
+    /// The copy as it is and will be.
+    pub(super) fn receiver(&self) -> watch::Receiver<Mirror<T>> {
+        self.mirror.clone()
+    }
+
     /// Ends following and waits until it has ended.
     pub(super) async fn stop(mut self) {
         self.cancel.cancel();

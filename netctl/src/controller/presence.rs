@@ -5,7 +5,7 @@ use std::{fs, path::Path, time::Duration};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Controller, Error, Result, keys};
+use super::{Controller, Error, Kind, Result, keys};
 use crate::{
     model::{Host, HostId, HostView},
     store::{Guard, LeaseId, Outcome, SharedStore, Txn},
@@ -86,7 +86,12 @@ pub(super) async fn keep(
             // The key is put again with another lease.
             lease = None;
         }
-        match beat(&store, &host, lease).await {
+        let mut beaten = beat(&store, &host, lease).await;
+        if lease.is_some() && matches!(&beaten, Err(error) if error.kind != Kind::Unavailable) {
+            // The lease has ended, as after a pause of the whole machine: others miss this host already.
+            beaten = beat(&store, &host, None).await;
+        }
+        match beaten {
             Ok(held) => lease = Some(held),
             Err(error) => {
                 tracing::warn!(%error, "cannot tell the store that this host is alive");

@@ -21,6 +21,7 @@ use self::{names::Names, pass::Built};
 use super::{follow::Follower, keys, records::Records, routes::Wanted};
 use crate::{
     dataplane::Dataplane,
+    discovery::Counters,
     drivers::{Drivers, HostContext, Presence, Present},
     model::{Endpoint, EndpointId, HostName, Network, NetworkId, SandboxId},
     store::{Revision, SharedStore},
@@ -85,6 +86,7 @@ impl Reconciler {
         records: Arc<Records>,
     ) -> (Self, watch::Receiver<Progress>) {
         let (progress, receiver) = watch::channel(Progress::default());
+        let names = Names::new(records.run_dir().join("names"));
         let reconciler = Self {
             host,
             store,
@@ -101,9 +103,14 @@ impl Reconciler {
             swept: None,
             started: Instant::now(),
             settled: false,
-            names: Names::new(),
+            names,
         };
         (reconciler, receiver)
+    }
+
+    /// What the name servers did, in numbers.
+    pub(super) fn name_counters(&self) -> Arc<Counters> {
+        self.names.counters()
     }
 
     /// Runs until cancelled. What it made stays.
@@ -114,6 +121,7 @@ impl Reconciler {
             Arc::clone(&self.wake),
         );
         let wake = Arc::clone(&self.wake);
+        self.names.follow_hosts(Arc::clone(&self.store), Arc::clone(&wake));
         let mut underlay_mtu = self.context.underlay_mtu.clone();
         let mut pause = RETRY;
         let mut looked: Option<Instant> = None;

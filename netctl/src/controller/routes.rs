@@ -82,6 +82,7 @@ mod tests {
                     mac: None,
                     addresses: Vec::new(),
                     gw_priority: *priority,
+                    aliases: Vec::new(),
                 };
                 let address = |text: &str| text.parse().expect("an address");
                 let joined = Joined {

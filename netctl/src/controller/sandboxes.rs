@@ -78,6 +78,8 @@ impl Controller {
             owned,
             host_stack,
             dns: spec.dns,
+            dns_search: spec.dns_search,
+            dns_options: spec.dns_options,
             created: now(),
         };
         self.records.insert(Record {

@@ -78,6 +78,7 @@ impl Controller {
             network: network.id.clone(),
             name: name.clone(),
             aliases: spec.aliases.clone(),
+            exposed: spec.exposed.clone(),
             mac: None,
             addresses: Vec::new(),
             bridging: spec.bridging,

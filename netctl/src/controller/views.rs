@@ -115,6 +115,7 @@ impl Controller {
             networks: networks.len(),
             endpoints: records.iter().map(|record| record.attachments.len()).sum(),
             sandboxes: records.len(),
+            names: self.names.read(),
             bpf_dir: self.config.bpf_dir.clone(),
             started: self.started,
         }

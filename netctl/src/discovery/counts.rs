@@ -2,20 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How many queries there were since the start, by what became of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// All that were received, malformed ones too.
-    pub queries: u64,
-    /// Those that were no query, or one that cannot be read.
-    pub malformed: u64,
-    /// Those that were sent on to another name server.
-    pub forwarded: u64,
-    /// Those of the forwarded that no name server answered.
-    pub failed: u64,
-    /// Those, and connections, that were turned away because too many were under way.
-    pub refused: u64,
-}
+use crate::model::NamesView;
 
 /// One count, changed from many tasks.
 #[derive(Debug, Default)]
@@ -34,7 +21,7 @@ impl Counter {
 
 /// The counts as they are kept.
 #[derive(Debug, Default)]
-pub(super) struct Counters {
+pub struct Counters {
     pub(super) queries: Counter,
     pub(super) malformed: Counter,
     pub(super) forwarded: Counter,
@@ -43,8 +30,9 @@ pub(super) struct Counters {
 }
 
 impl Counters {
-    pub(super) fn read(&self) -> Counts {
-        Counts {
+    /// What they are now.
+    pub fn read(&self) -> NamesView {
+        NamesView {
             queries: self.queries.get(),
             malformed: self.malformed.get(),
             forwarded: self.forwarded.get(),

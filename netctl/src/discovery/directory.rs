@@ -1,98 +1,91 @@
 //! What the servers answer from: a snapshot, never changed, only replaced.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     net::IpAddr,
     sync::Arc,
 };
 
-use ipnet::IpNet;
-
-use crate::model::{Endpoint, Name, Network, NetworkId, SandboxId};
+use super::zone::Zone;
+use crate::model::{LinkAlias, NetworkId};
 
 /// The names of every network of interest, and which of them each asker on this host may see.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Directory {
-    zones: HashMap<NetworkId, Zone>,
+    zones: HashMap<NetworkId, Arc<Zone>>,
+    /// Askers by the address that they ask from, in each network.
+    askers: HashMap<NetworkId, HashMap<IpAddr, Arc<Asker>>>,
     gateways: HashSet<IpAddr>,
 }
 
-/// One network's names.
+/// A sandbox of this host, as one who asks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Zone {
-    /// The network's name, in lower case.
-    pub(super) name: String,
-    /// Whether its members have no names from outside.
-    pub(super) internal: bool,
-    /// Its subnets: addresses in them are not asked for elsewhere.
-    pub(super) subnets: Vec<IpNet>,
-    /// Names and aliases in lower case, for RFC 4343 has names compared without case.
-    addresses: HashMap<String, Vec<IpAddr>>,
-    /// The names of endpoints by address, as they were given.
-    names: HashMap<IpAddr, Vec<Name>>,
-    /// The networks of the sandbox that asks from an address of this network, in the order joined.
-    joined: HashMap<IpAddr, Arc<[NetworkId]>>,
+pub struct Asker {
+    /// What it joined, in that order.
+    pub joined: Vec<Joined>,
+    /// Name servers to ask for names from outside, in place of the host's.
+    pub servers: Vec<IpAddr>,
+    /// Whether names without a dot are asked for nowhere else: its own resolver tries them with a domain.
+    pub qualifies: bool,
+}
+
+/// A network as one sandbox sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Joined {
+    /// The network.
+    pub network: NetworkId,
+    /// The sandbox's own addresses there.
+    pub addresses: Vec<IpAddr>,
+    /// Names that the sandbox alone has for services there.
+    pub aliases: Vec<LinkAlias>,
+}
+
+/// What one asker sees.
+#[derive(Debug)]
+pub(super) struct View<'a> {
+    /// The networks whose names it sees, in the order joined.
+    pub(super) zones: Vec<(&'a NetworkId, &'a Zone)>,
+    /// Who it is, if that is known.
+    pub(super) asker: Option<&'a Asker>,
 }
 
 impl Directory {
-    /// Makes the snapshot in one pass over `networks` and `endpoints`.
-    ///
-    /// Endpoints that are not attached have no names; those of a host that died keep theirs until they are taken.
-    /// `joined` names the sandboxes of this host, each with its networks in the order joined. A network in which a
-    /// sandbox has an endpoint but that is not in its list comes after those that are.
-    pub fn build<'a>(
-        networks: impl IntoIterator<Item = &'a Network>,
-        endpoints: impl IntoIterator<Item = &'a Endpoint>,
-        joined: &BTreeMap<SandboxId, Vec<NetworkId>>,
+    /// Makes the snapshot of the networks of interest and the sandboxes of this host.
+    pub fn new(
+        zones: impl IntoIterator<Item = (NetworkId, Arc<Zone>)>,
+        askers: impl IntoIterator<Item = Asker>,
     ) -> Self {
-        let mut directory = Self::default();
-        for network in networks {
-            directory.gateways.extend(network.subnets.iter().map(|subnet| subnet.gateway));
-            directory.zones.insert(network.id.clone(), Zone::of(network));
-        }
-        let mut local: BTreeMap<&SandboxId, Vec<&Endpoint>> = BTreeMap::new();
-        for endpoint in endpoints {
-            let Some(owner) = &endpoint.owner else { continue };
-            let Some(zone) = directory.zones.get_mut(&endpoint.network) else { continue };
-            zone.add(endpoint);
-            if joined.contains_key(&owner.sandbox) {
-                local.entry(&owner.sandbox).or_default().push(endpoint);
+        let zones: HashMap<NetworkId, Arc<Zone>> = zones.into_iter().collect();
+        let gateways = zones.values().flat_map(|zone| zone.gateways.iter().copied()).collect();
+        let mut directory = Self { zones, askers: HashMap::new(), gateways };
+        for asker in askers.into_iter().map(Arc::new) {
+            for Joined { network, addresses, .. } in &asker.joined {
+                let here = directory.askers.entry(network.clone()).or_default();
+                here.extend(addresses.iter().map(|&address| (address, Arc::clone(&asker))));
             }
-        }
-        for (sandbox, endpoints) in local {
-            let order = joined.get(sandbox).map_or(&[][..], Vec::as_slice);
-            directory.add_asker(order, &endpoints);
         }
         directory
     }
 
-    fn add_asker(&mut self, order: &[NetworkId], endpoints: &[&Endpoint]) {
-        let member: BTreeSet<&NetworkId> = endpoints.iter().map(|e| &e.network).collect();
-        let mut networks: Vec<NetworkId> = Vec::with_capacity(member.len());
-        for network in order.iter().chain(endpoints.iter().map(|e| &e.network)) {
-            if member.contains(network) && !networks.contains(network) {
-                networks.push(network.clone());
-            }
-        }
-        let networks: Arc<[NetworkId]> = networks.into();
-        for endpoint in endpoints {
-            if let Some(zone) = self.zones.get_mut(&endpoint.network) {
-                let addresses = endpoint.addresses.iter().map(IpNet::addr);
-                zone.joined.extend(addresses.map(|address| (address, Arc::clone(&networks))));
-            }
-        }
-    }
-
-    /// The networks whose names the asker sees, in the order joined; nothing where the network is not known (yet).
+    /// What the asker sees; nothing where the network is not known (yet).
     ///
     /// An asker that is not known sees the network that it asks in: the listener is bound to that network's device
     /// and the data plane has checked the source, so a member is what it is.
-    pub(super) fn seen_by(&self, network: &NetworkId, asker: IpAddr) -> Vec<&Zone> {
-        let Some(zone) = self.zones.get(network) else { return Vec::new() };
-        match zone.joined.get(&asker) {
-            Some(networks) => networks.iter().filter_map(|id| self.zones.get(id)).collect(),
-            None => vec![zone],
+    pub(super) fn seen_by(&self, network: &NetworkId, asker: IpAddr) -> Option<View<'_>> {
+        let (network, own) = self.zones.get_key_value(network)?;
+        let asker = self.askers.get(network).and_then(|here| here.get(&asker)).map(Arc::as_ref);
+        let mut zones: Vec<(&NetworkId, &Zone)> = Vec::new();
+        for Joined { network, .. } in asker.iter().flat_map(|asker| &asker.joined) {
+            if let Some(zone) = self.zones.get(network)
+                && !zones.iter().any(|(seen, _)| *seen == network)
+            {
+                zones.push((network, zone));
+            }
         }
+        if zones.is_empty() {
+            zones.push((network, own));
+        }
+        Some(View { zones, asker })
     }
 
     /// Whether an address is the gateway of one of our networks, where we ourselves would answer.
@@ -101,38 +94,10 @@ impl Directory {
     }
 }
 
-impl Zone {
-    fn of(network: &Network) -> Self {
-        Self {
-            name: network.name.as_str().to_ascii_lowercase(),
-            internal: network.internal,
-            subnets: network.subnets.iter().map(|subnet| subnet.cidr).collect(),
-            ..Self::default()
-        }
-    }
-
-    fn add(&mut self, endpoint: &Endpoint) {
-        // An alias may repeat the name or, but for its case, another alias.
-        let names: BTreeSet<String> = std::iter::once(&endpoint.name)
-            .chain(&endpoint.aliases)
-            .map(|name| name.as_str().to_ascii_lowercase())
-            .collect();
-        for name in names {
-            let addresses = endpoint.addresses.iter().map(IpNet::addr);
-            self.addresses.entry(name).or_default().extend(addresses);
-        }
-        for address in &endpoint.addresses {
-            self.names.entry(address.addr()).or_default().push(endpoint.name.clone());
-        }
-    }
-
-    /// The addresses of a name that is in lower case already.
-    pub(super) fn addresses(&self, name: &str) -> Option<&[IpAddr]> {
-        self.addresses.get(name).map(Vec::as_slice)
-    }
-
-    /// The names of the endpoints that have an address.
-    pub(super) fn names(&self, address: IpAddr) -> Option<&[Name]> {
-        self.names.get(&address).map(Vec::as_slice)
+impl View<'_> {
+    /// The names that the asker alone has for services of a network.
+    pub(super) fn aliases(&self, network: &NetworkId) -> impl Iterator<Item = &LinkAlias> {
+        let joined = self.asker.into_iter().flat_map(|asker| &asker.joined);
+        joined.filter(move |joined| joined.network == *network).flat_map(|joined| &joined.aliases)
     }
 }

@@ -9,7 +9,7 @@ use std::{
     path::Path,
 };
 
-use crate::model::Name;
+use crate::model::{Name, ResolverOption, Sandbox, SearchDomain};
 
 /// As many name servers as the C library reads (resolv.conf(5), `MAXNS`).
 const MAX_SERVERS: usize = 3;
@@ -19,14 +19,15 @@ const HEADER: &str =
 
 /// The text of `/etc/resolv.conf`.
 ///
-/// `dns` are the sandbox's own name servers, which stand in place of ours. Otherwise those on `gateways` are asked: the
-/// gateway addresses of the networks that it joined, in the order joined. Each of them knows all the sandbox's networks,
-/// so that the first is enough, and the next serve when it is away.
+/// The name servers on `gateways` are asked: the gateway addresses of the networks that it joined, in the order joined.
+/// Each of them knows all the sandbox's networks, so that the first is enough, and the next serve when it is away. They
+/// ask the sandbox's own name servers for what is not ours; where no network has names, those are asked directly.
 ///
-/// There is no search list: a bare name already means the networks joined. `ndots:0` has names without a dot asked as
-/// they are, first and only.
-pub fn resolv_conf(gateways: &[IpAddr], dns: &[IpAddr]) -> String {
-    let servers = if dns.is_empty() { gateways } else { dns };
+/// Names are looked for in the sandbox's domains, or else in `host_search`, those of the host. `ndots:0` has names
+/// without a dot asked as they are first: a bare name already means the networks joined.
+pub fn resolv_conf(gateways: &[IpAddr], sandbox: &Sandbox, host_search: &[SearchDomain]) -> String {
+    let Sandbox { dns, dns_search, dns_options, .. } = sandbox;
+    let servers = if gateways.is_empty() { dns } else { gateways };
     let mut text = HEADER.to_owned();
     if servers.is_empty() {
         text.push_str("# No network is joined that has a name server.\n");
@@ -40,8 +41,32 @@ pub fn resolv_conf(gateways: &[IpAddr], dns: &[IpAddr]) -> String {
             line(&mut text, format_args!("nameserver {server}"));
         }
     }
-    text.push_str("options ndots:0\n");
+    let search = if dns_search.is_empty() { host_search } else { dns_search };
+    let domains: Vec<&str> = search.iter().filter_map(SearchDomain::domain).collect();
+    if !domains.is_empty() {
+        line(&mut text, format_args!("search {}", domains.join(" ")));
+    }
+    let ndots = dns_options.iter().any(|option| option.ndots().is_some());
+    let options: Vec<&str> = (!ndots)
+        .then_some("ndots:0")
+        .into_iter()
+        .chain(dns_options.iter().map(ResolverOption::as_str))
+        .collect();
+    line(&mut text, format_args!("options {}", options.join(" ")));
     text
+}
+
+/// The domains that the text of a resolv.conf(5) says to look for names in; the last line that says it counts.
+pub fn search_domains(text: &str) -> Vec<SearchDomain> {
+    let said = text.lines().rev().find_map(|line| {
+        let mut words = line.split_whitespace();
+        match words.next()? {
+            "search" => Some(words.filter_map(|word| word.parse().ok()).collect()),
+            "domain" => Some(words.take(1).filter_map(|word| word.parse().ok()).collect()),
+            _ => None,
+        }
+    });
+    said.unwrap_or_default()
 }
 
 /// One of a sandbox's own addresses, and what it is called there.

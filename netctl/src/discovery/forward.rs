@@ -12,22 +12,37 @@ use tokio::{
     time::timeout,
 };
 
-use super::packet::{self, Packet};
+use super::{
+    packet::{self, Packet},
+    upstream::Upstreams,
+};
 
 /// How long all name servers together may take: less than the 5 seconds after which the asker's own resolver, at its
 /// defaults, asks again (resolv.conf(5), `timeout`).
 const PATIENCE: Duration = Duration::from_millis(4500);
+/// When a server that said nothing is asked again: a datagram may get lost.
+const AGAIN: Duration = Duration::from_secs(1);
 /// What is read of a UDP answer. One that fills it may have been longer, and is asked for over TCP.
 const UDP_BUFFER: usize = 4096;
 
 /// Asks `servers` one after another; nothing where none gives an answer.
-pub(super) async fn ask(servers: &[SocketAddr], query: &[u8]) -> Option<Vec<u8>> {
+pub(super) async fn ask(
+    upstreams: &Upstreams,
+    servers: &[SocketAddr],
+    query: &[u8],
+) -> Option<Vec<u8>> {
     let share = PATIENCE / u32::try_from(servers.len()).ok().filter(|&count| count > 0)?;
     for &server in servers {
         match timeout(share, exchange(server, query)).await {
-            Ok(Ok(answer)) => return Some(answer),
+            Ok(Ok(answer)) => {
+                upstreams.answered(server);
+                return Some(answer);
+            }
             Ok(Err(error)) => tracing::debug!(%server, %error, "a name server gave no answer"),
-            Err(_elapsed) => tracing::debug!(%server, "a name server did not answer in time"),
+            Err(_elapsed) => {
+                upstreams.silent(server);
+                tracing::debug!(%server, "a name server did not answer in time");
+            }
         }
     }
     None
@@ -39,10 +54,17 @@ async fn exchange(server: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {
     let number = getrandom::u32()?.to_ne_bytes();
     let query = Packet::new(query).ok_or(io::ErrorKind::InvalidInput)?;
     let query = query.renumbered([number[0], number[1]]);
-    let answer = match over_udp(server, &query).await? {
-        Some(answer) => answer,
-        None => over_tcp(server, &query).await?,
-    };
+    let mut answer = over_udp(server, &query).await?;
+    if is_cut(&answer) {
+        match over_tcp(server, &query).await {
+            Ok(whole) => answer = whole,
+            // The asker gets what there is, marked as cut.
+            Err(error) if answer.len() < UDP_BUFFER => {
+                tracing::debug!(%server, %error, "a name server cuts its answer, and gives no other");
+            }
+            Err(error) => return Err(error),
+        }
+    }
     let code = Packet::new(&answer).map_or(packet::SERVFAIL, Packet::response_code);
     if matches!(code, packet::SERVFAIL | packet::REFUSED) {
         return Err(io::Error::other(format!("it refused with code {code}")));
@@ -50,8 +72,12 @@ async fn exchange(server: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {
     Ok(answer)
 }
 
-/// The answer, or nothing where it is too long for UDP.
-async fn over_udp(server: SocketAddr, query: &[u8]) -> io::Result<Option<Vec<u8>>> {
+/// Whether a UDP answer lacks something.
+fn is_cut(answer: &[u8]) -> bool {
+    answer.len() == UDP_BUFFER || Packet::new(answer).is_some_and(Packet::is_truncated)
+}
+
+async fn over_udp(server: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {
     let any: IpAddr = match server {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
@@ -61,11 +87,15 @@ async fn over_udp(server: SocketAddr, query: &[u8]) -> io::Result<Option<Vec<u8>
     socket.send(query).await?;
     let mut buffer = vec![0; UDP_BUFFER];
     loop {
-        let length = socket.recv(&mut buffer).await?;
-        let Some(answer) = answer_to(query, &buffer[..length]) else { continue };
-        let cut = answer.is_truncated() || length == buffer.len();
-        buffer.truncate(length);
-        return Ok((!cut).then_some(buffer));
+        let Ok(received) = timeout(AGAIN, socket.recv(&mut buffer)).await else {
+            socket.send(query).await?;
+            continue;
+        };
+        let length = received?;
+        if answer_to(query, &buffer[..length]).is_some() {
+            buffer.truncate(length);
+            return Ok(buffer);
+        }
     }
 }
 

@@ -81,14 +81,15 @@ impl Context {
         match self.reply(&directory, from.ip(), Transport::Udp, bytes) {
             Reply::Ignore => {}
             Reply::Answer(answer) | Reply::Malformed(answer) => send(socket, &answer, from),
-            Reply::Forward(query) => {
+            Reply::Forward(query, outside) => {
                 let Some(permit) = self.permit() else {
                     return send(socket, &query.refused(), from);
                 };
+                let servers = self.shared.upstreams.servers(&directory, &outside, from.ip());
                 let (context, socket, bytes) =
                     (Arc::clone(self), Arc::clone(socket), bytes.to_vec());
                 self.tasks.spawn(async move {
-                    let asking = context.ask(permit, &directory, &query, &bytes);
+                    let asking = context.ask(permit, &servers, &query, &bytes);
                     if let Some(answer) = context.live(asking).await {
                         send(&socket, &answer, from);
                     }
@@ -130,8 +131,11 @@ impl Context {
             let answer = match self.reply(&directory, asker, Transport::Tcp, bytes) {
                 Reply::Ignore => return Ok(()),
                 Reply::Answer(answer) | Reply::Malformed(answer) => answer,
-                Reply::Forward(query) => match self.permit() {
-                    Some(permit) => self.ask(permit, &directory, &query, bytes).await,
+                Reply::Forward(query, outside) => match self.permit() {
+                    Some(permit) => {
+                        let servers = self.shared.upstreams.servers(&directory, &outside, asker);
+                        self.ask(permit, &servers, &query, bytes).await
+                    }
                     None => query.refused(),
                 },
             };
@@ -145,7 +149,7 @@ impl Context {
         counters.queries.add();
         match reply {
             Reply::Ignore | Reply::Malformed(_) => counters.malformed.add(),
-            Reply::Forward(_) | Reply::Answer(_) => {}
+            Reply::Forward(..) | Reply::Answer(_) => {}
         }
         reply
     }
@@ -153,17 +157,17 @@ impl Context {
     async fn ask(
         &self,
         permit: Permit,
-        directory: &Directory,
+        servers: &[SocketAddr],
         query: &Query,
         bytes: &[u8],
     ) -> Vec<u8> {
         let counters = &self.shared.counters;
         counters.forwarded.add();
-        let servers = self.shared.upstreams.servers(directory);
-        let answer = forward::ask(&servers, bytes).await;
+        let answer = forward::ask(&self.shared.upstreams, servers, bytes).await;
         drop(permit);
-        if let Some(answer) = answer.as_deref().and_then(Packet::new) {
-            query.relayed(answer)
+        let answer = answer.as_deref().and_then(Packet::new).zip(Packet::new(bytes));
+        if let Some((answer, asked)) = answer {
+            query.relayed(asked, answer)
         } else {
             counters.failed.add();
             query.failed()

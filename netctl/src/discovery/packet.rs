@@ -81,6 +81,17 @@ impl<'a> Packet<'a> {
         bytes
     }
 
+    /// The same message, an answer to `query`, with its number and with its question in its letters.
+    pub(super) fn in_reply_to(self, query: Packet<'_>) -> Vec<u8> {
+        let mut bytes = self.renumbered([query.0[0], query.0[1]]);
+        let same = |(own, asked): &(&[u8], &[u8])| own.eq_ignore_ascii_case(asked);
+        let names = self.question().map(|q| q.0).zip(query.question().map(|q| q.0)).filter(same);
+        if let Some((_, asked)) = names {
+            bytes[HEADER..HEADER + asked.len()].copy_from_slice(asked);
+        }
+        bytes
+    }
+
     /// The same message under another number.
     pub(super) fn renumbered(self, number: [u8; 2]) -> Vec<u8> {
         let mut bytes = self.0.to_vec();

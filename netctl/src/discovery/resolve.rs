@@ -4,8 +4,11 @@ use std::net::IpAddr;
 
 use hickory_proto::rr::{Name, RecordType};
 
-use super::directory::{Directory, Zone};
-use crate::model::NetworkId;
+use super::{
+    directory::{Directory, View},
+    zone::{Member, Zone},
+};
+use crate::model::{NetworkId, Transport};
 
 /// What there is to say to a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,14 +17,34 @@ pub(super) enum Resolution {
     Addresses(Vec<IpAddr>),
     /// Names, as `service.network`; at least one.
     Names(Vec<String>),
+    /// Where a port is; at least one.
+    Ports(Vec<Target>),
     /// The name is ours, but has nothing of the type asked for.
     NoData,
     /// There is no such name, and nobody else is asked.
     NoSuchName,
     /// The name is not ours.
-    Forward,
+    Forward(Outside),
     /// The network that was asked in is not known, which passes.
     NotReady,
+}
+
+/// A port of a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Target {
+    /// As `service.network`.
+    pub(super) name: String,
+    pub(super) port: u16,
+    pub(super) addresses: Vec<IpAddr>,
+}
+
+/// Who is asked for names that are not ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Outside {
+    /// The name servers of the host.
+    OfHost,
+    /// Those of the asker; at least one.
+    Own(Vec<IpAddr>),
 }
 
 impl Directory {
@@ -29,7 +52,8 @@ impl Directory {
     ///
     /// Only the networks that the asker joined are looked into, in that order. Any other name is the outside's
     /// business, single labels too: as in Docker's resolver, since a host's own search for bare names must go on
-    /// working in its containers. The price is that a mistyped service name is seen by the host's resolvers.
+    /// working in its containers. The price is that a mistyped service name is seen by the host's resolvers. A name
+    /// that is published is ours also while nobody can be reached by it: a stranger's answer would be worse than none.
     pub(super) fn resolve(
         &self,
         network: &NetworkId,
@@ -37,19 +61,38 @@ impl Directory {
         name: &Name,
         kind: RecordType,
     ) -> Resolution {
-        let zones = self.seen_by(network, asker);
-        if zones.is_empty() {
-            return Resolution::NotReady;
-        }
+        let Some(view) = self.seen_by(network, asker) else { return Resolution::NotReady };
         let ours = match reverse(name) {
-            Some(address) => by_address(&zones, address, kind),
-            None => by_name(&zones, name, kind),
+            Some(address) => by_address(&view, address, kind),
+            None => by_name(&view, name, kind),
         };
         ours.unwrap_or_else(|| {
-            let outside = zones.iter().any(|zone| !zone.internal);
-            if outside { Resolution::Forward } else { Resolution::NoSuchName }
+            let bare = name.num_labels() == 1;
+            match outside(&view) {
+                Some(outside) if !(bare && view.asker.is_some_and(|asker| asker.qualifies)) => {
+                    Resolution::Forward(outside)
+                }
+                Some(_) | None => Resolution::NoSuchName,
+            }
         })
     }
+}
+
+/// Who may be asked for names from outside. A sandbox that is only in internal networks reaches nothing outside them, and
+/// a question would get out what cannot get out otherwise (CVE-2024-29018): it may ask servers inside.
+fn outside(view: &View<'_>) -> Option<Outside> {
+    let zones = || view.zones.iter().map(|(_, zone)| zone);
+    let internal = zones().all(|zone| zone.internal);
+    let own = view.asker.map_or(&[][..], |asker| &asker.servers);
+    if own.is_empty() {
+        return (!internal).then_some(Outside::OfHost);
+    }
+    let inside = |server: &&IpAddr| {
+        zones().flat_map(|zone| &zone.subnets).any(|subnet| subnet.contains(*server))
+    };
+    let reached: Vec<IpAddr> =
+        own.iter().filter(|server| !internal || inside(server)).copied().collect();
+    (!reached.is_empty()).then_some(Outside::Own(reached))
 }
 
 /// The address of a name under `in-addr.arpa` or `ip6.arpa` that has all its digits.
@@ -58,36 +101,118 @@ fn reverse(name: &Name) -> Option<IpAddr> {
     (net.prefix_len() == net.max_prefix_len()).then(|| net.addr())
 }
 
-fn by_address(zones: &[&Zone], address: IpAddr, kind: RecordType) -> Option<Resolution> {
-    let found = zones.iter().find_map(|zone| Some((zone, zone.names(address)?)));
-    if let Some((zone, names)) = found {
-        let qualified = || names.iter().map(|name| format!("{name}.{}", zone.name)).collect();
+fn by_address(view: &View<'_>, address: IpAddr, kind: RecordType) -> Option<Resolution> {
+    let mut zones = view.zones.iter().map(|(_, zone)| *zone);
+    if let Some((zone, members)) = zones.clone().find_map(|zone| Some((zone, zone.at(address)?))) {
         return Some(if kind == RecordType::PTR {
-            Resolution::Names(qualified())
+            Resolution::Names(members.iter().map(|member| qualified(member, zone)).collect())
         } else {
             Resolution::NoData
         });
     }
-    let inside = zones.iter().flat_map(|zone| &zone.subnets).any(|net| net.contains(&address));
+    let inside = zones.any(|zone| zone.subnets.iter().any(|net| net.contains(&address)));
     inside.then_some(Resolution::NoSuchName)
 }
 
-fn by_name(zones: &[&Zone], name: &Name, kind: RecordType) -> Option<Resolution> {
-    let mut labels = name.iter().map(str::from_utf8);
-    let service = labels.next()?.ok()?.to_ascii_lowercase();
-    let network = labels.next().transpose().ok()?.map(str::to_ascii_lowercase);
-    if labels.next().is_some() {
-        return None;
+fn qualified(member: &Member, zone: &Zone) -> String {
+    format!("{}.{}", member.name, zone.name)
+}
+
+/// A name with the form of ours: `[_PORT._PROTO.]SERVICE[.NETWORK]`, in lower case.
+#[derive(Debug)]
+struct Form {
+    port: Option<(String, Transport)>,
+    service: String,
+    network: Option<String>,
+}
+
+impl Form {
+    fn of(name: &Name) -> Option<Self> {
+        let mut labels: Vec<String> = name
+            .iter()
+            .take(5)
+            .map(|label| str::from_utf8(label).map(str::to_ascii_lowercase))
+            .collect::<Result<_, _>>()
+            .ok()?;
+        let port = if let [port, transport, _, ..] = &labels[..]
+            && let Some(port) = port.strip_prefix('_')
+            && let Some(Ok(transport)) = transport.strip_prefix('_').map(str::parse)
+        {
+            let port = port.to_owned();
+            labels.drain(..2);
+            Some((port, transport))
+        } else {
+            None
+        };
+        let mut labels = labels.into_iter();
+        let form = Self { port, service: labels.next()?, network: labels.next() };
+        labels.next().is_none().then_some(form)
     }
-    let addresses = zones
-        .iter()
-        .filter(|zone| network.as_ref().is_none_or(|name| *name == zone.name))
-        .find_map(|zone| zone.addresses(&service))?;
-    let of_kind = |address: &&IpAddr| {
-        kind == if address.is_ipv4() { RecordType::A } else { RecordType::AAAA }
+}
+
+fn by_name(view: &View<'_>, name: &Name, kind: RecordType) -> Option<Resolution> {
+    let form = Form::of(name)?;
+    let (zone, members) = found(view, &form)?;
+    if members.is_empty() {
+        return Some(Resolution::NoSuchName);
+    }
+    let Some((called, transport)) = form.port else {
+        let of_kind = |address: &&IpAddr| {
+            kind == if address.is_ipv4() { RecordType::A } else { RecordType::AAAA }
+        };
+        let addresses = members.iter().flat_map(|member| &member.addresses);
+        let addresses: Vec<IpAddr> = addresses.filter(of_kind).copied().collect();
+        let none = addresses.is_empty();
+        return Some(if none { Resolution::NoData } else { Resolution::Addresses(addresses) });
     };
-    let addresses: Vec<IpAddr> = addresses.iter().filter(of_kind).copied().collect();
-    Some(if addresses.is_empty() { Resolution::NoData } else { Resolution::Addresses(addresses) })
+    let targets: Vec<Target> = members
+        .iter()
+        .flat_map(|member| member.ports(&called, transport).into_iter().map(move |p| (member, p)))
+        .map(|(member, port)| Target {
+            name: qualified(member, zone),
+            port,
+            addresses: member.addresses.clone(),
+        })
+        .collect();
+    Some(match (targets.is_empty(), kind) {
+        (true, _) => Resolution::NoSuchName,
+        (false, RecordType::SRV) => Resolution::Ports(targets),
+        (false, _) => Resolution::NoData,
+    })
+}
+
+/// Who is meant, and in which network: what the asker alone calls so first, then what is published, in the first network
+/// that has somebody who can be reached. Nothing where the name is not ours; nobody where it is, and cannot be reached.
+fn found<'a>(view: &View<'a>, form: &Form) -> Option<(&'a Zone, Vec<&'a Member>)> {
+    let zones = || {
+        view.zones
+            .iter()
+            .filter(|(_, zone)| form.network.as_ref().is_none_or(|name| *name == zone.name))
+    };
+    let linked = zones().flat_map(|(id, zone)| {
+        view.aliases(id)
+            .filter(|link| link.alias.as_str().eq_ignore_ascii_case(&form.service))
+            .map(|link| zone.named(&link.name.as_str().to_ascii_lowercase()).unwrap_or_default())
+            .map(|members| (*zone, members))
+    });
+    let published = zones().filter_map(|(_, zone)| Some((*zone, zone.named(&form.service)?)));
+    let mut taken = None;
+    for (zone, members) in linked {
+        if !members.is_empty() {
+            return Some((zone, members));
+        }
+        taken = Some((zone, members));
+    }
+    if taken.is_some() {
+        return taken;
+    }
+    for (zone, members) in published {
+        if !members.is_empty() {
+            return Some((zone, members));
+        }
+        taken = Some((zone, members));
+    }
+    taken
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use tokio_util::{
 };
 
 use super::{
-    counts::{Counters, Counts},
+    counts::Counters,
     directory::Directory,
     listener::Context,
     socket::{self, ListenError},
@@ -41,7 +41,7 @@ pub(super) struct Shared {
     pub(super) directory: watch::Receiver<Arc<Directory>>,
     pub(super) upstreams: Upstreams,
     pub(super) forwards: Arc<Semaphore>,
-    pub(super) counters: Counters,
+    pub(super) counters: Arc<Counters>,
 }
 
 /// The name servers of this host.
@@ -74,7 +74,7 @@ impl Servers {
     /// Answers from what `directory` holds last, and asks `upstreams` for the rest. Nothing runs yet.
     pub fn new(directory: watch::Receiver<Arc<Directory>>, upstreams: Upstreams) -> Self {
         let forwards = Arc::new(Semaphore::new(MAX_FORWARDS));
-        let counters = Counters::default();
+        let counters = Arc::default();
         let shared = Arc::new(Shared { directory, upstreams, forwards, counters });
         Self { shared, running: BTreeMap::new() }
     }
@@ -126,8 +126,8 @@ impl Servers {
     }
 
     /// What was done since the start.
-    pub fn counts(&self) -> Counts {
-        self.shared.counters.read()
+    pub fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.shared.counters)
     }
 
     /// Stops all, and waits until they have stopped.

@@ -1,12 +1,12 @@
 //! What the tests of this module's parts share: a small world.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use ipnet::IpNet;
 
-use super::Directory;
+use super::{Asker, Directory, Joined, Zone};
 use crate::model::{
-    Endpoint, EndpointId, Name, Network, NetworkId, Owner, SCHEMA, SandboxId, Subnet,
+    Endpoint, EndpointId, ExposedPort, Name, Network, NetworkId, Owner, SCHEMA, SandboxId, Subnet,
 };
 
 pub(super) fn name(text: &str) -> Name {
@@ -48,6 +48,7 @@ pub(super) fn endpoint(
         network: network.id.clone(),
         name: name(label),
         aliases: aliases.iter().map(|alias| name(alias)).collect(),
+        exposed: Vec::new(),
         mac: None,
         bridging: false,
         addresses: addresses.iter().map(|a| a.parse::<IpNet>().expect("an address")).collect(),
@@ -58,6 +59,10 @@ pub(super) fn endpoint(
         }),
         created: 0,
     }
+}
+
+pub(super) fn ports(texts: &[&str]) -> Vec<ExposedPort> {
+    texts.iter().map(|text| text.parse().expect("a port")).collect()
 }
 
 /// Two networks joined by one sandbox, an internal one joined by another, and one joined by neither.
@@ -74,7 +79,7 @@ pub(super) fn world() -> World {
     let closed = network("closed", "10.3.0.0/24", true);
     let other = network("other", "10.4.0.0/24", false);
     let [both, alone, far] = [(); 3].map(|()| SandboxId::random());
-    let endpoints = [
+    let mut endpoints = [
         endpoint(&dev, "me", &[], &["10.1.0.2/24"], Some(&both)),
         endpoint(&prod, "me", &[], &["10.2.0.2/24"], Some(&both)),
         endpoint(&closed, "shut", &[], &["10.3.0.2/24"], Some(&alone)),
@@ -85,8 +90,39 @@ pub(super) fn world() -> World {
         endpoint(&dev, "idle", &[], &["10.1.0.9/24"], None),
         endpoint(&other, "secret", &[], &["10.4.0.2/24"], Some(&far)),
         endpoint(&closed, "db", &[], &["10.3.0.3/24"], Some(&far)),
+        endpoint(&dev, "lost", &["www", "web3"], &["10.1.0.8/24"], Some(&far)),
     ];
-    let joined = BTreeMap::from([(both, vec![prod.id.clone(), dev.id.clone()]), (alone, vec![])]);
-    let directory = Directory::build([&dev, &prod, &closed, &other], &endpoints, &joined);
+    let both = asker(&[
+        (&prod, "10.2.0.2", &["db:Sql", "nobody:ghost"]),
+        (&dev, "10.1.0.2", &["WEB:sql", "www:own"]),
+    ]);
+    let alone = asker(&[(&closed, "10.3.0.2", &[])]);
+    endpoints[3].exposed = ports(&["80:http", "8080:http", "53/udp"]);
+    endpoints[4].exposed = ports(&["80"]);
+    endpoints[10].owner.as_mut().expect("attached").host = "gone".parse().expect("a name");
+    let directory = directory(&[&dev, &prod, &closed, &other], &endpoints, [both, alone]);
     World { dev, prod, closed, directory }
+}
+
+/// A sandbox with an address in each of some networks, and its own names there.
+pub(super) fn asker(joined: &[(&Network, &str, &[&str])]) -> Asker {
+    let joined = joined.iter().map(|(network, address, aliases)| Joined {
+        network: network.id.clone(),
+        addresses: vec![ip(address)],
+        aliases: aliases.iter().map(|alias| alias.parse().expect("an alias")).collect(),
+    });
+    Asker { joined: joined.collect(), ..Asker::default() }
+}
+
+/// All hosts but `gone` are alive.
+pub(super) fn directory(
+    networks: &[&Network],
+    endpoints: &[Endpoint],
+    askers: impl IntoIterator<Item = Asker>,
+) -> Directory {
+    let zone = |network: &&Network| {
+        let own = endpoints.iter().filter(|endpoint| endpoint.network == network.id);
+        (network.id.clone(), Arc::new(Zone::build(network, own, |host| host.as_str() == "gone")))
+    };
+    Directory::new(networks.iter().map(zone), askers)
 }

@@ -1,19 +1,23 @@
-//! Which name servers the host itself uses.
+//! Which name servers are asked for names from outside.
 
 use std::{
+    collections::HashMap,
     fs,
     net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6},
     os::unix::fs::MetadataExt as _,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
-use super::directory::Directory;
+use super::{directory::Directory, resolve::Outside};
 
 /// As many as a resolver of the C library uses (resolv.conf(5), `MAXNS`).
 const MAX_SERVERS: usize = 3;
 /// Where name servers listen.
 const PORT: u16 = 53;
+/// For how long a server that said nothing is asked after all others.
+const LAST: Duration = Duration::from_secs(30);
 
 /// The host's name servers, read again when their file changed.
 ///
@@ -23,6 +27,8 @@ const PORT: u16 = 53;
 pub struct Upstreams {
     path: PathBuf,
     last: Mutex<Read>,
+    /// Servers that said nothing, and when.
+    silent: Mutex<HashMap<SocketAddr, Instant>>,
 }
 
 /// What was read, and from which state of the file.
@@ -38,13 +44,43 @@ type Stamp = (u64, u64, u64, (i64, i64));
 impl Upstreams {
     /// Reads name servers from `path`, which is `/etc/resolv.conf` but in tests. It need not be there yet.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), last: Mutex::default() }
+        Self { path: path.into(), last: Mutex::default(), silent: Mutex::default() }
     }
 
-    /// The servers to ask, in their order, without ourselves.
-    pub(super) fn servers(&self, directory: &Directory) -> Vec<SocketAddr> {
-        let servers = self.current();
-        servers.iter().filter(|server| !directory.is_gateway(server.ip())).copied().collect()
+    /// The servers to ask for `asker`, in their order; those that said nothing lately after the others.
+    ///
+    /// Neither we ourselves nor the asker are among them: a question would go round.
+    pub(super) fn servers(
+        &self,
+        directory: &Directory,
+        outside: &Outside,
+        asker: IpAddr,
+    ) -> Vec<SocketAddr> {
+        let servers: Vec<SocketAddr> = match outside {
+            Outside::OfHost => self.current().to_vec(),
+            Outside::Own(own) => {
+                own.iter().take(MAX_SERVERS).map(|&server| (server, PORT).into()).collect()
+            }
+        };
+        let mut servers: Vec<SocketAddr> = servers
+            .into_iter()
+            .filter(|server| !directory.is_gateway(server.ip()) && server.ip() != asker)
+            .collect();
+        let silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+        servers.sort_by_key(|server| silent.get(server).is_some_and(|at| at.elapsed() < LAST));
+        servers
+    }
+
+    /// Takes note that a server said nothing for as long as it was waited for.
+    pub(super) fn silent(&self, server: SocketAddr) {
+        let mut silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+        silent.retain(|_, at| at.elapsed() < LAST);
+        silent.insert(server, Instant::now());
+    }
+
+    /// Takes note that a server answers.
+    pub(super) fn answered(&self, server: SocketAddr) {
+        self.silent.lock().unwrap_or_else(PoisonError::into_inner).remove(&server);
     }
 
     fn current(&self) -> Arc<[SocketAddr]> {
@@ -87,10 +123,11 @@ fn address(text: &str) -> Option<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
-    use crate::discovery::tests::network;
+    use crate::discovery::{
+        Zone,
+        tests::{ip, network},
+    };
 
     #[test]
     fn name_servers_are_read_as_the_c_library_does() {
@@ -119,11 +156,26 @@ mod tests {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let upstreams = Upstreams::new(file.path());
         let network = network("dev", "10.1.0.0/24", false);
-        let directory = Directory::build([&network], [], &BTreeMap::new());
-        assert_eq!(upstreams.servers(&directory), []);
-        fs::write(file.path(), "nameserver 10.1.0.1\nnameserver 10.9.0.1\n").expect("written");
-        assert_eq!(upstreams.servers(&directory), ["10.9.0.1:53".parse().expect("an address")]);
+        let zone = Arc::new(Zone::build(&network, [], |_| false));
+        let directory = Directory::new([(network.id.clone(), zone)], []);
+        let asked = |outside: &Outside, asker| -> Vec<String> {
+            let servers = upstreams.servers(&directory, outside, ip(asker));
+            servers.iter().map(ToString::to_string).collect()
+        };
+        let own = Outside::Own(vec![ip("10.9.0.2"), ip("10.1.0.1"), ip("fd00::53")]);
+        assert!(asked(&Outside::OfHost, "10.1.0.2").is_empty());
+        assert_eq!(asked(&own, "10.1.0.2"), ["10.9.0.2:53", "[fd00::53]:53"]);
+        fs::write(file.path(), "nameserver 10.1.0.1\nnameserver 10.9.0.1\nnameserver 10.1.0.7\n")
+            .expect("written");
+        assert_eq!(asked(&Outside::OfHost, "10.1.0.2"), ["10.9.0.1:53", "10.1.0.7:53"]);
+        assert_eq!(asked(&Outside::OfHost, "10.1.0.7"), ["10.9.0.1:53"]);
         fs::remove_file(file.path()).expect("removed");
-        assert_eq!(upstreams.servers(&directory).len(), 1, "what was known last serves on");
+        assert_eq!(asked(&Outside::OfHost, "10.1.0.7").len(), 1, "what was known last serves on");
+        // Who said nothing comes last, until it answers.
+        let silent = "10.9.0.2:53".parse().expect("an address");
+        upstreams.silent(silent);
+        assert_eq!(asked(&own, "10.1.0.2"), ["[fd00::53]:53", "10.9.0.2:53"]);
+        upstreams.answered(silent);
+        assert_eq!(asked(&own, "10.1.0.2"), ["10.9.0.2:53", "[fd00::53]:53"]);
     }
 }

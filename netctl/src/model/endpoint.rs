@@ -3,7 +3,9 @@
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{EndpointId, HostName, MacAddr, Name, NetworkId, SandboxId, UnixTime, Vteps};
+use super::{
+    EndpointId, ExposedPort, HostName, MacAddr, Name, NetworkId, SandboxId, UnixTime, Vteps,
+};
 
 /// Joins at most one sandbox to exactly one network. People call it a service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +20,9 @@ pub struct Endpoint {
     pub name: Name,
     /// Further names in the network; several endpoints may share one.
     pub aliases: Vec<Name>,
+    /// Ports that it listens on, which SRV records tell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exposed: Vec<ExposedPort>,
     /// Its link-layer address; none where the driver needs none.
     pub mac: Option<MacAddr>,
     /// Its addresses, each with its subnet's prefix length: at most one of each family, IPv4 first.

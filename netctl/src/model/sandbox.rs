@@ -4,7 +4,7 @@ use std::{net::IpAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Name, SandboxId, UnixTime};
+use super::{Name, ResolverOption, SandboxId, SearchDomain, UnixTime};
 
 /// The network stack of one container: a network namespace, and what belongs to it.
 ///
@@ -24,8 +24,14 @@ pub struct Sandbox {
     /// Whether it is the host's own namespace.
     #[serde(default)]
     pub host_stack: bool,
-    /// Name servers to use in place of netctl's own.
+    /// Name servers to ask for names from outside, in place of the host's.
     pub dns: Vec<IpAddr>,
+    /// Domains to look for names in; the host's where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dns_search: Vec<SearchDomain>,
+    /// Options for its resolver.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dns_options: Vec<ResolverOption>,
     /// When it was made.
     pub created: UnixTime,
 }

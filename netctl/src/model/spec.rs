@@ -9,7 +9,9 @@ use std::{
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{DriverName, MacAddr, Name, ServiceRef};
+use super::{
+    DriverName, ExposedPort, LinkAlias, MacAddr, Name, ResolverOption, SearchDomain, ServiceRef,
+};
 
 /// A network to create.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +54,9 @@ pub struct ServiceSpec {
     /// Further names, which other services of the network may share.
     #[serde(default)]
     pub aliases: Vec<Name>,
+    /// Ports that it listens on, for SRV records.
+    #[serde(default)]
+    pub exposed: Vec<ExposedPort>,
     /// Its IPv4 address, where it is to have a certain one.
     #[serde(default)]
     pub address: Option<Ipv4Addr>,
@@ -72,6 +77,7 @@ impl ServiceSpec {
         Self {
             service,
             aliases: Vec::new(),
+            exposed: Vec::new(),
             address: None,
             address6: None,
             mac: None,
@@ -89,6 +95,9 @@ pub struct AttachSpec {
     /// Take it from where it is attached.
     #[serde(default)]
     pub force: bool,
+    /// Names that the sandbox alone is to have for services of the network.
+    #[serde(default)]
+    pub aliases: Vec<LinkAlias>,
     /// Of a sandbox's networks with a way out, that with the highest has the default route.
     #[serde(default)]
     pub gw_priority: i32,
@@ -97,7 +106,7 @@ pub struct AttachSpec {
 impl AttachSpec {
     /// To this sandbox, as all that is not told otherwise.
     pub fn to(sandbox: impl Into<String>) -> Self {
-        Self { sandbox: sandbox.into(), force: false, gw_priority: 0 }
+        Self { sandbox: sandbox.into(), force: false, aliases: Vec::new(), gw_priority: 0 }
     }
 }
 
@@ -124,9 +133,15 @@ pub struct SandboxSpec {
     /// The host's own network stack in place of a new namespace.
     #[serde(default)]
     pub host_stack: bool,
-    /// Name servers to use in place of netctl's own.
+    /// Name servers to ask for names from outside, in place of the host's.
     #[serde(default)]
     pub dns: Vec<IpAddr>,
+    /// Domains to look for names in, in place of the host's.
+    #[serde(default)]
+    pub dns_search: Vec<SearchDomain>,
+    /// Options for its resolver.
+    #[serde(default)]
+    pub dns_options: Vec<ResolverOption>,
 }
 
 /// A sandbox to create together with services for it, as `netctl run` does: all of it happens, or nothing.

@@ -6,8 +6,8 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Chosen, Endpoint, EndpointId, Host, HostName, MacAddr, Name, Network, Sandbox, UnixTime, Vni,
-    Vteps,
+    Chosen, Endpoint, EndpointId, Host, HostName, LinkAlias, MacAddr, Name, Network, Sandbox,
+    UnixTime, Vni, Vteps,
 };
 
 /// A network with its services.
@@ -65,6 +65,9 @@ pub struct InterfaceView {
     /// Of a sandbox's networks with a way out, that with the highest has the default route.
     #[serde(default)]
     pub gw_priority: i32,
+    /// Names that the sandbox alone has for services of the network.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<LinkAlias>,
 }
 
 /// A host of the cluster.
@@ -124,6 +127,21 @@ pub struct CounterView {
     pub bytes: u64,
 }
 
+/// How many questions a host's name servers were asked since the daemon's start, by what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamesView {
+    /// All that were received, malformed ones too.
+    pub queries: u64,
+    /// Those that were no query, or one that cannot be read.
+    pub malformed: u64,
+    /// Those that were sent on to another name server.
+    pub forwarded: u64,
+    /// Those of the forwarded that no name server answered.
+    pub failed: u64,
+    /// Those, and connections, that were turned away because too many were under way.
+    pub refused: u64,
+}
+
 /// How a daemon and what it depends on are doing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatusView {
@@ -160,6 +178,8 @@ pub struct StatusView {
     pub endpoints: usize,
     /// Sandboxes on this host.
     pub sandboxes: usize,
+    /// What its name servers did.
+    pub names: NamesView,
     /// Where links and maps are pinned.
     pub bpf_dir: PathBuf,
     /// When the daemon started.

@@ -12,7 +12,7 @@ use hickory_proto::{
 };
 
 /// Longer than the server's own patience.
-const TIMEOUT: Duration = Duration::from_secs(8);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(8);
 
 /// What there is to know of an answer.
 #[derive(Debug, PartialEq, Eq)]

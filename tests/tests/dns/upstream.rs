@@ -28,6 +28,12 @@ pub(crate) enum Manner {
     Silent,
     /// Answers with another question, then with another number, then as it should.
     Forged,
+    /// The same without the last, and what is no answer at all.
+    Lies,
+    /// Says of every answer that it is cut, and closes connections.
+    Cut,
+    /// Answers in lower case.
+    Lower,
 }
 
 /// Starts one at `address` and returns how many queries it got.
@@ -52,6 +58,9 @@ pub(crate) async fn start(address: &str, manner: Manner) -> Arc<AtomicUsize> {
             let length = stream.read_u16().await.expect("a length");
             let mut query = vec![0; length.into()];
             stream.read_exact(&mut query).await.expect("a query");
+            if manner == Manner::Cut {
+                continue;
+            }
             for answer in answers(&query, manner, u16::MAX.into()) {
                 let length = u16::try_from(answer.len()).expect("it is short");
                 stream.write_u16(length).await.expect("it goes out");
@@ -69,7 +78,13 @@ fn answers(query: &[u8], manner: Manner, limit: usize) -> Vec<Vec<u8>> {
     match (manner, name.to_ascii().as_str()) {
         (Manner::Silent, _) => return vec![],
         (Manner::Fail, _) => message.metadata.response_code = ResponseCode::ServFail,
-        (_, "unknown.example.") => message.metadata.response_code = ResponseCode::NXDomain,
+        (Manner::Cut, _) => return vec![message.truncate().to_vec().expect("it can be written")],
+        (_, "domain-only.example.") => {
+            message.add_answer(record(RData::A(rdata::A::new(198, 51, 100, 8))));
+        }
+        (_, "unknown.example." | "domain-only.") => {
+            message.metadata.response_code = ResponseCode::NXDomain
+        }
         (_, "long.example.") => {
             let text = |i| RData::TXT(rdata::TXT::new(vec![format!("{i:02} {}", "x".repeat(40))]));
             message.add_answers((0..LONG).map(|i| record(text(i))));
@@ -80,11 +95,17 @@ fn answers(query: &[u8], manner: Manner, limit: usize) -> Vec<Vec<u8>> {
     if whole.len() > limit {
         return vec![message.truncate().to_vec().expect("it can be written")];
     }
-    if manner != Manner::Forged {
-        return vec![whole];
-    }
     let (mut number, mut question) = (whole.clone(), whole.clone());
     number[0] ^= 0xff;
     question[13] ^= 0x01;
-    vec![number, question, whole]
+    match manner {
+        Manner::Forged => vec![number, question, whole],
+        Manner::Lies => vec![number, question, query.to_vec(), vec![], whole[..11].to_vec()],
+        Manner::Lower => {
+            // The question's name alone: what follows the header up to its end.
+            let end = 12 + message.queries[0].name.len();
+            vec![[&whole[..12], &whole[12..end].to_ascii_lowercase(), &whole[end..]].concat()]
+        }
+        Manner::Answer | Manner::Fail | Manner::Silent | Manner::Cut => vec![whole],
+    }
 }

@@ -139,7 +139,7 @@ fn a_daemon_starts_without_etcd() -> Result<()> {
     lab.restart_daemon(h1, Signal::SIGKILL)?;
     ensure!(h1.log().contains("cannot be reached"), "the daemon does not say so: {}", h1.log());
     assert_away(&lab, "")?;
-    reaches(h1, "box1", "10.0.0.3")?;
+    reaches(h1, "box1", "b")?;
     etcd(&lab)?.start()?;
     assert_back(&lab)?;
     reaches(h1, "box1", "b")?;

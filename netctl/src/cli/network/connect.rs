@@ -7,7 +7,9 @@ use super::super::{
     output::lines,
     service::{self, Details, Place},
 };
-use crate::model::{ConnectSpec, Name, ServiceRef, ServiceSpec, ServiceView};
+use crate::model::{
+    AttachSpec, ConnectSpec, ExposedPort, LinkAlias, Name, ServiceRef, ServiceSpec, ServiceView,
+};
 
 /// `netctl network connect`.
 #[derive(Debug, Args)]
@@ -15,6 +17,12 @@ pub(in crate::cli) struct Connect {
     /// Further name, which other services of the network may share
     #[arg(long = "alias", value_name = "NAME")]
     aliases: Vec<Name>,
+    /// Name for a service of the network that only this sandbox is to have
+    #[arg(long = "link", value_name = "NAME:ALIAS")]
+    links: Vec<LinkAlias>,
+    /// Port that it listens on, for SRV records
+    #[arg(long = "expose", value_name = "PORT[/PROTO][:NAME]")]
+    exposed: Vec<ExposedPort>,
     #[command(flatten)]
     details: Details,
     #[command(flatten)]
@@ -40,12 +48,12 @@ pub(in crate::cli) struct Disconnect {
 
 impl Connect {
     pub(super) async fn run(self, Context { client, output }: &Context) -> Result {
-        let Self { aliases, details, place, network, sandbox } = self;
+        let Self { aliases, links, exposed, details, place, network, sandbox } = self;
         // The service has the sandbox's name, however the sandbox was named here.
         let sandbox = client.sandbox(&sandbox).await?.sandbox;
         let service = ServiceRef { service: sandbox.name, network: Some(network), driver: None };
-        let publish = ServiceSpec { aliases, ..details.of(service) };
-        let attach = place.of(sandbox.id.into());
+        let publish = ServiceSpec { aliases, exposed, ..details.of(service) };
+        let attach = AttachSpec { aliases: links, ..place.of(sandbox.id.into()) };
         let made = client.connect(&ConnectSpec { publish, attach }).await?;
         output.show(&made, |made| format!("{}\n", service::name(made)))
     }

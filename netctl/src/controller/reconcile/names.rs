@@ -1,63 +1,183 @@
 //! The name servers of this host follow the same state.
 
-use std::{collections::BTreeSet, sync::Arc};
+mod kept;
 
-use tokio::sync::watch;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+};
 
-use super::{Reconciler, pass::Failures};
-use crate::discovery::{Directory, Listener, Servers, Upstreams};
+use ipnet::IpNet;
+use tokio::sync::{Notify, watch};
+
+use self::kept::{Keeper, Kept};
+use super::{
+    Reconciler,
+    pass::{Failures, Own},
+};
+use crate::{
+    controller::{follow::Follower, keys, records::Record},
+    discovery::{Asker, Counters, Directory, Joined, Listener, Servers, Upstreams, Zone},
+    model::{EndpointId, Host, HostName, NetworkId, ResolverOption},
+    store::{Revision, SharedStore},
+};
 
 /// The servers, and what they answer from.
 #[derive(Debug)]
 pub(super) struct Names {
     directory: watch::Sender<Arc<Directory>>,
     servers: Servers,
+    /// The hosts that are alive; followed once the store could be reached.
+    hosts: Option<Follower<Host>>,
+    /// Networks that were listed whole, each as of what is known of its endpoints and of the hosts.
+    zones: BTreeMap<NetworkId, ((Revision, Revision), Arc<Zone>)>,
+    /// Where what is answered from is kept for the next daemon.
+    dir: PathBuf,
+    keepers: BTreeMap<NetworkId, Keeper>,
+    /// Whether nothing else is kept there.
+    tidy: bool,
+    /// What an earlier daemon answered from: it serves until all is listed.
+    kept: BTreeMap<NetworkId, (Arc<Zone>, Kept)>,
 }
 
 impl Names {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(dir: PathBuf) -> Self {
         let (directory, receiver) = watch::channel(Arc::default());
-        Self { directory, servers: Servers::new(receiver, Upstreams::new("/etc/resolv.conf")) }
+        Self {
+            directory,
+            servers: Servers::new(receiver, Upstreams::new("/etc/resolv.conf")),
+            hosts: None,
+            zones: BTreeMap::new(),
+            dir,
+            keepers: BTreeMap::new(),
+            tidy: false,
+            kept: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn counters(&self) -> Arc<Counters> {
+        self.servers.counters()
+    }
+
+    pub(super) fn follow_hosts(&mut self, store: SharedStore, wake: Arc<Notify>) {
+        self.hosts = Some(Follower::start(store, keys::HOSTS.to_owned(), wake));
     }
 
     pub(super) async fn shutdown(self) {
+        for keeper in self.keepers.into_values() {
+            keeper.stop().await;
+        }
+        if let Some(hosts) = self.hosts {
+            hosts.stop().await;
+        }
         self.servers.shutdown().await;
+    }
+
+    /// The zones of all that is known, and where they are served besides the networks that are present.
+    fn publish(&self, askers: impl Iterator<Item = Asker>) {
+        let kept = self.kept.iter().filter(|(id, _)| !self.zones.contains_key(*id));
+        let kept = kept.map(|(id, (zone, _))| (id.clone(), Arc::clone(zone)));
+        let zones = self.zones.iter().map(|(id, (_, zone))| (id.clone(), Arc::clone(zone)));
+        self.directory.send_replace(Arc::new(Directory::new(zones.chain(kept), askers)));
     }
 }
 
 impl Reconciler {
-    /// Has every network that is present here served, and the servers know what the store says.
-    pub(super) async fn serve_names(&mut self, failures: &mut Failures) {
-        let directory = Arc::new(self.directory());
-        self.names.directory.send_if_modified(|current| {
-            let changed = *current != directory;
-            *current = directory;
-            changed
-        });
-        let listeners = self.listeners();
+    /// Has names served as an earlier daemon last did, before the store is asked, or while it is away.
+    pub(in crate::controller) async fn serve_kept_names(&mut self) {
+        self.names.kept = kept::read(&self.names.dir)
+            .into_iter()
+            .map(|kept| (kept.network.id.clone(), (Arc::new(kept.zone()), kept)))
+            .collect();
+        self.names.publish(self.records.all().into_iter().map(|record| asker(record, |_| true)));
+        let listeners = self.names.kept.values().flat_map(|(_, kept)| kept.listeners()).collect();
         for error in self.names.servers.apply(&listeners).await {
-            failures.other(error.to_string());
+            // As after a restart of the machine.
+            tracing::debug!(%error, "names of an earlier daemon are not served");
         }
     }
 
-    fn directory(&self) -> Directory {
-        let mirrors: Vec<_> =
-            self.followed.values().map(|followed| followed.endpoints.borrow()).collect();
-        let endpoints =
-            mirrors.iter().flat_map(|mirror| mirror.entries.values().map(|(endpoint, _)| endpoint));
-        let joined = self
-            .records
-            .all()
-            .into_iter()
-            .map(|record| {
-                (record.sandbox.id, record.attachments.into_iter().map(|a| a.network).collect())
-            })
-            .collect();
-        Directory::build(
-            self.followed.values().map(|followed| &followed.network),
-            endpoints,
-            &joined,
-        )
+    /// Has every network that is present here served, and the servers know what the store says. `own` are the endpoints
+    /// of this host, which are all of them where it is `complete`.
+    pub(super) async fn serve_names(
+        &mut self,
+        complete: bool,
+        own: &BTreeMap<EndpointId, Own>,
+        failures: &mut Failures,
+    ) {
+        if complete {
+            self.names.kept.clear();
+        }
+        self.update_zones();
+        let askers = self.records.all().into_iter().map(|record| {
+            let sandbox = record.sandbox.id.clone();
+            let is_own = |id: &EndpointId| own.get(id).is_some_and(|own| own.sandbox == sandbox);
+            asker(record, |id| !complete || is_own(id))
+        });
+        self.names.publish(askers);
+        let mut listeners = self.listeners();
+        listeners.extend(self.names.kept.values().flat_map(|(_, kept)| kept.listeners()));
+        for error in self.names.servers.apply(&listeners).await {
+            failures.other(error.to_string());
+        }
+        self.keep_names(complete, failures).await;
+    }
+
+    /// Makes anew the zones of networks of which something changed.
+    fn update_zones(&mut self) {
+        let Names { hosts, zones, .. } = &mut self.names;
+        zones.retain(|id, _| self.followed.contains_key(id));
+        let hosts = hosts.as_ref().map(Follower::borrow);
+        let seen = hosts.as_ref().map_or(Revision(0), |hosts| hosts.revision);
+        for (id, followed) in &self.followed {
+            let mirror = followed.endpoints.borrow();
+            let at = (mirror.revision, seen);
+            if !mirror.complete || zones.get(id).is_some_and(|(made, _)| *made == at) {
+                continue;
+            }
+            let endpoints = mirror.entries.values().map(|(endpoint, _)| endpoint);
+            let dead = |host: &HostName| {
+                *host != self.host && hosts.as_ref().is_some_and(|hosts| kept::is_dead(hosts, host))
+            };
+            let zone = Arc::new(Zone::build(&followed.network, endpoints, dead));
+            zones.insert(id.clone(), (at, zone));
+        }
+    }
+
+    /// Has what is answered from kept on disk, of the networks that are present.
+    async fn keep_names(&mut self, complete: bool, failures: &mut Failures) {
+        let Names { hosts, zones, dir, keepers, tidy, .. } = &mut self.names;
+        let gone = keepers.extract_if(.., |id, _| !self.followed.contains_key(id));
+        for (_, keeper) in gone.collect::<Vec<_>>() {
+            keeper.stop().await;
+            *tidy = false;
+        }
+        for (id, followed) in &self.followed {
+            let gateway = followed.presence.as_ref().and_then(|presence| presence.gateway.as_ref());
+            if let (Some(gateway), Some(hosts), true, false) =
+                (gateway, &*hosts, zones.contains_key(id), keepers.contains_key(id))
+            {
+                let network = followed.network.clone();
+                let keeper = Keeper::start(
+                    dir,
+                    gateway.name.clone(),
+                    network,
+                    self.host.clone(),
+                    (followed.endpoints.receiver(), hosts.receiver()),
+                )
+                .await;
+                keepers.insert(id.clone(), keeper);
+            }
+        }
+        if complete && !*tidy {
+            match kept::remove_others(dir, &keepers.keys().collect()) {
+                Ok(()) => *tidy = true,
+                Err(error) => {
+                    failures.other(format!("cannot remove names from {}: {error}", dir.display()));
+                }
+            }
+        }
     }
 
     fn listeners(&self) -> BTreeSet<Listener> {
@@ -75,5 +195,24 @@ impl Reconciler {
             }));
         }
         listeners
+    }
+}
+
+/// A sandbox as one who asks, with those of its attachments that are its own.
+fn asker(record: Record, is_own: impl Fn(&EndpointId) -> bool) -> Asker {
+    let joined = record
+        .attachments
+        .into_iter()
+        .filter(|attachment| is_own(&attachment.interface.endpoint))
+        .map(|attachment| Joined {
+            network: attachment.network,
+            addresses: attachment.interface.addresses.iter().map(IpNet::addr).collect(),
+            aliases: attachment.interface.aliases,
+        });
+    let ndots = record.sandbox.dns_options.iter().rev().find_map(ResolverOption::ndots);
+    Asker {
+        joined: joined.collect(),
+        servers: record.sandbox.dns,
+        qualifies: ndots.is_some_and(|ndots| ndots > 0),
     }
 }

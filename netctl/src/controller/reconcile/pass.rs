@@ -78,7 +78,7 @@ impl Reconciler {
             self.forget(own, &mut failures);
             self.sweep(own, full, &mut failures).await;
         }
-        self.serve_names(&mut failures).await;
+        self.serve_names(*complete, own, &mut failures).await;
         self.report(&seen, sweep, &failures);
         failures.none()
     }

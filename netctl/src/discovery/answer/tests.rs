@@ -1,11 +1,11 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use hickory_proto::op;
 use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    discovery::tests::{World, endpoint, ip, network, world},
+    discovery::tests::{World, directory, endpoint, ip, network, ports, world},
     model::SandboxId,
 };
 
@@ -23,7 +23,7 @@ fn asked(world: &World, bytes: &[u8]) -> Reply {
 fn answered(world: &World, message: &Message) -> Message {
     match asked(world, &message.to_vec().expect("it can be written")) {
         Reply::Answer(bytes) => Message::from_vec(&bytes).expect("it can be read"),
-        other @ (Reply::Ignore | Reply::Malformed(_) | Reply::Forward(_)) => {
+        other @ (Reply::Ignore | Reply::Malformed(_) | Reply::Forward(..)) => {
             panic!("{other:?} to {message:?}")
         }
     }
@@ -82,7 +82,7 @@ fn malformed_queries_get_a_header_and_responses_nothing() {
         let fits = match reply {
             Reply::Ignore => length < packet::HEADER,
             Reply::Malformed(bytes) => bytes[..2] == good[..2] && bytes[3] & 0xf == packet::FORMERR,
-            Reply::Answer(_) | Reply::Forward(_) => false,
+            Reply::Answer(_) | Reply::Forward(..) => false,
         };
         assert!(fits, "{length}");
     }
@@ -105,12 +105,13 @@ fn long_answers_are_cut_to_what_the_asker_takes() {
             endpoint(&dev, &format!("svc{i}"), &["all"], &[&address], Some(&sandbox))
         })
         .collect();
-    let directory = Directory::build([&dev], &endpoints, &BTreeMap::new());
+    let directory = directory(&[&dev], &endpoints, []);
     for (transport, payload, limit, count) in [
-        (Transport::Udp, None, 512, 0),
-        (Transport::Udp, Some(100), 512, 0),
-        (Transport::Udp, Some(65535), 1232, 0),
-        (Transport::Tcp, None, 65535, MAX_ADDRESSES),
+        // A header of 12, a question of 13, an OPT record of 11, and 16 for each address.
+        (Transport::Udp, None, 512, (512 - 12 - 13) / 16),
+        (Transport::Udp, Some(100), 512, (512 - 12 - 13 - 11) / 16),
+        (Transport::Udp, Some(65535), 1232, (1232 - 12 - 13 - 11) / 16),
+        (Transport::Tcp, None, 65535, MAX_RECORDS),
     ] {
         let mut message = query("all.dev.", RecordType::A);
         if let Some(payload) = payload {
@@ -121,7 +122,8 @@ fn long_answers_are_cut_to_what_the_asker_takes() {
         let Reply::Answer(bytes) = reply else { panic!("{reply:?}") };
         assert!(bytes.len() <= limit);
         let answer = Message::from_vec(&bytes).expect("it can be read");
-        assert_eq!((answer.answers.len(), answer.truncation), (count, count == 0));
+        let cut = transport == Transport::Udp;
+        assert_eq!((answer.answers.len(), answer.truncation), (count, cut));
         assert_eq!(answer.edns.is_some(), payload.is_some());
     }
 }
@@ -138,13 +140,15 @@ fn shared_names_begin_with_any_of_their_addresses() {
 #[test]
 fn relayed_answers_keep_their_bytes_or_are_cut() {
     let world = world();
-    let message = query("example.com.", RecordType::TXT);
-    let reply = asked(&world, &message.to_vec().expect("it can be written"));
-    let Reply::Forward(query) = reply else { panic!("{reply:?}") };
+    let message = query("exAmple.cOm.", RecordType::TXT);
+    let asked = message.to_vec().expect("it can be written");
+    let reply = self::asked(&world, &asked);
+    let Reply::Forward(query, _) = reply else { panic!("{reply:?}") };
     for (length, cut) in [(40, false), (512, false), (513, true), (4000, true)] {
         let mut bytes = message.clone().into_response().to_vec().expect("it can be written");
         bytes.resize(length, 0xee);
-        let relayed = query.relayed(Packet::new(&bytes).expect("it has a header"));
+        let [asked, answer] = [&asked, &bytes].map(|b| Packet::new(b).expect("it has a header"));
+        let relayed = query.relayed(asked, answer);
         assert_eq!(relayed == bytes, !cut);
         if cut {
             let relayed = Message::from_vec(&relayed).expect("it can be read");
@@ -153,12 +157,57 @@ fn relayed_answers_keep_their_bytes_or_are_cut() {
     }
 }
 
+#[test]
+fn an_answer_from_outside_has_the_askers_letters() {
+    let world = world();
+    let asked = query("exAmple.cOm.", RecordType::A).to_vec().expect("it can be written");
+    let Reply::Forward(query, _) = self::asked(&world, &asked) else { panic!("{asked:?}") };
+    let mut answer = asked.to_ascii_lowercase();
+    answer[..3].copy_from_slice(&[0xaa, 0xbb, 0x81]);
+    let packet = |bytes| Packet::new(bytes).expect("it has a header");
+    let relayed = query.relayed(packet(&asked), packet(&answer));
+    assert_eq!((&relayed[..2], &relayed[12..]), (&asked[..2], &asked[12..]));
+}
+
+#[test]
+fn ports_come_with_the_addresses_of_who_has_them() {
+    let world = world();
+    let answer = answered(&world, &query("_http._tcp.web.dev.", RecordType::SRV));
+    let mut records: Vec<String> = answer.answers.iter().map(ToString::to_string).collect();
+    records.sort();
+    let record = |port| format!("_http._tcp.web.dev. {TTL} IN SRV 0 0 {port} Web.dev.");
+    assert_eq!(records, [record(80), record(8080)]);
+    let more: Vec<String> = answer.additionals.iter().map(ToString::to_string).collect();
+    assert_eq!(more, ["Web.dev. 1 IN A 10.1.0.3", "Web.dev. 1 IN AAAA fd00::3"]);
+
+    // Too many for UDP: first the addresses go, then the last of the rest.
+    let dev = network("dev", "10.1.0.0/16", false);
+    let sandbox = SandboxId::random();
+    let mut endpoints: Vec<_> = (0..100)
+        .map(|i| {
+            let address = format!("10.1.1.{i}/16");
+            endpoint(&dev, &format!("svc{i}"), &["all"], &[&address], Some(&sandbox))
+        })
+        .collect();
+    for (count, answers, more, cut) in [(5, 5, 5, false), (11, 11, 0, false), (100, 16, 0, true)] {
+        endpoints[..count].iter_mut().for_each(|e| e.exposed = ports(&["80"]));
+        let directory = directory(&[&dev], &endpoints, []);
+        let bytes = query("_80._tcp.all.", RecordType::SRV).to_vec().expect("it can be written");
+        let reply = reply(&directory, &dev.id, ip("10.1.9.9"), Transport::Udp, &bytes);
+        let Reply::Answer(bytes) = reply else { panic!("{reply:?}") };
+        assert!(bytes.len() <= 512);
+        let answer = Message::from_vec(&bytes).expect("it can be read");
+        let counts = (answer.answers.len(), answer.additionals.len(), answer.truncation);
+        assert_eq!(counts, (answers, more, cut), "{count}");
+    }
+}
+
 fn check(world: &World, bytes: &[u8], transport: Transport) -> Result<(), TestCaseError> {
     let reply = reply(&world.directory, &world.dev.id, ip("10.1.0.2"), transport, bytes);
     let answers = match reply {
         Reply::Ignore => vec![],
         Reply::Answer(answer) | Reply::Malformed(answer) => vec![answer],
-        Reply::Forward(query) => vec![query.failed(), query.refused()],
+        Reply::Forward(query, _) => vec![query.failed(), query.refused()],
     };
     for answer in answers {
         let parsed = Message::from_vec(&answer);

@@ -1,29 +1,90 @@
 use std::{fs, os::unix::fs::MetadataExt as _};
 
 use super::*;
-use crate::discovery::tests::{ip, name};
+use crate::{
+    discovery::tests::{ip, name},
+    model::{SCHEMA, SandboxId},
+};
 
 /// The text without the comments.
 fn plain(text: &str) -> String {
     text.split_inclusive('\n').filter(|line| !line.starts_with('#')).collect()
 }
 
+fn sandbox(dns: &[&str], search: &[&str], options: &[&str]) -> Sandbox {
+    Sandbox {
+        schema: SCHEMA,
+        id: SandboxId::random(),
+        name: name("box"),
+        netns: "/run/netns/box".into(),
+        owned: true,
+        dns: dns.iter().map(|text| ip(text)).collect(),
+        dns_search: search.iter().map(|text| text.parse().expect("a domain")).collect(),
+        dns_options: options.iter().map(|text| text.parse().expect("an option")).collect(),
+        created: 0,
+    }
+}
+
 #[test]
-fn resolv_conf_names_gateways_or_the_sandboxs_own_servers() {
-    for (gateways, dns, text) in [
-        (vec![], vec![], ""),
-        (vec!["10.1.0.1"], vec![], "nameserver 10.1.0.1\noptions ndots:0\n"),
+fn resolv_conf_names_gateways_and_what_the_sandbox_was_given() {
+    let plain_box = || sandbox(&[], &[], &[]);
+    let corp = ["corp.example", "example"];
+    for (gateways, sandbox, host_search, text) in [
+        (&[][..], plain_box(), &[][..], ""),
+        (&["10.1.0.1"], plain_box(), &[], "nameserver 10.1.0.1\noptions ndots:0\n"),
         (
-            vec!["10.2.0.1", "10.1.0.1", "10.2.0.1", "10.3.0.1", "10.4.0.1"],
-            vec![],
+            &["10.2.0.1", "10.1.0.1", "10.2.0.1", "10.3.0.1", "10.4.0.1"],
+            plain_box(),
+            &[],
             "nameserver 10.2.0.1\nnameserver 10.1.0.1\nnameserver 10.3.0.1\noptions ndots:0\n",
         ),
-        (vec!["10.1.0.1"], vec!["fd00::53"], "nameserver fd00::53\noptions ndots:0\n"),
+        // Ours go on serving; its own are asked by them.
+        (
+            &["10.1.0.1"],
+            sandbox(&["fd00::53"], &[], &[]),
+            &[],
+            "nameserver 10.1.0.1\noptions ndots:0\n",
+        ),
+        (&[], sandbox(&["fd00::53"], &[], &[]), &[], "nameserver fd00::53\noptions ndots:0\n"),
+        (
+            &["10.1.0.1"],
+            plain_box(),
+            &corp,
+            "nameserver 10.1.0.1\nsearch corp.example example\noptions ndots:0\n",
+        ),
+        (
+            &["10.1.0.1"],
+            sandbox(&[], &["a.example."], &["rotate", "ndots:2"]),
+            &corp,
+            "nameserver 10.1.0.1\nsearch a.example\noptions rotate ndots:2\n",
+        ),
+        (
+            &["10.1.0.1"],
+            sandbox(&[], &["."], &["timeout:1"]),
+            &corp,
+            "nameserver 10.1.0.1\noptions ndots:0 timeout:1\n",
+        ),
     ] {
-        let list = |texts: &[&str]| texts.iter().map(|text| ip(text)).collect::<Vec<_>>();
-        let whole = resolv_conf(&list(&gateways), &list(&dns));
+        let gateways: Vec<_> = gateways.iter().map(|text| ip(text)).collect();
+        let search: Vec<SearchDomain> =
+            host_search.iter().map(|text| text.parse().expect("a domain")).collect();
+        let whole = resolv_conf(&gateways, &sandbox, &search);
         assert!(whole.starts_with('#'));
         assert_eq!(plain(&whole), text);
+    }
+}
+
+#[test]
+fn the_hosts_search_domains_are_read_as_the_c_library_does() {
+    for (text, domains) in [
+        ("nameserver 10.0.0.1\n", &[][..]),
+        ("search a.example b.example.\n", &["a.example", "b.example"]),
+        ("search a.example\ndomain b.example c.example\n", &["b.example"]),
+        ("domain b.example\n# search c.example\nsearch a.example ..\n", &["a.example"]),
+        ("search .\n", &["."]),
+    ] {
+        let read: Vec<String> = search_domains(text).iter().map(ToString::to_string).collect();
+        assert_eq!(read, domains, "{text:?}");
     }
 }
 
@@ -70,7 +131,8 @@ fn a_name_server_that_stays_is_there_at_every_moment() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("resolv.conf");
     let [first, second] = ["10.1.0.1", "10.2.0.1"].map(ip);
-    let texts = [resolv_conf(&[first, second], &[]), resolv_conf(&[first], &[])];
+    let sandbox = sandbox(&[], &[], &[]);
+    let texts = [&[first, second][..], &[first]].map(|g| resolv_conf(g, &sandbox, &[]));
     write_in_place(&path, &texts[0]).expect("made");
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| {

@@ -1,0 +1,198 @@
+//! What names are answered from, on disk: a daemon that starts while the store is away serves what the last one knew.
+//!
+//! One JSON file for each network below `<run-dir>/names`. It lives no longer than the machine is up, as the sandboxes
+//! whose names these are.
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use tokio::{
+    sync::watch,
+    task::{JoinHandle, spawn_blocking},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    controller::{follow::Mirror, keys},
+    discovery::{Listener, Zone},
+    model::{Endpoint, Host, HostName, Network, NetworkId},
+};
+
+/// How soon after a change the next one is written.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// All that the answers of one network follow from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Kept {
+    /// Where its names are served.
+    device: String,
+    pub(super) network: Network,
+    endpoints: Vec<Endpoint>,
+    /// Hosts of endpoints that are not alive.
+    dead: BTreeSet<HostName>,
+}
+
+impl Kept {
+    pub(super) fn zone(&self) -> Zone {
+        Zone::build(&self.network, &self.endpoints, |host| self.dead.contains(host))
+    }
+
+    pub(super) fn listeners(&self) -> impl Iterator<Item = Listener> {
+        self.network.subnets.iter().map(|subnet| Listener {
+            network: self.network.id.clone(),
+            device: self.device.clone(),
+            address: subnet.gateway,
+        })
+    }
+}
+
+/// Whether a host is known not to be alive. Before all are listed, or where one could not be read, none is.
+pub(super) fn is_dead(hosts: &Mirror<Host>, host: &HostName) -> bool {
+    hosts.complete && !hosts.damaged && !hosts.entries.contains_key(host.as_str())
+}
+
+/// Reads what an earlier daemon left. What cannot be read is as good as nothing: the store will say it again.
+pub(super) fn read(dir: &Path) -> Vec<Kept> {
+    let mut all = Vec::new();
+    if let Err(error) = fs::create_dir_all(dir) {
+        tracing::warn!(path = %dir.display(), %error, "names cannot be kept for the next daemon");
+    }
+    for path in fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        match fs::read(&path).map(|bytes| serde_json::from_slice::<Kept>(&bytes)) {
+            Ok(Ok(kept)) => all.push(kept),
+            Ok(Err(error)) => tracing::debug!(path = %path.display(), %error, "not names"),
+            Err(error) => tracing::debug!(path = %path.display(), %error, "cannot read names"),
+        }
+    }
+    all
+}
+
+/// Removes all files but those of `networks`.
+pub(super) fn remove_others(dir: &Path, networks: &BTreeSet<&NetworkId>) -> io::Result<()> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let path = entry?.path();
+        let network = path.file_stem().and_then(|stem| stem.to_str()?.parse::<NetworkId>().ok());
+        if !network.is_some_and(|network| networks.contains(&network)) {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Writes one network's file whenever something changes.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    cancel: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Keeper {
+    /// Writes what is known now, and begins. `host` is this one, which is alive whatever the store says.
+    pub(super) async fn start(
+        dir: &Path,
+        device: String,
+        network: Network,
+        host: HostName,
+        state: (watch::Receiver<Mirror<Endpoint>>, watch::Receiver<Mirror<Host>>),
+    ) -> Self {
+        let cancel = CancellationToken::new();
+        let (endpoints, hosts) = state;
+        let mut source = Source { dir: dir.to_owned(), device, network, host, endpoints, hosts };
+        source.save().await;
+        let task = tokio::spawn(keep(source, cancel.clone()));
+        Self { cancel, task }
+    }
+
+    /// Writes what is not written yet, and ends.
+    pub(super) async fn stop(self) {
+        self.cancel.cancel();
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "the keeper of a network's names panicked");
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Source {
+    dir: PathBuf,
+    device: String,
+    network: Network,
+    host: HostName,
+    endpoints: watch::Receiver<Mirror<Endpoint>>,
+    hosts: watch::Receiver<Mirror<Host>>,
+}
+
+async fn keep(mut source: Source, cancel: CancellationToken) {
+    loop {
+        let changed = async {
+            tokio::time::sleep(PAUSE).await;
+            tokio::select! {
+                changed = source.endpoints.changed() => changed,
+                changed = source.hosts.changed() => changed,
+            }
+        };
+        match cancel.run_until_cancelled(changed).await {
+            Some(Ok(())) => source.save().await,
+            Some(Err(_)) => return,
+            None => {
+                // What changed since the last time is not lost.
+                if source.has_changed() {
+                    source.save().await;
+                }
+                return;
+            }
+        }
+    }
+}
+
+impl Source {
+    async fn save(&mut self) {
+        self.endpoints.mark_unchanged();
+        self.hosts.mark_unchanged();
+        let now = self.clone();
+        match spawn_blocking(move || now.write()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(network = %self.network.name, %error, "cannot keep names on disk");
+            }
+            Err(error) => tracing::error!(%error, "writing names panicked"),
+        }
+    }
+
+    fn has_changed(&self) -> bool {
+        self.endpoints.has_changed().unwrap_or(true) || self.hosts.has_changed().unwrap_or(true)
+    }
+
+    /// By a new file that takes the old one's place. It need not survive the machine.
+    fn write(&self) -> io::Result<()> {
+        let (endpoints, dead): (Vec<Endpoint>, BTreeSet<HostName>) = {
+            let endpoints: Vec<Endpoint> =
+                self.endpoints.borrow().entries.values().map(|(e, _)| e.clone()).collect();
+            let hosts = self.hosts.borrow();
+            let owners = endpoints.iter().filter_map(|e| e.owner.as_ref().map(|o| &o.host));
+            let dead = owners.filter(|host| **host != self.host && is_dead(&hosts, host));
+            let dead = dead.cloned().collect();
+            (endpoints, dead)
+        };
+        let (device, network) = (self.device.clone(), self.network.clone());
+        let text = keys::write(&Kept { device, network, endpoints, dead });
+        let file = self.dir.join(format!("{}.json", self.network.id));
+        let new = file.with_extension("new");
+        fs::create_dir_all(&self.dir)?;
+        fs::write(&new, text)?;
+        fs::rename(&new, &file)
+    }
+}
