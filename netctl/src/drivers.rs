@@ -28,7 +28,7 @@ pub use self::{links::is_ours, null::Null, overlay::Overlay};
 use crate::{
     dataplane::Desired,
     kernel::{self, Link, Netlink, Netns},
-    model::{DriverName, Endpoint, EndpointId, Name, Network, NetworkSpec, Vni, Vteps},
+    model::{DriverName, Endpoint, EndpointId, Macs, Name, Network, NetworkSpec, Vni, Vteps},
 };
 
 /// Where a network is.
@@ -54,6 +54,8 @@ pub struct Plan {
     pub vni: Option<Vni>,
     /// Whether its subnets may overlap with those of other networks.
     pub allow_overlap: bool,
+    /// Where link-layer addresses come from.
+    pub macs: Macs,
 }
 
 /// The host, as drivers see it.
@@ -218,6 +220,11 @@ pub trait Driver: Send + Sync + fmt::Debug {
         remote: &[&Endpoint],
         desired: &mut Desired,
     );
+
+    /// Whether endpoints of its networks may be external stations: behind tunnel addresses that are no host's.
+    fn has_stations(&self) -> bool {
+        false
+    }
 
     /// Removes whatever of this driver's making is on the host and not in `present`, but for links and what belongs to
     /// them, which [`sweep_links`] removes for all drivers.

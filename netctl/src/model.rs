@@ -21,9 +21,9 @@ pub use self::{
     host::Host,
     id::{EndpointId, HostId, IdError, NetworkId, SandboxId},
     name::{HostName, Name, NameError, ServiceRef, ServiceRefError},
-    network::{DriverName, Network, Subnet, SubnetError},
+    network::{DriverName, Macs, Network, Subnet, SubnetError},
     sandbox::Sandbox,
-    spec::{NetworkSpec, RunSpec, SandboxSpec, ServiceSpec},
+    spec::{NetworkSpec, RangeError, RangeSpec, RunSpec, SandboxSpec, ServiceSpec},
     view::{
         CounterView, FdbView, HostView, InterfaceView, NeighView, NetworkView, SandboxView,
         ServiceView, StatusView,

@@ -48,6 +48,8 @@ fn network(name: &str, cidr: &str, internal: bool) -> Network {
         gateway_mac: None,
         internal,
         options: BTreeMap::new(),
+        ipam_options: BTreeMap::new(),
+        macs: netctl::model::Macs::Random,
         labels: BTreeMap::new(),
         created: 0,
     }
@@ -63,6 +65,7 @@ fn endpoint(network: &Network, name: &str, address: &str, sandbox: &SandboxId) -
         mac: None,
         addresses: vec![address.parse().expect("an address")],
         bridging: false,
+        vtep: None,
         owner: Some(Owner {
             host: "h1".parse().expect("a name"),
             sandbox: sandbox.clone(),

@@ -1,6 +1,6 @@
 //! `netctl service`.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
 
@@ -9,7 +9,7 @@ use super::{
     output::{ListArgs, each},
     table::{Table, fields},
 };
-use crate::model::{MacAddr, Name, ServiceRef, ServiceSpec, ServiceView};
+use crate::model::{Endpoint, MacAddr, Name, ServiceRef, ServiceSpec, ServiceView};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -60,6 +60,9 @@ pub(super) struct Publish {
     aliases: Vec<Name>,
     #[command(flatten)]
     details: Details,
+    /// Tunnel address that it is behind: an external station, such as a vxlan device of a host without netctl
+    #[arg(long, value_name = "IP")]
+    vtep: Option<IpAddr>,
     /// Name of the service, and the network to publish it on
     #[arg(value_name = "SERVICE.NETWORK")]
     service: ServiceRef,
@@ -107,8 +110,8 @@ pub(super) struct Ends {
 }
 
 impl From<Publish> for ServiceSpec {
-    fn from(Publish { aliases, details, service }: Publish) -> Self {
-        Self { aliases, ..details.of(service) }
+    fn from(Publish { aliases, details, vtep, service }: Publish) -> Self {
+        Self { aliases, vtep, ..details.of(service) }
     }
 }
 
@@ -161,11 +164,17 @@ fn table(args: &ListArgs, services: &[ServiceView]) -> Table {
             endpoint.name.to_string(),
             network_name.to_string(),
             endpoint.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
-            owner.map(|owner| owner.host.to_string()).unwrap_or_default(),
+            place(endpoint),
             owner.map(|owner| args.id(owner.sandbox.as_str())).unwrap_or_default(),
         ]);
     }
     table
+}
+
+/// The host that it is attached on, or the tunnel address that it is a station behind.
+fn place(endpoint: &Endpoint) -> String {
+    let host = endpoint.owner.as_ref().map(|owner| owner.host.to_string());
+    host.or_else(|| endpoint.vtep.map(|vtep| vtep.to_string())).unwrap_or_default()
 }
 
 fn text(ServiceView { endpoint, network_name }: &ServiceView) -> String {
@@ -178,6 +187,7 @@ fn text(ServiceView { endpoint, network_name }: &ServiceView) -> String {
     lines.extend(endpoint.mac.map(|mac| ("MAC", mac.to_string())));
     lines.extend(endpoint.addresses.iter().map(|address| ("Address", address.to_string())));
     lines.extend(endpoint.bridging.then(|| ("Bridging", "yes".to_owned())));
+    lines.extend(endpoint.vtep.map(|vtep| ("Station at", vtep.to_string())));
     if let Some(owner) = &endpoint.owner {
         lines.push(("Host", owner.host.to_string()));
         lines.push(("Sandbox", owner.sandbox.to_string()));

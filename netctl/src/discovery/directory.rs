@@ -37,7 +37,7 @@ pub(super) struct Zone {
 impl Directory {
     /// Makes the snapshot in one pass over `networks` and `endpoints`.
     ///
-    /// Endpoints that are not attached have no names; those of a host that died keep theirs until they are taken.
+    /// Endpoints that are not attached have no names, but for stations outside; those of a host that died keep theirs until they are taken.
     /// `joined` names the sandboxes of this host, each with its networks in the order joined. A network in which a
     /// sandbox has an endpoint but that is not in its list comes after those that are.
     pub fn build<'a>(
@@ -52,10 +52,14 @@ impl Directory {
         }
         let mut local: BTreeMap<&SandboxId, Vec<&Endpoint>> = BTreeMap::new();
         for endpoint in endpoints {
-            let Some(owner) = &endpoint.owner else { continue };
+            if endpoint.vteps().is_none() {
+                continue;
+            }
             let Some(zone) = directory.zones.get_mut(&endpoint.network) else { continue };
             zone.add(endpoint);
-            if joined.contains_key(&owner.sandbox) {
+            if let Some(owner) = &endpoint.owner
+                && joined.contains_key(&owner.sandbox)
+            {
                 local.entry(&owner.sandbox).or_default().push(endpoint);
             }
         }

@@ -28,6 +28,8 @@ pub(super) fn network(label: &str, cidr: &str, internal: bool) -> Network {
         gateway_mac: None,
         internal,
         options: BTreeMap::new(),
+        ipam_options: BTreeMap::new(),
+        macs: crate::model::Macs::Random,
         labels: BTreeMap::new(),
         created: 0,
     }
@@ -48,6 +50,7 @@ pub(super) fn endpoint(
         aliases: aliases.iter().map(|alias| name(alias)).collect(),
         mac: None,
         bridging: false,
+        vtep: None,
         addresses: addresses.iter().map(|a| a.parse::<IpNet>().expect("an address")).collect(),
         owner: sandbox.map(|sandbox| Owner {
             host: "h1".parse().expect("a host's name"),

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     dataplane::{Desired, FdbTarget},
-    model::{Endpoint, Network, NetworkSpec, Vni},
+    model::{Endpoint, Macs, Network, NetworkSpec, Vni},
 };
 
 const VNI: &[&str] = &["vni", "com.docker.network.driver.overlay.vxlanid_list"];
@@ -37,7 +37,18 @@ impl Driver for Overlay {
         let vni = options.take::<u32>(VNI)?.map(check_vni).transpose()?;
         let allow_overlap = segment::options::take(&mut options, spec)?;
         options.finish()?;
-        Ok(Plan { scope: Scope::Cluster, addresses: true, segment: true, vni, allow_overlap })
+        Ok(Plan {
+            scope: Scope::Cluster,
+            addresses: true,
+            segment: true,
+            vni,
+            allow_overlap,
+            macs: Macs::Random,
+        })
+    }
+
+    fn has_stations(&self) -> bool {
+        true
     }
 
     async fn enter(&self, host: &HostContext, network: &Network) -> Result<Presence, Error> {
@@ -68,9 +79,9 @@ impl Driver for Overlay {
         segment::forward(network, presence, local, rules, desired);
         let Ok((vni, _)) = segment::segment(network) else { return };
         for endpoint in remote {
-            let (Some(mac), Some(owner)) = (endpoint.mac, &endpoint.owner) else { continue };
-            let Some(vtep) = host.vteps.towards(&owner.vteps) else {
-                tracing::debug!(service = %endpoint.name, host = %owner.host, "no tunnel: no address family in common");
+            let (Some(mac), Some(theirs)) = (endpoint.mac, endpoint.vteps()) else { continue };
+            let Some(vtep) = host.vteps.towards(&theirs) else {
+                tracing::debug!(service = %endpoint.name, vteps = %theirs, "no tunnel: no address family in common");
                 continue;
             };
             let target = FdbTarget::Remote { vtep };
