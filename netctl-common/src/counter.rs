@@ -73,11 +73,13 @@ pub enum Verdict {
     TooBigReported = 8,
     /// Good as far as the filter can tell.
     Passed = 9,
+    /// Sent to be routed with no hop left, which its sender was told.
+    TtlReported = 10,
 }
 
 impl Verdict {
     /// All verdicts, by number.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::ToContainer,
         Self::ToHost,
         Self::ToUnderlay,
@@ -88,6 +90,7 @@ impl Verdict {
         Self::NdAnswered,
         Self::TooBigReported,
         Self::Passed,
+        Self::TtlReported,
     ];
 
     /// The label, in kebab case.
@@ -103,6 +106,7 @@ impl Verdict {
             Self::NdAnswered => "nd-answered",
             Self::TooBigReported => "too-big-reported",
             Self::Passed => "passed",
+            Self::TtlReported => "ttl-reported",
         }
     }
 
@@ -121,6 +125,7 @@ impl Verdict {
             Self::NdAnswered => "A neighbour solicitation that was answered.",
             Self::TooBigReported => "Too big for the underlay, which its sender was told.",
             Self::Passed => "VXLAN of a host and a network that are known.",
+            Self::TtlReported => "Sent to be routed with no hop left, which its sender was told.",
         }
     }
 }

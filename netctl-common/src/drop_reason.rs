@@ -74,6 +74,8 @@ drop_reasons! {
     NotMember = 37, "not-member", "The tunnel packet comes from a host that has no endpoint in the network.";
     TooBigReportFailed = 38, "too-big-report-failed", "The sender of a packet that is too big could not be told.";
     OwnStation = 39, "own-station", "The frame is for the endpoint that sent it.";
+    Isolated = 40, "isolated", "The network keeps its containers apart, and the packet is for another container.";
+    TtlExpired = 41, "ttl-expired", "The packet may pass no further router, which its sender cannot be told.";
 }
 
 #[cfg(test)]

@@ -24,4 +24,4 @@ pub use drop_reason::DropReason;
 ///
 /// It is part of the path under which links and maps are pinned, and moves whenever a key, a value or a map's type
 /// changes, so that a daemon never reads what another layout wrote.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;

@@ -11,6 +11,7 @@ use crate::{
     packet::Packet,
     parse::{self, Frame},
     payload::{Opaque, Payload},
+    router,
     size::Fit,
     stale, too_big, validate,
 };
@@ -56,22 +57,34 @@ fn forward<P: Payload>(
     let target = match lookup::station(port.vni(), frame.destination()) {
         Some(target) => target,
         None if frame.destination().is_group() => {
-            return flood::from_here(packet, port.vni(), &frame);
+            return flood::from_here(packet, port, &frame);
         }
         None => stale::readdress(packet, port.vni(), &mut frame)?,
+    };
+    let target = match target {
+        FdbTarget::Host(_) => match router::station(port.vni(), &frame) {
+            Some(_) if port.is_isolated() => return Err(DropReason::Isolated),
+            Some((station, beyond)) => match router::pass(packet, port, &mut frame, station)? {
+                Some(told) => return Ok(told),
+                None => beyond,
+            },
+            None => target,
+        },
+        other => other,
     };
     match target {
         // A frame for its own sender stays where it is, as on every wire.
         FdbTarget::Container(device) | FdbTarget::Bridging(device) if device == packet.device() => {
             Err(DropReason::OwnStation)
         }
-        FdbTarget::Container(device) => Ok(Decision::ToContainer(device)),
-        FdbTarget::Bridging(device) => Ok(Decision::ToBridge(device)),
         FdbTarget::Host(device) => {
             validate::for_host(port, &frame.payload)?;
             Ok(Decision::ToHost(device))
         }
-        FdbTarget::Remote(index) => tunnel(packet, port.vni(), &frame, index),
+        _ if port.is_isolated() => Err(DropReason::Isolated),
+        FdbTarget::Container(device) => Ok(Decision::ToContainer(device)),
+        FdbTarget::Bridging(device) => Ok(Decision::ToBridge(device)),
+        FdbTarget::Remote(index) => tunnel(packet, port, &frame, index),
     }
 }
 
@@ -79,10 +92,11 @@ fn forward<P: Payload>(
 #[inline(always)]
 fn tunnel<P: Payload>(
     packet: &Packet,
-    vni: u32,
+    port: &Port,
     frame: &Frame<P>,
     index: u32,
 ) -> Result<Decision, DropReason> {
+    let vni = port.vni();
     let vtep = lookup::vtep(index).ok_or(DropReason::UnknownVtep)?;
     match frame.payload.fit(packet, vtep) {
         Fit::Whole if frame.payload.survives_tunnel(packet) => {
@@ -91,7 +105,7 @@ fn tunnel<P: Payload>(
         Fit::Whole => encap::hand_over(packet, vni, vtep, frame.payload.tos(), true),
         // As the kernel's own tunnels do with what nobody forbids to cut: the outer packet goes in fragments.
         Fit::InParts => encap::hand_over(packet, vni, vtep, frame.payload.tos(), false),
-        Fit::Never => match too_big::report(packet, frame, vtep.mtu())? {
+        Fit::Never => match too_big::report(packet, port, frame, vtep.mtu())? {
             Some(answer) => Ok(answer),
             None => encap::hand_over(packet, vni, vtep, frame.payload.tos(), false),
         },

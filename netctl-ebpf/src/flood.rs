@@ -11,7 +11,7 @@ use aya_ebpf::{
 };
 use netctl_common::{
     DropReason, MacAddr,
-    maps::{FLOOD_ENTRIES, FdbTarget},
+    maps::{FLOOD_ENTRIES, FdbTarget, Port},
     wire::Ethernet,
 };
 
@@ -26,19 +26,28 @@ struct Round {
     /// The host gets none. It is from a host's own endpoint, which has one address on all hosts, and nobody gets what
     /// he sent himself; or it claims to be from a host, as VXLAN that the host's stack would open.
     not_for_host: bool,
+    /// Nobody but the host gets any: the network keeps containers apart, and it is from one.
+    only_host: bool,
 }
 
 /// Sends it to all members but the one that it comes from.
 #[inline(always)]
 pub(crate) fn from_here<P: Payload>(
     packet: &Packet,
-    vni: u32,
+    port: &Port,
     frame: &Frame<P>,
 ) -> Result<Decision, DropReason> {
     if frame.destination().stays_on_link() {
         return Err(DropReason::LinkLocalGroup);
     }
-    visit(packet, vni, frame.source(), packet.device(), frame.payload.is_from_host())
+    let round = Round {
+        skb: packet.raw(),
+        vni: port.vni(),
+        origin: packet.device(),
+        not_for_host: frame.payload.is_from_host(),
+        only_host: port.is_isolated(),
+    };
+    visit(round, frame.source())
 }
 
 /// Sends it to all members of this host, but to the host itself where the packet claims to be from one.
@@ -49,20 +58,15 @@ pub(crate) fn from_tunnel(
     frame: &Ethernet,
     from_host: bool,
 ) -> Result<Decision, DropReason> {
-    visit(packet, vni, frame.source(), 0, from_host)
+    let skb = packet.raw();
+    let round = Round { skb, vni, origin: 0, not_for_host: from_host, only_host: false };
+    visit(round, frame.source())
 }
 
 #[inline(always)]
-fn visit(
-    packet: &Packet,
-    vni: u32,
-    source: MacAddr,
-    origin: u32,
-    from_host: bool,
-) -> Result<Decision, DropReason> {
-    let network = lookup::network(vni).ok_or(DropReason::UnknownVni)?;
-    let not_for_host = from_host || network.gateway().is_some_and(|gateway| gateway.same(source));
-    let mut round = Round { skb: packet.raw(), vni, origin, not_for_host };
+fn visit(mut round: Round, source: MacAddr) -> Result<Decision, DropReason> {
+    let network = lookup::network(round.vni).ok_or(DropReason::UnknownVni)?;
+    round.not_for_host |= network.gateway().is_some_and(|gateway| gateway.same(source));
     let places = network.flood_members();
     let places = if places > FLOOD_ENTRIES { FLOOD_ENTRIES } else { places };
     let each: unsafe extern "C" fn(u32, *mut Round) -> i64 = member;
@@ -75,14 +79,15 @@ fn visit(
 /// Gives the member at this place a copy. A copy that cannot be made is counted by the kernel, on the device.
 unsafe extern "C" fn member(place: u32, round: *mut Round) -> i64 {
     // SAFETY: `visit` passes a pointer to a value that is alive.
-    let Round { skb, vni, origin, not_for_host } = unsafe { &*round };
+    let Round { skb, vni, origin, not_for_host, only_host } = unsafe { &*round };
     if let Some(target) = lookup::flood_member(*vni, place) {
         match target {
-            FdbTarget::Container(device) | FdbTarget::Bridging(device) if device != *origin => {
-                copy(*skb, device, 0);
-            }
             FdbTarget::Host(device) if !*not_for_host => {
                 copy(*skb, device, BPF_F_INGRESS.into());
+            }
+            _ if *only_host => {}
+            FdbTarget::Container(device) | FdbTarget::Bridging(device) if device != *origin => {
+                copy(*skb, device, 0);
             }
             FdbTarget::Remote(index) if *origin != 0 => {
                 if let Some(vtep) = lookup::vtep(index)

@@ -1,9 +1,9 @@
 //! The TC and XDP programs of netctl's data plane.
 //!
 //! One file per stage, and a packet's way through them: `packet` gives bounded views of it, `parse` and `outer` read it
-//! once, `validate` says whether its sender may send it, `arp` and `ndp` answer, `lookup` finds whom it is for, `flood`
-//! copies it to many, `encap` and `decap` add and strip the outer headers, `too_big` tells the sender that they do not
-//! fit, `deliver` redirects it. What a stage returns decides the packet: there is one way
+//! once, `validate` says whether its sender may send it, `arp` and `ndp` answer, `lookup` finds whom it is for, `router`
+//! takes it to another subnet, `flood` copies it to many, `encap` and `decap` add and strip the outer headers, `too_big`
+//! tells the sender that they do not fit, `deliver` redirects it. What a stage returns decides the packet: there is one way
 //! out, [`finish`], and it counts every packet once.
 #![no_std]
 #![no_main]
@@ -25,6 +25,8 @@ mod packet;
 mod parse;
 mod payload;
 mod probe;
+mod report;
+mod router;
 mod size;
 mod stale;
 mod too_big;

@@ -111,6 +111,13 @@ impl Packet {
         unsafe { bpf_csum_update(self.skb, change) };
     }
 
+    /// The same for a word of the packet, as it stood in memory and as it stands now.
+    #[inline(always)]
+    pub(crate) fn correct_sum_of(&self, before: u32, now: u32) {
+        let change = u64::from(now) + u64::from(!before);
+        self.correct_sum((change as u32).wrapping_add((change >> 32) as u32));
+    }
+
     /// Has the kernel believe one checksum less that a device says to have verified: that of the UDP header which is
     /// gone. It counts as verified where it is zero too (`udp4_gro_receive`), and the next may not have been.
     #[inline(always)]

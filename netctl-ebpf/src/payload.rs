@@ -4,8 +4,8 @@
 //! time would have the compiler read fields of the one where the other is, and the verifier refuse it.
 
 use netctl_common::{
-    DropReason, MacAddr, flow,
-    maps::{TunnelAddr, Vtep},
+    DropReason, MacAddr, addr6, flow,
+    maps::{Port, TunnelAddr, Vtep},
     wire::{Ethernet, Ipv4, Ipv6, Ports, protocol},
 };
 
@@ -13,6 +13,7 @@ use crate::{
     config, lookup,
     packet::Packet,
     parse::{ETHERNET, Frame, IPV4, IPV6},
+    router,
     size::{self, Fit},
     too_big,
 };
@@ -41,6 +42,18 @@ pub(crate) trait Payload: Sized {
 
     /// Who has its destination address in the network.
     fn owner(&self, vni: u32) -> Option<MacAddr>;
+
+    /// The same, if a router may forward it.
+    fn beyond_router(&self, vni: u32) -> Option<MacAddr>;
+
+    /// How many routers may forward it, and one more.
+    fn hops(&self) -> u8;
+
+    /// Takes one off its hops, in the frame that is the packet.
+    fn pass_router(&self, packet: &Packet) -> Result<(), DropReason>;
+
+    /// Makes the packet the report, in an Ethernet frame of this header, that its hops have ended.
+    fn expire(&self, packet: &Packet, port: &Port, back: Ethernet) -> Result<(), DropReason>;
 
     /// Whether it claims to come from this host or another host of ours.
     fn is_from_host(&self) -> bool;
@@ -99,6 +112,26 @@ impl Payload for Ipv4 {
     }
 
     #[inline(always)]
+    fn beyond_router(&self, vni: u32) -> Option<MacAddr> {
+        self.owner(vni)
+    }
+
+    #[inline(always)]
+    fn hops(&self) -> u8 {
+        self.ttl()
+    }
+
+    #[inline(always)]
+    fn pass_router(&self, packet: &Packet) -> Result<(), DropReason> {
+        router::pass4(packet)
+    }
+
+    #[inline(always)]
+    fn expire(&self, packet: &Packet, port: &Port, back: Ethernet) -> Result<(), DropReason> {
+        router::expire4(packet, port, self, back)
+    }
+
+    #[inline(always)]
     fn is_from_host(&self) -> bool {
         config::is_local4(self.source()) || lookup::is_vtep(&TunnelAddr::from_v4(self.source()))
     }
@@ -124,8 +157,7 @@ impl Payload for Ipv6 {
         let ip = packet.at::<Self>(OFFSET).ok_or(DropReason::NotWritable)?;
         let before = ip.first_word();
         ip.set_tos(tos);
-        let change = u64::from(ip.first_word()) + u64::from(!before);
-        packet.correct_sum((change as u32).wrapping_add((change >> 32) as u32));
+        packet.correct_sum_of(before, ip.first_word());
         Ok(())
     }
 
@@ -148,6 +180,31 @@ impl Payload for Ipv6 {
     #[inline(always)]
     fn owner(&self, vni: u32) -> Option<MacAddr> {
         lookup::neighbour6(vni, self.destination())
+    }
+
+    #[inline(always)]
+    fn beyond_router(&self, vni: u32) -> Option<MacAddr> {
+        // What is of one link stays on it (RFC 4291 section 2.5.6).
+        if addr6::is_link_local(self.destination()) || addr6::is_link_local(self.source()) {
+            None
+        } else {
+            self.owner(vni)
+        }
+    }
+
+    #[inline(always)]
+    fn hops(&self) -> u8 {
+        self.hop_limit()
+    }
+
+    #[inline(always)]
+    fn pass_router(&self, packet: &Packet) -> Result<(), DropReason> {
+        router::pass6(packet)
+    }
+
+    #[inline(always)]
+    fn expire(&self, packet: &Packet, port: &Port, back: Ethernet) -> Result<(), DropReason> {
+        router::expire6(packet, port, self, back)
     }
 
     #[inline(always)]
@@ -196,6 +253,26 @@ impl Payload for Opaque {
     #[inline(always)]
     fn owner(&self, _vni: u32) -> Option<MacAddr> {
         None
+    }
+
+    #[inline(always)]
+    fn beyond_router(&self, _vni: u32) -> Option<MacAddr> {
+        None
+    }
+
+    #[inline(always)]
+    fn hops(&self) -> u8 {
+        0
+    }
+
+    #[inline(always)]
+    fn pass_router(&self, _packet: &Packet) -> Result<(), DropReason> {
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn expire(&self, _packet: &Packet, _port: &Port, _back: Ethernet) -> Result<(), DropReason> {
+        Err(DropReason::TtlExpired)
     }
 
     #[inline(always)]

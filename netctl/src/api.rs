@@ -44,6 +44,15 @@ struct ServiceFilter {
     network: Option<String>,
 }
 
+/// Which networks to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NetworkFilter {
+    /// Those that are on other hosts alone, too.
+    #[serde(default)]
+    all: bool,
+}
+
 /// How to remove a service.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -5,6 +5,7 @@
 //! [`Driver::join`] for what there should be, and [`Driver::sweep`] for the rest, at every start and after every
 //! change. There is no other way to take something down, so that what a crash left goes the same way.
 
+mod bridge;
 mod headroom;
 mod links;
 mod null;
@@ -24,11 +25,13 @@ use async_trait::async_trait;
 use ipnet::IpNet;
 use tokio::sync::watch;
 
-pub use self::{links::is_ours, null::Null, overlay::Overlay};
+pub use self::{bridge::Bridge, links::is_ours, null::Null, overlay::Overlay};
 use crate::{
     dataplane::Desired,
     kernel::{self, Link, Netlink, Netns},
-    model::{DriverName, Endpoint, EndpointId, Macs, Name, Network, NetworkSpec, Vni, Vteps},
+    model::{
+        DriverName, Endpoint, EndpointId, Name, Network, NetworkSpec, Peer, Policy, Vni, Vteps,
+    },
 };
 
 /// Where a network is.
@@ -36,13 +39,15 @@ use crate::{
 pub enum Scope {
     /// On one host alone; others may have one of the same name.
     Host,
+    /// On one host alone, which has no other of this driver.
+    Sole,
     /// On any host of the cluster.
     #[default]
     Cluster,
 }
 
 /// What a network of some specification needs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// Where it is.
     pub scope: Scope,
@@ -54,8 +59,10 @@ pub struct Plan {
     pub vni: Option<Vni>,
     /// Whether its subnets may overlap with those of other networks.
     pub allow_overlap: bool,
-    /// Where link-layer addresses come from.
-    pub macs: Macs,
+    /// What it lets its endpoints do.
+    pub policy: Policy,
+    /// Hosts that share no store, and what each of them has.
+    pub peers: Vec<Peer>,
 }
 
 /// The host, as drivers see it.
@@ -174,6 +181,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// The same option in two of the ways to write it.
+    #[error("options {one} and {other} are the same: give one of them")]
+    Twice {
+        /// One.
+        one: String,
+        /// The other.
+        other: String,
+    },
     /// The network lacks what the driver gave it, or the host what the network needs.
     #[error("network {network}: {reason}")]
     Network {
@@ -245,7 +260,7 @@ pub struct Drivers(BTreeMap<String, Arc<dyn Driver>>);
 impl Drivers {
     /// All of them. This is where one is added.
     pub fn new() -> Self {
-        let all: [Arc<dyn Driver>; 2] = [Arc::new(Null), Arc::new(Overlay)];
+        let all: [Arc<dyn Driver>; 3] = [Arc::new(Null), Arc::new(Bridge), Arc::new(Overlay)];
         Self(all.into_iter().map(|driver| (driver.name().to_owned(), driver)).collect())
     }
 

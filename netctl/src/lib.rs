@@ -1,6 +1,6 @@
 //! netctl: container networking across hosts, on eBPF.
 //!
-//! The modules form layers, from the bottom up: `model`, `store`, `ipam`, `kernel`, `dataplane`, `discovery`,
+//! The modules form layers, from the bottom up: `model`, `store`, `ipam`, `kernel`, `dataplane`, `discovery`, `plugin`,
 //! `drivers`, `controller`, `api`, `bench`, `cli`. A module imports only from those before it in this list.
 
 pub mod api;
@@ -14,4 +14,5 @@ pub mod drivers;
 pub mod ipam;
 pub mod kernel;
 pub mod model;
+pub mod plugin;
 pub mod store;

@@ -8,6 +8,8 @@ mod host;
 mod id;
 mod name;
 mod network;
+mod peer;
+mod policy;
 mod sandbox;
 mod spec;
 mod view;
@@ -21,7 +23,9 @@ pub use self::{
     host::Host,
     id::{EndpointId, HostId, IdError, NetworkId, SandboxId},
     name::{HostName, Name, NameError, ServiceRef, ServiceRefError},
-    network::{DriverName, Macs, Network, Subnet, SubnetError},
+    network::{DriverName, Network, Subnet, SubnetError},
+    peer::{Peer, PeerError},
+    policy::{GatewayMode, Policy, WayOut},
     sandbox::Sandbox,
     spec::{NetworkSpec, RangeError, RangeSpec, RunSpec, SandboxSpec, ServiceSpec},
     view::{

@@ -18,14 +18,20 @@ mod from_tunnel;
 mod from_underlay;
 #[path = "programs/group.rs"]
 mod group;
+#[path = "programs/hops.rs"]
+mod hops;
 #[path = "programs/ipv6.rs"]
 mod ipv6;
+#[path = "programs/isolated.rs"]
+mod isolated;
 #[path = "programs/neighbours4.rs"]
 mod neighbours4;
 #[path = "programs/neighbours6.rs"]
 mod neighbours6;
 #[path = "programs/next_hop.rs"]
 mod next_hop;
+#[path = "programs/routed.rs"]
+mod routed;
 #[path = "programs/too_big.rs"]
 mod too_big;
 #[path = "programs/underlay6.rs"]

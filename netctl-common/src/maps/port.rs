@@ -18,14 +18,18 @@ pub struct Port {
     _pad: [u8; 2],
     addresses4: [[u8; 4]; PORT_ADDRESSES],
     addresses6: [[u8; 16]; PORT_ADDRESSES],
+    gateway4: [u8; 4],
+    gateway6: [u8; 16],
     endpoint: [u8; 32],
 }
 
-map_type!(Port => 128);
+map_type!(Port => 148);
 
 impl Port {
     /// Every source address is allowed: what a host endpoint has, which routes for others.
     pub const ANY_SOURCE: u32 = 1;
+    /// It reaches the host's own endpoint and nobody else: its network keeps containers apart.
+    pub const ISOLATED: u32 = 2;
 
     /// A port of the network `vni` that owns `mac` and may send from no address yet.
     ///
@@ -38,6 +42,8 @@ impl Port {
             _pad: [0; 2],
             addresses4: [[0; 4]; PORT_ADDRESSES],
             addresses6: [[0; 16]; PORT_ADDRESSES],
+            gateway4: [0; 4],
+            gateway6: [0; 16],
             endpoint,
         }
     }
@@ -63,6 +69,14 @@ impl Port {
         self
     }
 
+    /// The same port with the addresses of the gateway in the endpoint's own subnets, zeroes where there is none.
+    #[must_use]
+    pub const fn with_gateways(mut self, gateway4: [u8; 4], gateway6: [u8; 16]) -> Self {
+        self.gateway4 = gateway4;
+        self.gateway6 = gateway6;
+        self
+    }
+
     /// The network's identifier, in host order.
     #[inline(always)]
     pub const fn vni(&self) -> u32 {
@@ -73,6 +87,24 @@ impl Port {
     #[inline(always)]
     pub const fn any_source(&self) -> bool {
         self.flags & Self::ANY_SOURCE != 0
+    }
+
+    /// Whether it reaches nobody but the host.
+    #[inline(always)]
+    pub const fn is_isolated(&self) -> bool {
+        self.flags & Self::ISOLATED != 0
+    }
+
+    /// The gateway's IPv4 address in the endpoint's own subnet, `0.0.0.0` where there is none.
+    #[inline(always)]
+    pub const fn gateway4(&self) -> [u8; 4] {
+        self.gateway4
+    }
+
+    /// The gateway's IPv6 address in the endpoint's own subnet, `::` where there is none.
+    #[inline(always)]
+    pub const fn gateway6(&self) -> [u8; 16] {
+        self.gateway6
     }
 
     /// The endpoint's own link-layer address.

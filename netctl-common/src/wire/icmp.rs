@@ -1,4 +1,5 @@
-//! Telling the sender of a packet that it was too big, in front of the quoted packet.
+//! Telling the sender of a packet that it was too big, or that it may pass no further router, in front of what is quoted
+//! of it.
 
 use super::protocol;
 use crate::{addr6, checksum};
@@ -10,14 +11,14 @@ pub const QUOTED4: u32 = 512;
 pub const QUOTED6: u32 = 1280 - HEADERS6;
 
 /// The IPv4 and the ICMP header, in words of four bytes.
-pub type FragNeeded = [u32; 7];
+pub type Report4 = [u32; 7];
 /// The IPv6 and the ICMPv6 header, in words of four bytes.
-pub type PacketTooBig = [u32; 12];
+pub type Report6 = [u32; 12];
 
 const HEADERS4: u32 = 28;
 const HEADERS6: u32 = 48;
-const _: () = assert!(size_of::<FragNeeded>() == HEADERS4 as usize);
-const _: () = assert!(size_of::<PacketTooBig>() == HEADERS6 as usize);
+const _: () = assert!(size_of::<Report4>() == HEADERS4 as usize);
+const _: () = assert!(size_of::<Report6>() == HEADERS6 as usize);
 const _: () = assert!(QUOTED4 + HEADERS4 <= 576);
 // `bpf_csum_diff` sums words of four bytes.
 const _: () = assert!(QUOTED4.is_multiple_of(4) && QUOTED6.is_multiple_of(4));
@@ -32,6 +33,16 @@ const UNREACHABLE: u8 = 3;
 const FRAGMENTATION_NEEDED: u8 = 4;
 /// ICMPv6's "packet too big" (RFC 4443 section 3.2).
 const PACKET_TOO_BIG: u8 = 2;
+/// "Time exceeded", "in transit" by its code of zero (RFC 792, RFC 4443 section 3.3).
+const TIME_EXCEEDED4: u8 = 11;
+const TIME_EXCEEDED6: u8 = 3;
+
+/// Whether an ICMP message of this type tells of an error, about which none is told (RFC 1122 section 3.2.2).
+#[inline(always)]
+pub const fn is_error4(kind: u8) -> bool {
+    // Destination unreachable, source quench, redirect, time exceeded, parameter problem.
+    matches!(kind, 3 | 4 | 5 | 11 | 12)
+}
 
 /// The headers in front of the first `quoted` bytes of an IPv4 packet, to say that no more than `mtu` bytes fit (RFC
 /// 1191 section 4). Addresses are in wire order.
@@ -44,17 +55,45 @@ pub const fn frag_needed(
     mtu: u32,
     quoted: u32,
     quoted_sum: u32,
-) -> FragNeeded {
-    let [_, _, total_high, total_low] = (quoted + HEADERS4).to_be_bytes();
+) -> Report4 {
     let [_, _, mtu_high, mtu_low] = mtu.to_be_bytes();
+    let start = [[UNREACHABLE, FRAGMENTATION_NEEDED, 0, 0], [0, 0, mtu_high, mtu_low]];
+    report4(source, destination, start, quoted, quoted_sum)
+}
+
+/// The headers in front of the first `quoted` bytes of an IPv4 packet, to say that its TTL has ended. Addresses are in
+/// wire order.
+///
+/// `quoted_sum` is the sum of the quoted bytes as `bpf_csum_diff` returns it.
+#[inline(always)]
+pub const fn time_exceeded4(
+    source: [u8; 4],
+    destination: [u8; 4],
+    quoted: u32,
+    quoted_sum: u32,
+) -> Report4 {
+    let start = [[TIME_EXCEEDED4, 0, 0, 0], [0; 4]];
+    report4(source, destination, start, quoted, quoted_sum)
+}
+
+/// The IPv4 header, and the ICMP header that starts so, with the checksum still zero.
+#[inline(always)]
+const fn report4(
+    source: [u8; 4],
+    destination: [u8; 4],
+    [icmp, rest]: [[u8; 4]; 2],
+    quoted: u32,
+    quoted_sum: u32,
+) -> Report4 {
+    let [_, _, total_high, total_low] = (quoted + HEADERS4).to_be_bytes();
     let mut words = [
         u32::from_ne_bytes([0x45, TOS, total_high, total_low]),
         u32::from_ne_bytes([0, 0, DONT_FRAGMENT, 0]),
         u32::from_ne_bytes([TTL, protocol::ICMP, 0, 0]),
         u32::from_ne_bytes(source),
         u32::from_ne_bytes(destination),
-        u32::from_ne_bytes([UNREACHABLE, FRAGMENTATION_NEEDED, 0, 0]),
-        u32::from_ne_bytes([0, 0, mtu_high, mtu_low]),
+        u32::from_ne_bytes(icmp),
+        u32::from_ne_bytes(rest),
     ];
     let [ip @ .., _, _] = words;
     let [_, _, _, _, _, icmp @ ..] = words;
@@ -75,7 +114,35 @@ pub const fn packet_too_big(
     mtu: u32,
     quoted: u32,
     quoted_sum: u32,
-) -> PacketTooBig {
+) -> Report6 {
+    let start = [[PACKET_TOO_BIG, 0, 0, 0], mtu.to_be_bytes()];
+    report6(source, destination, start, quoted, quoted_sum)
+}
+
+/// The headers in front of the first `quoted` bytes of an IPv6 packet, to say that its hop limit has ended (RFC 4443
+/// section 3.3). Addresses are in wire order.
+///
+/// `quoted_sum` is the sum of the quoted bytes as `bpf_csum_diff` returns it.
+#[inline(always)]
+pub const fn time_exceeded6(
+    source: [u8; 16],
+    destination: [u8; 16],
+    quoted: u32,
+    quoted_sum: u32,
+) -> Report6 {
+    let start = [[TIME_EXCEEDED6, 0, 0, 0], [0; 4]];
+    report6(source, destination, start, quoted, quoted_sum)
+}
+
+/// The IPv6 header, and the ICMPv6 header that starts so, with the checksum still zero.
+#[inline(always)]
+const fn report6(
+    source: [u8; 16],
+    destination: [u8; 16],
+    [icmp, rest]: [[u8; 4]; 2],
+    quoted: u32,
+    quoted_sum: u32,
+) -> Report6 {
     let ([s0, s1, s2, s3], [d0, d1, d2, d3]) = (addr6::words(source), addr6::words(destination));
     let [_, _, payload_high, payload_low] = (quoted + 8).to_be_bytes();
     let mut words = [
@@ -89,8 +156,8 @@ pub const fn packet_too_big(
         d1,
         d2,
         d3,
-        u32::from_ne_bytes([PACKET_TOO_BIG, 0, 0, 0]),
-        mtu.to_be(),
+        u32::from_ne_bytes(icmp),
+        u32::from_ne_bytes(rest),
     ];
     // The pseudo-header (RFC 8200 section 8.1): addresses, length and next header.
     let [_, _, addresses_and_icmp @ ..] = words;
@@ -113,7 +180,8 @@ const fn in_lower_half(bytes: [u8; 2]) -> u32 {
 mod tests {
     use etherparse::{
         Icmpv4Header, Icmpv4Type, Icmpv6Header, Icmpv6Type, IpNumber, Ipv4Header, Ipv6Header,
-        icmpv4::DestUnreachableHeader,
+        icmpv4::{DestUnreachableHeader, TimeExceededCode},
+        icmpv6,
     };
     use proptest::{collection::vec, prelude::*};
 
@@ -151,6 +219,11 @@ mod tests {
             ip.dont_fragment = true;
             ip.header_checksum = ip.calc_header_checksum();
             prop_assert_eq!(bytes(&built), [&ip.to_bytes()[..], &icmp.to_bytes()].concat());
+
+            let built = time_exceeded4(source, destination, length, sum(&quoted));
+            let why = Icmpv4Type::TimeExceeded(TimeExceededCode::TtlExceededInTransit);
+            let icmp = Icmpv4Header::with_checksum(why, &quoted);
+            prop_assert_eq!(bytes(&built), [&ip.to_bytes()[..], &icmp.to_bytes()].concat());
         }
 
         #[test]
@@ -174,6 +247,12 @@ mod tests {
                 destination,
                 ..Ipv6Header::default()
             };
+            prop_assert_eq!(bytes(&built), [&ip.to_bytes()[..], &icmp.to_bytes()].concat());
+
+            let built = time_exceeded6(source, destination, length, sum(&quoted));
+            let kind = Icmpv6Type::TimeExceeded(icmpv6::TimeExceededCode::HopLimitExceeded);
+            let icmp = Icmpv6Header::with_checksum(kind, source, destination, &quoted)
+                .expect("short");
             prop_assert_eq!(bytes(&built), [&ip.to_bytes()[..], &icmp.to_bytes()].concat());
         }
     }

@@ -28,6 +28,12 @@ pub enum NdpKind {
 }
 
 impl Icmpv6 {
+    /// Whether it tells of an error, about which none is told (RFC 4443 sections 2.1 and 2.4, e).
+    #[inline(always)]
+    pub const fn is_error(&self) -> bool {
+        self.kind < 128
+    }
+
     /// What it is for neighbour discovery; `None` for other messages.
     #[inline(always)]
     pub const fn ndp(&self) -> Option<NdpKind> {

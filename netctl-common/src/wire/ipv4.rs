@@ -126,6 +126,21 @@ impl Ipv4 {
         self.checksum = checksum::replace_word(self.checksum, old, new);
     }
 
+    /// How many routers may still forward it, and one more.
+    #[inline(always)]
+    pub const fn ttl(&self) -> u8 {
+        self.ttl
+    }
+
+    /// Takes one off the TTL, which must not be zero, and corrects the checksum.
+    #[inline(always)]
+    pub const fn pass_router(&mut self) {
+        let old = u16::from_be_bytes([self.ttl, self.protocol]);
+        self.ttl = self.ttl.wrapping_sub(1);
+        let new = u16::from_be_bytes([self.ttl, self.protocol]);
+        self.checksum = checksum::replace_word(self.checksum, old, new);
+    }
+
     /// The total length in bytes, header included.
     #[inline(always)]
     pub const fn total(&self) -> u16 {
@@ -211,7 +226,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_changed_tos_leaves_the_checksum_right(tos: u8, new: u8, source: [u8; 4]) {
+        fn a_changed_tos_or_ttl_leaves_the_checksum_right(tos: u8, new: u8, source: [u8; 4]) {
             let mut ip = Ipv4 { tos, source, ..header(HEADER) };
             let sum = |ip: &Ipv4| {
                 let words = [
@@ -227,6 +242,10 @@ mod tests {
             ip.set_tos(new);
             prop_assert_eq!(ip.tos(), new);
             prop_assert_eq!(sum(&ip), 0);
+            for ttl in (0..ip.ttl()).rev() {
+                ip.pass_router();
+                prop_assert_eq!((ip.ttl(), sum(&ip)), (ttl, 0));
+            }
         }
     }
 }

@@ -101,6 +101,18 @@ impl Ipv6 {
         *low = tos << 4 | *low & 0x0f;
     }
 
+    /// The four bytes that the hop limit is in, as they stand in memory.
+    #[inline(always)]
+    pub const fn second_word(&self) -> u32 {
+        u32::from_ne_bytes([self.payload[0], self.payload[1], self.next_header, self.hop_limit])
+    }
+
+    /// Takes one off the hop limit, which must not be zero. No checksum covers it.
+    #[inline(always)]
+    pub const fn pass_router(&mut self) {
+        self.hop_limit = self.hop_limit.wrapping_sub(1);
+    }
+
     /// The length of what follows this header, in bytes.
     #[inline(always)]
     pub const fn payload(&self) -> u16 {
@@ -202,6 +214,13 @@ pub(super) mod tests {
             ip.set_tos(new);
             known.traffic_class = new;
             prop_assert_eq!(ip, header(known.to_bytes()));
+            if hops != 0 {
+                ip.pass_router();
+                known.hop_limit -= 1;
+                prop_assert_eq!(ip, header(known.to_bytes()));
+                let bytes = known.to_bytes();
+                prop_assert_eq!(ip.second_word().to_ne_bytes(), [bytes[4], bytes[5], bytes[6], bytes[7]]);
+            }
         }
     }
 }

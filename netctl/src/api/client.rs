@@ -69,9 +69,9 @@ impl Client {
         self.post("/v1/networks", spec).await
     }
 
-    /// All networks of the cluster.
-    pub async fn networks(&self) -> Result<Vec<NetworkView>> {
-        self.get("/v1/networks").await
+    /// The networks of the cluster and of the daemon's host, or `all`, those of other hosts too.
+    pub async fn networks(&self, all: bool) -> Result<Vec<NetworkView>> {
+        self.get(if all { "/v1/networks?all=true" } else { "/v1/networks" }).await
     }
 
     /// One network with its services.

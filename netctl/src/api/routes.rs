@@ -11,7 +11,7 @@ use axum::{
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Attachment, Removal, ServiceFilter, Version,
+    Attachment, NetworkFilter, Removal, ServiceFilter, Version,
     failure::Failure,
     request::{Body, Named, Params},
     server::Operations,
@@ -82,8 +82,11 @@ pub(super) fn closed<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Rou
     routes.method_not_allowed_fallback(no_such_method).fallback(no_such_route)
 }
 
-async fn networks(State(api): State<Api>) -> Answer<Vec<NetworkView>> {
-    api.finish(|controller| async move { controller.networks().await }).await
+async fn networks(
+    State(api): State<Api>,
+    Params(filter): Params<NetworkFilter>,
+) -> Answer<Vec<NetworkView>> {
+    api.finish(|controller| async move { controller.networks(filter.all).await }).await
 }
 
 async fn create_network(

@@ -88,7 +88,7 @@ async fn every_kind_of_failure_reaches_the_caller_as_it_is() {
         let served = Served::new(failing(kind));
         let answer = served.get("/v1/networks").await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
-        let error = served.client().networks().await.expect_err("it fails");
+        let error = served.client().networks(false).await.expect_err("it fails");
         let client::Error::Failed(error) = error else { panic!("{error}") };
         assert_eq!((error.kind, &*error.message), (kind, "network dev is taken"));
     }
@@ -215,7 +215,7 @@ async fn a_daemon_that_is_not_there_is_said_with_the_way_out() {
 async fn an_answer_of_another_kind_of_server_is_said() {
     let routes = Router::new().route("/v1/networks", get(async || "hello"));
     let served = Served::new(routes);
-    let error = served.client().networks().await.expect_err("not JSON");
+    let error = served.client().networks(false).await.expect_err("not JSON");
     assert!(matches!(error, client::Error::Garbled { .. }), "{error}");
     assert!(
         error.to_string().contains("answers in a way that this netctl does not know"),

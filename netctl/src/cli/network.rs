@@ -18,8 +18,14 @@ use crate::model::{DriverName, Name, NameError, NetworkSpec, NetworkView, RangeS
 pub(super) enum Command {
     /// Create a network and print its id
     Create(Box<Create>),
-    /// List the networks of the cluster
-    Ls(ListArgs),
+    /// List the networks of the cluster and of this host
+    Ls {
+        /// Those that are on other hosts alone, too
+        #[arg(short, long)]
+        all: bool,
+        #[command(flatten)]
+        args: ListArgs,
+    },
     /// Show all of networks, with their services, as JSON
     Inspect {
         #[command(flatten)]
@@ -41,7 +47,7 @@ pub(super) struct Networks {
 
 #[derive(Debug, Args)]
 pub(super) struct Create {
-    /// Driver: overlay, null [default: overlay]
+    /// Driver: bridge, null, overlay [default: overlay]
     #[arg(short, long, value_name = "DRIVER")]
     driver: Option<DriverName>,
     /// Subnet of its addresses, of IPv4 or IPv6; a free one of IPv4 is chosen where none is given
@@ -122,8 +128,8 @@ impl Command {
                 let made = client.create_network(&(*create).into()).await?;
                 output.show(&made, |made| format!("{}\n", made.network.id))
             }
-            Self::Ls(args) => {
-                output.list(&args, &client.networks().await?, |n| n.network.id.as_str(), table)
+            Self::Ls { all, args } => {
+                output.list(&args, &client.networks(all).await?, |n| n.network.id.as_str(), table)
             }
             Self::Inspect { networks } => {
                 let (found, outcome) =
@@ -146,7 +152,8 @@ fn names(networks: &[NetworkView]) -> String {
 }
 
 fn table(args: &ListArgs, networks: &[NetworkView]) -> Table {
-    let mut table = Table::new(["NETWORK ID", "NAME", "DRIVER", "SUBNET", "VNI", "INTERNAL"]);
+    let mut table =
+        Table::new(["NETWORK ID", "NAME", "DRIVER", "SUBNET", "VNI", "INTERNAL", "HOST"]);
     for NetworkView { network, .. } in networks {
         table.row([
             args.id(network.id.as_str()),
@@ -155,6 +162,7 @@ fn table(args: &ListArgs, networks: &[NetworkView]) -> Table {
             network.subnets.iter().map(|s| s.cidr.to_string()).collect::<Vec<_>>().join(","),
             network.vni.map(|vni| vni.to_string()).unwrap_or_default(),
             if network.internal { "yes" } else { "no" }.to_owned(),
+            network.host.as_ref().map_or_else(|| "any".to_owned(), ToString::to_string),
         ]);
     }
     table
@@ -167,6 +175,7 @@ fn text(view: &NetworkView) -> String {
         ("Id", network.id.to_string()),
         ("Driver", network.driver.to_string()),
     ];
+    fields.extend(network.host.iter().map(|host| ("Host", host.to_string())));
     fields.extend(network.subnets.iter().map(|subnet| ("Subnet", subnet_text(subnet))));
     fields.extend(network.vni.map(|vni| ("VNI", vni.to_string())));
     fields.extend(network.gateway_mac.map(|mac| ("Gateway MAC", mac.to_string())));

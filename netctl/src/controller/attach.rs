@@ -47,7 +47,8 @@ impl Controller {
     ) -> Result<ServiceView> {
         let mut attempts = Attempts::new("attach", service);
         loop {
-            let (network, stored) = find::service(&*self.store, service).await?;
+            let (network, stored) = find::service(&*self.store, &self.config.host, service).await?;
+            self.check_here(&network.value, "attach")?;
             self.settle_loss(&stored.value).await?;
             let record = self
                 .records
@@ -89,7 +90,7 @@ impl Controller {
         let record = self.records.find(sandbox)?;
         let mut attempts = Attempts::new("detach", service);
         loop {
-            let (network, stored) = find::service(&*self.store, service).await?;
+            let (network, stored) = find::service(&*self.store, &self.config.host, service).await?;
             if stored.value.owner.as_ref().is_none_or(|owner| owner.sandbox != record.sandbox.id) {
                 return Err(Error::forbidden(format!(
                     "service {}.{} is not attached to sandbox {}",

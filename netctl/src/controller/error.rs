@@ -90,7 +90,8 @@ impl From<drivers::Error> for Error {
         let kind = match error {
             drivers::Error::Unknown { .. }
             | drivers::Error::Option { .. }
-            | drivers::Error::Value { .. } => Kind::Unusable,
+            | drivers::Error::Value { .. }
+            | drivers::Error::Twice { .. } => Kind::Unusable,
             drivers::Error::Network { .. } | drivers::Error::Kernel(_) => Kind::Internal,
         };
         Self::new(kind, error.to_string())

@@ -1,11 +1,11 @@
 //! From what people write to what it means: a name, an identifier, or the beginning of one.
 
 use super::{
-    Error, Result,
+    Controller, Error, Result,
     keys::{self, Stored},
 };
 use crate::{
-    model::{Endpoint, Name, Network, NetworkId, ServiceRef},
+    model::{Endpoint, HostName, Name, Network, NetworkId, ServiceRef},
     store::Store,
 };
 
@@ -17,13 +17,23 @@ pub(super) fn is_prefix(text: &str) -> bool {
     text.len() >= MIN_PREFIX && text.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-pub(super) async fn network(store: &dyn Store, text: &str) -> Result<Stored<Network>> {
-    if let Ok(name) = text.parse::<Name>()
-        && let Some(entry) = store.get(&keys::network_name(&name)).await?
-        && let Ok(id) = String::from_utf8_lossy(&entry.value).parse::<NetworkId>()
-        && let Some(found) = keys::get(store, &keys::network(&id)).await?
-    {
-        return Ok(found);
+/// The network that `text` means on the host `here`. A local network of another host is found by its identifier alone,
+/// see [`Controller::check_here`].
+pub(super) async fn network(
+    store: &dyn Store,
+    here: &HostName,
+    text: &str,
+) -> Result<Stored<Network>> {
+    if let Ok(name) = text.parse::<Name>() {
+        // No two of them are there at once.
+        for key in [keys::network_name(&name), keys::local_name(&name, here)] {
+            if let Some(entry) = store.get(&key).await?
+                && let Ok(id) = String::from_utf8_lossy(&entry.value).parse::<NetworkId>()
+                && let Some(found) = keys::get(store, &keys::network(&id)).await?
+            {
+                return Ok(found);
+            }
+        }
     }
     let mut matching = Vec::new();
     if is_prefix(text) {
@@ -31,6 +41,43 @@ pub(super) async fn network(store: &dyn Store, text: &str) -> Result<Stored<Netw
         matching.retain(|network| network.value.id.as_str().starts_with(text));
     }
     only(matching, text, "network")?.ok_or_else(|| no_network(text))
+}
+
+/// The networks of the cluster and of the host `here`.
+pub(super) async fn visible_networks(
+    store: &dyn Store,
+    here: &HostName,
+) -> Result<Vec<Stored<Network>>> {
+    let mut networks = keys::list_networks(store).await?;
+    networks.retain(|network| network.value.is_on(here));
+    Ok(networks)
+}
+
+impl Controller {
+    /// Refuses a local network of another host, which only that host can be asked to `verb`.
+    pub(super) fn check_here(&self, network: &Network, verb: &str) -> Result<()> {
+        match &network.host {
+            Some(host) if *host != self.config.host => Err(elsewhere(network, host, verb)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The same, unless that host is away: what is left of it can be removed from any other.
+    pub(super) async fn check_here_or_gone(&self, network: &Network, verb: &str) -> Result<()> {
+        match &network.host {
+            Some(host)
+                if *host != self.config.host
+                    && self.store.get(&keys::host(host)).await?.is_some() =>
+            {
+                Err(elsewhere(network, host, verb))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn elsewhere(network: &Network, host: &HostName, verb: &str) -> Error {
+    Error::forbidden(format!("network {} is on host {host} alone: {verb} there", network.name))
 }
 
 pub(super) fn no_network(text: &str) -> Error {
@@ -51,12 +98,13 @@ pub(super) fn without_driver(service: &ServiceRef) -> Result<()> {
 /// The endpoint that `service` names, with its network. Where it names no network, it must be the only one.
 pub(super) async fn service(
     store: &dyn Store,
+    here: &HostName,
     service: &ServiceRef,
 ) -> Result<(Stored<Network>, Stored<Endpoint>)> {
     without_driver(service)?;
     let networks = match &service.network {
-        Some(name) => vec![network(store, name.as_str()).await?],
-        None => keys::list_networks(store).await?,
+        Some(name) => vec![network(store, here, name.as_str()).await?],
+        None => visible_networks(store, here).await?,
     };
     let mut found = Vec::new();
     for network in networks {

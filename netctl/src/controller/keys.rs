@@ -4,7 +4,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Error, Result};
 use crate::{
-    model::{Endpoint, EndpointId, HostName, Name, Network, NetworkId},
+    model::{DriverName, Endpoint, EndpointId, HostName, Name, Network, NetworkId},
     store::{Entry, Guard, Revision, Store},
 };
 
@@ -19,6 +19,29 @@ pub(super) fn network(id: &NetworkId) -> String {
 /// Names are told apart without regard to case, as they are in DNS (RFC 4343).
 pub(super) fn network_name(name: &Name) -> String {
     format!("names/networks/{}", name.as_str().to_ascii_lowercase())
+}
+
+/// A local network's name on its host.
+pub(super) fn local_name(name: &Name, host: &HostName) -> String {
+    format!("{}{host}", local_names(name))
+}
+
+/// The hosts that have a local network of this name.
+pub(super) fn local_names(name: &Name) -> String {
+    format!("names/local/{}/", name.as_str().to_ascii_lowercase())
+}
+
+/// Put with the one network of a driver that a host can have one of; the value is its name.
+pub(super) fn sole(driver: &DriverName, host: &HostName) -> String {
+    format!("sole/{driver}/{host}")
+}
+
+/// The key that says whose name a network's is.
+pub(super) fn name_of(network: &Network) -> String {
+    match &network.host {
+        Some(host) => local_name(&network.name, host),
+        None => network_name(&network.name),
+    }
 }
 
 pub(super) fn endpoints(network: &NetworkId) -> String {

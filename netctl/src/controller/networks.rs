@@ -10,9 +10,9 @@ use super::{
     services,
 };
 use crate::{
-    drivers::Plan,
+    drivers::{Plan, Scope},
     ipam::{self, PoolWish},
-    model::{Name, Network, NetworkId, NetworkSpec, NetworkView, SCHEMA, Subnet},
+    model::{DriverName, Name, Network, NetworkId, NetworkSpec, NetworkView, SCHEMA, Subnet},
     store::{Guard, Outcome, Txn},
 };
 
@@ -54,26 +54,21 @@ impl Controller {
         wanted: &[Subnet],
     ) -> Result<Tried<Network>> {
         let store = &*self.store;
-        let name_key = keys::network_name(&spec.name);
-        if store.get(&name_key).await?.is_some() {
-            return Err(Error::conflict(format!(
-                "network {} is there already: choose another name, or remove it first",
-                spec.name
-            )));
-        }
-        let mut txn = Txn::new().when(Guard::Absent(name_key.clone())).put(name_key, id.as_str());
+        let mut txn = self.name_txn(id, &spec.name, driver, plan.scope).await?;
         let mut network = Network {
             schema: SCHEMA,
             id: id.clone(),
             name: spec.name.clone(),
+            host: (plan.scope != Scope::Cluster).then(|| self.config.host.clone()),
             driver: driver.clone(),
             subnets: Vec::new(),
             vni: None,
             gateway_mac: None,
             internal: spec.internal,
+            policy: plan.policy,
             options: spec.options.clone(),
             ipam_options: spec.ipam_options.clone(),
-            macs: plan.macs,
+            peers: plan.peers.clone(),
             labels: spec.labels.clone(),
             created: now(),
         };
@@ -82,6 +77,7 @@ impl Controller {
             let wish = PoolWish {
                 id,
                 name: &spec.name,
+                local: network.host.as_ref(),
                 subnets: wanted.to_vec(),
                 dual: spec.ipv6,
                 overlap: plan.allow_overlap,
@@ -115,20 +111,73 @@ impl Controller {
         })
     }
 
-    /// All networks of the cluster, by name.
-    pub async fn networks(&self) -> Result<Vec<NetworkView>> {
+    /// The piece of a transaction that takes a network's name. One of the cluster is no host's own, and the other way
+    /// round; two hosts may each have one of their own.
+    async fn name_txn(
+        &self,
+        id: &NetworkId,
+        name: &Name,
+        driver: &DriverName,
+        scope: Scope,
+    ) -> Result<Txn> {
+        let (cluster, locals) = (keys::network_name(name), keys::local_names(name));
+        let taken = |place: &str| {
+            Error::conflict(format!(
+                "network {name} is there already{place}: choose another name, or remove it first"
+            ))
+        };
+        if self.store.get(&cluster).await?.is_some() {
+            return Err(taken(""));
+        }
+        if scope == Scope::Cluster {
+            let hosts = self.store.list(&locals).await?.entries;
+            if let Some(host) = hosts.iter().find_map(|entry| entry.key.strip_prefix(&locals)) {
+                return Err(taken(&format!(" on host {host}")));
+            }
+            return Ok(Txn::new()
+                .when(Guard::Empty(locals))
+                .when(Guard::Absent(cluster.clone()))
+                .put(cluster, id.as_str()));
+        }
+        let host = &self.config.host;
+        let own = keys::local_name(name, host);
+        if self.store.get(&own).await?.is_some() {
+            return Err(taken(""));
+        }
+        let txn = Txn::new()
+            .when(Guard::Absent(cluster))
+            .when(Guard::Absent(own.clone()))
+            .put(own, id.as_str());
+        if scope == Scope::Host {
+            return Ok(txn);
+        }
+        let sole = keys::sole(driver, host);
+        if let Some(other) = self.store.get(&sole).await? {
+            return Err(Error::conflict(format!(
+                "host {host} has network {} of driver {driver} already, and can have no second: use that one",
+                String::from_utf8_lossy(&other.value)
+            )));
+        }
+        Ok(txn.when(Guard::Absent(sole.clone())).put(sole, name.as_str()))
+    }
+
+    /// The networks of the cluster and of this host, or `all`, those of other hosts too, by name.
+    pub async fn networks(&self, all: bool) -> Result<Vec<NetworkView>> {
         let mut networks: Vec<NetworkView> = keys::list_networks(&*self.store)
             .await?
             .into_iter()
+            .filter(|stored| all || stored.value.is_on(&self.config.host))
             .map(|stored| NetworkView { network: stored.value, services: Vec::new() })
             .collect();
-        networks.sort_by(|a, b| a.network.name.cmp(&b.network.name));
+        networks.sort_by(|a, b| {
+            (&a.network.name, &a.network.host).cmp(&(&b.network.name, &b.network.host))
+        });
         Ok(networks)
     }
 
     /// One network by name, id or the beginning of its id, with its services.
     pub async fn network(&self, network: &str) -> Result<NetworkView> {
-        let network = find::network(&*self.store, network).await?.value;
+        let network = find::network(&*self.store, &self.config.host, network).await?.value;
         let services = services::of_network(&*self.store, &network).await?;
         Ok(NetworkView { network, services })
     }
@@ -137,7 +186,8 @@ impl Controller {
     pub async fn remove_network(&self, network: &str) -> Result<NetworkView> {
         let mut attempts = Attempts::new("remove network", network);
         loop {
-            let stored = find::network(&*self.store, network).await?;
+            let stored = find::network(&*self.store, &self.config.host, network).await?;
+            self.check_here_or_gone(&stored.value, "remove it").await?;
             let services = services::of_network(&*self.store, &stored.value).await?;
             if !services.is_empty() {
                 let names: Vec<&str> =
@@ -169,7 +219,7 @@ fn removal(stored: &Stored<Network>) -> Txn {
         .when(stored.unchanged())
         .when(Guard::Empty(keys::endpoints(&network.id)))
         .delete(stored.key.clone())
-        .delete(keys::network_name(&network.name))
+        .delete(keys::name_of(network))
         .and(ipam::release_pools(&network.id, &network.subnets))
         .and(ipam::forget(network));
     for subnet in &network.subnets {
@@ -180,6 +230,10 @@ fn removal(stored: &Stored<Network>) -> Txn {
     }
     if let Some(vni) = network.vni {
         txn = txn.delete(ipam::vni_key(vni));
+    }
+    if let Some(host) = &network.host {
+        // It is there only where this network is the one.
+        txn = txn.delete(keys::sole(&network.driver, host));
     }
     txn
 }

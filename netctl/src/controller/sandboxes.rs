@@ -109,8 +109,11 @@ impl Controller {
         name: &Name,
         driver: Option<&Name>,
     ) -> Result<Network> {
-        let created = match find::network(&*self.store, name.as_str()).await {
-            Ok(Stored { value: network, .. }) => return check_driver(network, driver),
+        let created = match find::network(&*self.store, &self.config.host, name.as_str()).await {
+            Ok(Stored { value: network, .. }) => {
+                self.check_here(&network, "publish")?;
+                return check_driver(network, driver);
+            }
             Err(error) if error.kind == super::Kind::NotFound => {
                 let network = NetworkId::random();
                 self.records.update(id, |record| {
@@ -128,7 +131,12 @@ impl Controller {
             Ok(view) => Ok(view.network),
             // Another host made it in the meantime, which is as good.
             Err(error) if error.kind == super::Kind::Conflict => {
-                check_driver(find::network(&*self.store, name.as_str()).await?.value, driver)
+                match find::network(&*self.store, &self.config.host, name.as_str()).await {
+                    Ok(network) => check_driver(network.value, driver),
+                    // What is in the way is not to be had here.
+                    Err(missing) if missing.kind == super::Kind::NotFound => Err(error),
+                    Err(missing) => Err(missing),
+                }
             }
             Err(error) => Err(error),
         }

@@ -33,7 +33,9 @@ impl Controller {
                 spec.service, spec.service
             )));
         };
-        Ok(find::network(&*self.store, network.as_str()).await?.value)
+        let network = find::network(&*self.store, &self.config.host, network.as_str()).await?;
+        self.check_here(&network.value, "publish")?;
+        Ok(network.value)
     }
 
     /// Publishes a service under an identifier that the caller has chosen, and so could note before.
@@ -106,7 +108,8 @@ impl Controller {
     pub async fn unpublish(&self, service: &ServiceRef, force: bool) -> Result<ServiceView> {
         let mut attempts = Attempts::new("unpublish", service);
         loop {
-            let (network, stored) = find::service(&*self.store, service).await?;
+            let (network, stored) = find::service(&*self.store, &self.config.host, service).await?;
+            self.check_here_or_gone(&network.value, "unpublish").await?;
             if let Some(owner) = &stored.value.owner
                 && !force
             {
@@ -132,16 +135,16 @@ impl Controller {
         }
     }
 
-    /// All services of the cluster or of one network, by network and name.
+    /// All services of the cluster and of this host's networks, or of one network, by network and name.
     pub async fn services(&self, network: Option<&str>) -> Result<Vec<ServiceView>> {
         let store = &*self.store;
         if let Some(network) = network {
-            let network = find::network(store, network).await?;
+            let network = find::network(store, &self.config.host, network).await?;
             return of_network(store, &network.value).await;
         }
         // Endpoints first: a network outlives its endpoints, so none is without one.
         let endpoints = keys::list::<Endpoint>(store, keys::ENDPOINTS).await?;
-        let names: BTreeMap<NetworkId, Name> = keys::list_networks(store)
+        let names: BTreeMap<NetworkId, Name> = find::visible_networks(store, &self.config.host)
             .await?
             .into_iter()
             .map(|stored| (stored.value.id, stored.value.name))
@@ -161,7 +164,7 @@ impl Controller {
 
     /// One service.
     pub async fn service(&self, service: &ServiceRef) -> Result<ServiceView> {
-        let (network, endpoint) = find::service(&*self.store, service).await?;
+        let (network, endpoint) = find::service(&*self.store, &self.config.host, service).await?;
         Ok(view(endpoint.value, &network.value))
     }
 }

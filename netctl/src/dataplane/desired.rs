@@ -59,9 +59,14 @@ pub struct PortEntry {
     pub mac: MacAddr,
     /// The only source addresses of its packets: at most [`netctl_common::maps::PORT_ADDRESSES`] of each family.
     pub addresses: BTreeSet<IpAddr>,
+    /// The gateway's addresses in the endpoint's own subnets, at most one of each family: what it is told from when its
+    /// packets have no hop left.
+    pub gateways: BTreeSet<IpAddr>,
     /// Any IP source address may come from it: it is the host's own endpoint, which routes for others, or its network
     /// is open.
     pub any_source: bool,
+    /// It reaches the host's own endpoint, and no other of the network.
+    pub isolated: bool,
 }
 
 /// Where a station is.

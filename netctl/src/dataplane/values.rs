@@ -85,12 +85,21 @@ pub(super) fn port(entry: &PortEntry) -> Result<Port, Error> {
             reason: "an endpoint can have four addresses of each family",
         })?;
     }
-    let flags = if entry.any_source { Port::ANY_SOURCE } else { 0 };
+    let (mut gateway4, mut gateway6) = ([0; 4], [0; 16]);
+    for gateway in &entry.gateways {
+        match gateway {
+            IpAddr::V4(address) => gateway4 = address.octets(),
+            IpAddr::V6(address) => gateway6 = address.octets(),
+        }
+    }
+    let any_source = if entry.any_source { Port::ANY_SOURCE } else { 0 };
+    let isolated = if entry.isolated { Port::ISOLATED } else { 0 };
     let endpoint = entry.endpoint.as_ref().map_or([0; 32], EndpointId::to_bytes);
     Ok(Port::new(entry.vni, entry.mac, endpoint)
-        .with_flags(flags)
+        .with_flags(any_source | isolated)
         .with_addresses4(v4)
-        .with_addresses6(v6))
+        .with_addresses6(v6)
+        .with_gateways(gateway4, gateway6))
 }
 
 /// `None` where the value names no network, which netctl never writes.
@@ -98,6 +107,7 @@ pub(super) fn port_of(port: &Port) -> Option<PortEntry> {
     let v4 = port.addresses4().iter().copied().map(IpAddr::from);
     let v6 = port.addresses6().iter().copied().map(IpAddr::from);
     let endpoint = Some(*port.endpoint()).filter(|bytes| *bytes != [0; 32]);
+    let gateways = [IpAddr::from(port.gateway4()), IpAddr::from(port.gateway6())];
     Some(PortEntry {
         vni: Vni::new(port.vni())?,
         endpoint: endpoint.map(EndpointId::from_bytes),
@@ -106,7 +116,9 @@ pub(super) fn port_of(port: &Port) -> Option<PortEntry> {
             .chain(v6)
             .filter(|address| !address.is_unspecified())
             .collect::<BTreeSet<_>>(),
+        gateways: gateways.into_iter().filter(|address| !address.is_unspecified()).collect(),
         any_source: port.any_source(),
+        isolated: port.is_isolated(),
     })
 }
 
@@ -146,14 +158,22 @@ mod tests {
             endpoint: Some(EndpointId::random()),
             mac: MacAddr([2, 0, 0, 0, 0, 1]),
             addresses: ["10.0.0.2", "10.0.0.3", "2001:db8::2"].map(address).into(),
+            gateways: ["10.0.0.1", "2001:db8::1"].map(address).into(),
             any_source: false,
+            isolated: true,
         }
     }
 
     #[test]
     fn ports_survive() {
-        let host =
-            PortEntry { endpoint: None, addresses: BTreeSet::new(), any_source: true, ..entry() };
+        let host = PortEntry {
+            endpoint: None,
+            addresses: BTreeSet::new(),
+            gateways: BTreeSet::new(),
+            any_source: true,
+            isolated: false,
+            ..entry()
+        };
         for entry in [entry(), host] {
             assert_eq!(port_of(&port(&entry).expect("a port")), Some(entry));
         }

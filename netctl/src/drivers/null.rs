@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 
-use super::{Driver, Error, HostContext, Joined, Local, Place, Plan, Presence, options::Options};
+use super::{
+    Driver, Error, HostContext, Joined, Local, Place, Plan, Presence, Scope, options::Options,
+};
 use crate::{
     dataplane::Desired,
     model::{Endpoint, Network, NetworkSpec},
@@ -20,7 +22,7 @@ impl Driver for Null {
 
     async fn plan(&self, _host: &HostContext, spec: &NetworkSpec) -> Result<Plan, Error> {
         Options::of(self.name(), spec).finish()?;
-        Ok(Plan::default())
+        Ok(Plan { scope: Scope::Sole, ..Plan::default() })
     }
 
     async fn enter(&self, _host: &HostContext, _network: &Network) -> Result<Presence, Error> {

@@ -12,14 +12,21 @@ pub(super) enum Switch {
     Off,
 }
 
+impl Switch {
+    pub(super) fn is_on(self) -> bool {
+        self == Self::On
+    }
+}
+
+/// Docker's options have what Go's `strconv.ParseBool` takes.
 impl FromStr for Switch {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "on" => Ok(Self::On),
-            "off" => Ok(Self::Off),
-            _ => Err("it is on or off"),
+        match text.to_ascii_lowercase().as_str() {
+            "on" | "true" | "t" | "1" => Ok(Self::On),
+            "off" | "false" | "f" | "0" => Ok(Self::Off),
+            _ => Err("it is on or off, or true or false"),
         }
     }
 }
@@ -38,22 +45,38 @@ impl<'a> Options<'a> {
         Self { driver, left, known: Vec::new() }
     }
 
-    /// Takes the option `names[0]`, which may also be written in the other ways.
+    /// Takes the option `names[0]`, which may also be written in the other ways, but in one of them alone.
     pub(super) fn take<T: FromStr<Err: Display>>(
         &mut self,
         names: &[&'static str],
     ) -> Result<Option<T>, Error> {
         self.known.extend(names.first());
-        for &name in names {
-            if let Some(value) = self.left.remove(name) {
-                return value.parse().map(Some).map_err(|reason: T::Err| Error::Value {
-                    option: name.to_owned(),
-                    value: value.to_owned(),
-                    reason: reason.to_string(),
-                });
-            }
+        let mut given = names.iter().filter_map(|&name| Some((name, self.left.remove(name)?)));
+        let Some((option, value)) = given.next() else { return Ok(None) };
+        if let Some((other, _)) = given.next() {
+            return Err(Error::Twice { one: option.to_owned(), other: other.to_owned() });
         }
-        Ok(None)
+        value.parse().map(Some).map_err(|reason: T::Err| Error::Value {
+            option: option.to_owned(),
+            value: value.to_owned(),
+            reason: reason.to_string(),
+        })
+    }
+
+    /// Takes the same, for what is on or off.
+    pub(super) fn switch(&mut self, names: &[&'static str], default: bool) -> Result<bool, Error> {
+        Ok(self.take(names)?.map_or(default, Switch::is_on))
+    }
+
+    /// Refuses an option that others have, and that means something which this driver does not do.
+    pub(super) fn refuse(&self, option: &str, reason: &str) -> Result<(), Error> {
+        self.left.get(option).map_or(Ok(()), |&value| {
+            Err(Error::Value {
+                option: option.to_owned(),
+                value: value.to_owned(),
+                reason: reason.to_owned(),
+            })
+        })
     }
 
     /// Fails where an option is left that nobody took.

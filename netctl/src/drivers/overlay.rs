@@ -2,7 +2,9 @@
 //!
 //! On each host the network is a segment of the data plane; what is elsewhere is reached by tunnels.
 
-use std::net::IpAddr;
+mod peers;
+
+use std::{net::IpAddr, str::FromStr};
 
 use async_trait::async_trait;
 use netctl_common::outer::{OVERHEAD4, OVERHEAD6};
@@ -10,17 +12,17 @@ use netctl_common::outer::{OVERHEAD4, OVERHEAD6};
 use super::{
     Driver, Error, HostContext, Joined, Local, Place, Plan, Presence, Scope,
     options::Options,
-    segment::{
-        self, Rules,
-        options::{MIN_MTU, MIN_MTU6},
-    },
+    segment::{self, Rules, options::MIN_MTU},
 };
 use crate::{
     dataplane::{Desired, FdbTarget},
-    model::{Endpoint, Macs, Network, NetworkSpec, Vni},
+    ipam::derived_mac,
+    model::{Endpoint, MacAddr, Network, NetworkSpec, Policy, Vni},
 };
 
 const VNI: &[&str] = &["vni", "com.docker.network.driver.overlay.vxlanid_list"];
+/// Docker's, which has it encrypted (by `IPsec`) where the option is there at all.
+const ENCRYPTED: &str = "encrypted";
 
 /// See the module.
 #[derive(Clone, Copy, Debug)]
@@ -32,19 +34,18 @@ impl Driver for Overlay {
         "overlay"
     }
 
-    async fn plan(&self, _host: &HostContext, spec: &NetworkSpec) -> Result<Plan, Error> {
+    async fn plan(&self, host: &HostContext, spec: &NetworkSpec) -> Result<Plan, Error> {
         let mut options = Options::of(self.name(), spec);
-        let vni = options.take::<u32>(VNI)?.map(check_vni).transpose()?;
-        let allow_overlap = segment::options::take(&mut options, spec)?;
+        options.refuse(
+            ENCRYPTED,
+            "netctl does not encrypt what is between hosts: leave the option out, and have the underlay encrypted \
+             where it must be",
+        )?;
+        let vni = options.take::<OneVni>(VNI)?.map(|OneVni(vni)| vni);
+        let taken = segment::options::take(&mut options, spec)?;
+        let peers = peers::take(host, &mut options, spec, vni)?;
         options.finish()?;
-        Ok(Plan {
-            scope: Scope::Cluster,
-            addresses: true,
-            segment: true,
-            vni,
-            allow_overlap,
-            macs: Macs::Random,
-        })
+        Ok(Plan { scope: Scope::Cluster, vni, peers, ..segment::plan(taken) })
     }
 
     fn has_stations(&self) -> bool {
@@ -52,7 +53,6 @@ impl Driver for Overlay {
     }
 
     async fn enter(&self, host: &HostContext, network: &Network) -> Result<Presence, Error> {
-        check_room(host, network)?;
         segment::enter(host, network, mtu(host, network)).await
     }
 
@@ -75,22 +75,33 @@ impl Driver for Overlay {
         remote: &[&Endpoint],
         desired: &mut Desired,
     ) {
-        let rules = Rules { mtu: mtu(host, network), open: segment::options::is_open(network) };
+        let Policy { open, isolated, .. } = network.policy;
+        let rules = Rules { mtu: mtu(host, network), open, isolated };
         segment::forward(network, presence, local, rules, desired);
         let Ok((vni, _)) = segment::segment(network) else { return };
+        for (address, vtep) in peers::stations(host, network) {
+            let mac = derived_mac(address);
+            add_remote(host, vni, mac, vtep, desired);
+            desired.neigh.insert((vni, address), mac);
+        }
         for endpoint in remote {
             let (Some(mac), Some(theirs)) = (endpoint.mac, endpoint.vteps()) else { continue };
             let Some(vtep) = host.vteps.towards(&theirs) else {
                 tracing::debug!(service = %endpoint.name, vteps = %theirs, "no tunnel: no address family in common");
                 continue;
             };
-            let target = FdbTarget::Remote { vtep };
-            desired.tunnels.insert(vtep, segment::bytes(fitting(host, vtep)));
-            desired.fdb.insert((vni, mac), target);
-            desired.flood.entry(vni).or_default().insert(target);
+            add_remote(host, vni, mac, vtep, desired);
             segment::add_neighbours(desired, vni, endpoint, mac);
         }
     }
+}
+
+/// Adds to `desired` a station behind a tunnel address.
+fn add_remote(host: &HostContext, vni: Vni, mac: MacAddr, vtep: IpAddr, desired: &mut Desired) {
+    let target = FdbTarget::Remote { vtep };
+    desired.tunnels.insert(vtep, segment::bytes(fitting(host, vtep)));
+    desired.fdb.insert((vni, mac), target);
+    desired.flood.entry(vni).or_default().insert(target);
 }
 
 /// What fits into the underlay's packets to a tunnel address, in bytes.
@@ -105,26 +116,20 @@ fn fitting(host: &HostContext, vtep: IpAddr) -> u32 {
 /// this host prefers; the tunnels know better, and who sends too much for one is told so.
 fn mtu(host: &HostContext, network: &Network) -> u32 {
     let fits = host.vteps.iter().next().map_or(MIN_MTU, |own| fitting(host, own));
-    segment::options::mtu(network).map_or(fits, |wanted| wanted.min(fits))
+    network.policy.mtu.map_or(fits, |wanted| wanted.min(fits))
 }
 
-fn check_vni(number: u32) -> Result<Vni, Error> {
-    Vni::new(number).ok_or_else(|| Error::Value {
-        option: VNI[0].to_owned(),
-        value: number.to_string(),
-        reason: format!("a VNI is within 1 and {}", Vni::MAX),
-    })
-}
+/// Docker's list has one for each subnet. Here a network is one segment, whatever its subnets are.
+struct OneVni(Vni);
 
-/// The kernel has no IPv6 on a device whose MTU is too small for it (`addrconf_notify`).
-fn check_room(host: &HostContext, network: &Network) -> Result<(), Error> {
-    let mtu = mtu(host, network);
-    if !segment::has_ipv6(network) || mtu >= MIN_MTU6 {
-        return Ok(());
+impl FromStr for OneVni {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.contains(',') {
+            return Err("a network has one VNI for all its subnets: give one".to_owned());
+        }
+        let number = text.trim().parse().ok().and_then(Vni::new);
+        number.map(Self).ok_or_else(|| format!("a VNI is a number within 1 and {}", Vni::MAX))
     }
-    let underlay = *host.underlay_mtu.borrow();
-    let reason = format!(
-        "IPv6 needs an MTU of {MIN_MTU6} bytes, and the underlay's {underlay} leave {mtu} for endpoints"
-    );
-    Err(Error::Network { network: network.name.clone(), reason })
 }

@@ -10,9 +10,10 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use ipnet::IpNet;
 
+use self::options::{MIN_MTU6, Taken};
 use super::{
-    Device, Error, HostContext, Joined, Local, Place, Presence, Present, Route, headroom, links,
-    settle::settle_interface,
+    Device, Error, HostContext, Joined, Local, Place, Plan, Presence, Present, Route, headroom,
+    links, settle::settle_interface,
 };
 use crate::{
     dataplane::{Desired, FdbTarget, NetworkEntry, Port, PortEntry},
@@ -20,12 +21,18 @@ use crate::{
     model::{Endpoint, MacAddr, Network, Subnet, Vni},
 };
 
+/// What such a network needs, of which the options said this.
+pub(super) fn plan(Taken { policy, allow_overlap }: Taken) -> Plan {
+    Plan { addresses: true, segment: true, allow_overlap, policy, ..Plan::default() }
+}
+
 /// Makes the host endpoint. Interfaces of the network take packets of `mtu` bytes.
 pub(super) async fn enter(
     host: &HostContext,
     network: &Network,
     mtu: u32,
 ) -> Result<Presence, Error> {
+    check_room(host, network, mtu)?;
     let (vni, mac) = segment(network)?;
     let (name, port) = (links::gateway(vni), links::gateway_port(vni));
     let made = pair(
@@ -95,20 +102,29 @@ pub(super) async fn join(
 
 /// The routers that an endpoint may use for everything, and the routes to the other subnets of its network.
 fn ways(network: &Network, endpoint: &Endpoint) -> (Vec<IpAddr>, Vec<Route>) {
-    let is_own = |subnet: &&Subnet| {
-        endpoint.addresses.iter().any(|address| subnet.cidr.contains(&address.addr()))
-    };
     let mut routes = Vec::new();
-    for own in network.subnets.iter().filter(is_own) {
+    for own in own_subnets(network, endpoint) {
         let others = network.subnets.iter().filter(|subnet| subnet.is_v6() == own.is_v6());
         routes.extend(
             others
-                .filter(|subnet| !is_own(subnet))
+                .filter(|subnet| !is_in(subnet, endpoint))
                 .map(|subnet| Route { destination: subnet.cidr, next_hop: Some(own.gateway) }),
         );
     }
-    let gateways = network.subnets.iter().filter(|own| !network.internal && is_own(own));
+    let gateways = own_subnets(network, endpoint).filter(|_| !network.internal);
     (gateways.map(|own| own.gateway).collect(), routes)
+}
+
+/// The subnets that the endpoint has an address of.
+fn own_subnets<'a>(
+    network: &'a Network,
+    endpoint: &'a Endpoint,
+) -> impl Iterator<Item = &'a Subnet> {
+    network.subnets.iter().filter(|subnet| is_in(subnet, endpoint))
+}
+
+fn is_in(subnet: &Subnet, endpoint: &Endpoint) -> bool {
+    endpoint.addresses.iter().any(|address| subnet.cidr.contains(&address.addr()))
 }
 
 /// What the data plane is told of a network besides its stations.
@@ -118,6 +134,8 @@ pub(super) struct Rules {
     pub(super) mtu: u32,
     /// Whether its endpoints may send from any IP address.
     pub(super) open: bool,
+    /// Whether its containers reach the host alone, and not each other.
+    pub(super) isolated: bool,
 }
 
 /// Adds to `desired` the network, its host endpoint and its endpoints on this host.
@@ -129,16 +147,22 @@ pub(super) fn forward(
     desired: &mut Desired,
 ) {
     let Ok((vni, gateway_mac)) = segment(network) else { return };
-    let Rules { mtu, open } = rules;
-    desired
-        .networks
-        .insert(vni, NetworkEntry { gateway_mac: Some(gateway_mac), mtu: bytes(mtu), open });
+    let Rules { mtu, open, isolated } = rules;
+    let entry = NetworkEntry { gateway_mac: Some(gateway_mac), mtu: bytes(mtu), open };
+    desired.networks.insert(vni, entry);
     let mut members = BTreeSet::new();
     if let Presence { gateway: Some(gateway), port: Some(port) } = presence {
         // It may have any address as its source, so that none needs to be told.
-        let addresses = BTreeSet::new();
-        let entry =
-            PortEntry { vni, endpoint: None, mac: gateway_mac, addresses, any_source: true };
+        let (addresses, gateways) = (BTreeSet::new(), BTreeSet::new());
+        let entry = PortEntry {
+            vni,
+            endpoint: None,
+            mac: gateway_mac,
+            addresses,
+            gateways,
+            any_source: true,
+            isolated: false,
+        };
         desired.ports.insert(port.index, Port { ifname: port.name.clone(), entry });
         let target = FdbTarget::Host { ifindex: gateway.index };
         desired.fdb.insert((vni, gateway_mac), target);
@@ -155,7 +179,9 @@ pub(super) fn forward(
             endpoint: Some(endpoint.id.clone()),
             mac,
             addresses,
+            gateways: own_subnets(network, endpoint).map(|own| own.gateway).collect(),
             any_source: open,
+            isolated,
         };
         desired.ports.insert(port.index, Port { ifname: port.name.clone(), entry });
         let ifindex = port.index;
@@ -222,6 +248,18 @@ pub(super) fn segment(network: &Network) -> Result<(Vni, MacAddr), Error> {
     let mac =
         network.gateway_mac.ok_or_else(|| lacks(network, "its gateway has no MAC address"))?;
     Ok((vni, mac))
+}
+
+/// The kernel has no IPv6 on a device whose MTU is too small for it (`addrconf_notify`).
+fn check_room(host: &HostContext, network: &Network, mtu: u32) -> Result<(), Error> {
+    if !has_ipv6(network) || mtu >= MIN_MTU6 {
+        return Ok(());
+    }
+    let underlay = *host.underlay_mtu.borrow();
+    let reason = format!(
+        "IPv6 needs an MTU of {MIN_MTU6} bytes, and the underlay's {underlay} leave {mtu} for endpoints"
+    );
+    Err(Error::Network { network: network.name.clone(), reason })
 }
 
 fn lacks(network: &Network, reason: &str) -> Error {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{Claim, Error};
 use crate::{
-    model::{MacAddr, Macs, Network, NetworkId},
+    model::{MacAddr, Network, NetworkId},
     store::{Guard, Store, Txn},
 };
 
@@ -30,7 +30,7 @@ pub async fn mac(
     owner: &str,
 ) -> Result<Claim<MacAddr>, Error> {
     let value = match wanted {
-        _ if network.macs == Macs::Derived => {
+        _ if !network.peers.is_empty() => {
             let derived = derived_mac(address);
             if let Some(wanted) = wanted.filter(|wanted| *wanted != derived) {
                 let network = network.name.clone();

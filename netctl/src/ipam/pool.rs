@@ -4,7 +4,7 @@ use ipnet::IpNet;
 
 use super::{Claim, DefaultPool, Error, default_pool};
 use crate::{
-    model::{Name, NetworkId, Subnet},
+    model::{HostName, Name, NetworkId, Subnet},
     store::{Entry, Guard, Store, Txn},
 };
 
@@ -24,6 +24,8 @@ pub struct PoolWish<'a> {
     pub id: &'a NetworkId,
     /// Its name, for errors.
     pub name: &'a Name,
+    /// The host that it is on alone, where it is local.
+    pub local: Option<&'a HostName>,
     /// The subnets; one of IPv4 is chosen where there is none.
     pub subnets: Vec<Subnet>,
     /// Both families: a subnet is chosen for the one that `subnets` has none of.
@@ -40,8 +42,9 @@ pub struct PoolWish<'a> {
 pub async fn pools(store: &dyn Store, wish: PoolWish<'_>) -> Result<Claim<Vec<Subnet>>, Error> {
     // Read before the listing, so that what is taken in between makes the guard fail.
     let serial = store.get(SERIAL).await?;
+    let pools = store.list(PREFIX).await?.entries;
     let taken: Vec<(IpNet, String)> =
-        store.list(PREFIX).await?.entries.iter().filter_map(parse_key).collect();
+        pools.iter().filter_map(|entry| in_the_way(entry, wish.local)).collect();
     check(&wish, &taken)?;
     let lacks = |v6: bool| !wish.subnets.iter().any(|subnet| subnet.is_v6() == v6);
     let (v4, v6) = (lacks(false) && (wish.dual || lacks(true)), lacks(true) && wish.dual);
@@ -59,7 +62,7 @@ pub async fn pools(store: &dyn Store, wish: PoolWish<'_>) -> Result<Claim<Vec<Su
     }
     let mut txn = Txn::new().when(serial_guard(serial)).put(SERIAL, wish.id.as_str());
     for subnet in &subnets {
-        txn = txn.put(pool_key(subnet.cidr, wish.id), wish.name.as_str());
+        txn = txn.put(pool_key(subnet.cidr, wish.id), holder(wish.name, wish.local));
     }
     Ok(Claim::new(subnets, txn))
 }
@@ -76,9 +79,22 @@ fn serial_guard(serial: Option<Entry>) -> Guard {
     }
 }
 
-fn parse_key(entry: &Entry) -> Option<(IpNet, String)> {
+/// Whose a pool is, as it stands in the store: a network's name, and behind a space the host of a local one.
+fn holder(network: &Name, local: Option<&HostName>) -> String {
+    local.map_or_else(|| network.to_string(), |host| format!("{network} {host}"))
+}
+
+/// A pool that another network has, with that network, unless both are local and on different hosts.
+fn in_the_way(entry: &Entry, local: Option<&HostName>) -> Option<(IpNet, String)> {
     let (cidr, _network) = entry.key.strip_prefix(PREFIX)?.rsplit_once('/')?;
-    Some((cidr.parse().ok()?, String::from_utf8_lossy(&entry.value).into_owned()))
+    let holder = String::from_utf8_lossy(&entry.value);
+    let network = match (holder.split_once(' '), local) {
+        (Some((_, host)), Some(local)) if host != local.as_str() => return None,
+        (Some((network, host)), None) => format!("{network} on host {host}"),
+        (Some((network, _)), Some(_)) => network.to_owned(),
+        (None, _) => holder.into_owned(),
+    };
+    Some((cidr.parse().ok()?, network))
 }
 
 fn overlaps(one: &IpNet, other: &IpNet) -> bool {
@@ -107,4 +123,27 @@ fn check(wish: &PoolWish<'_>, taken: &[(IpNet, String)]) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn local_pools_are_in_the_way_of_their_host_and_of_the_cluster() {
+        let host = |name: &str| name.parse::<HostName>().expect("a name");
+        let (here, there) = (host("h1"), host("h2"));
+        let pool = |local: Option<&HostName>| Entry {
+            key: format!("{PREFIX}10.1.0.0/24/{}", NetworkId::from_bytes([1; 32])),
+            value: holder(&"br0".parse().expect("a name"), local).into_bytes(),
+            modified: crate::store::Revision(1),
+        };
+        let whose = |pool: &Entry, local| in_the_way(pool, local).map(|(_, network)| network);
+        let (own, of_all) = (pool(Some(&here)), pool(None));
+        assert_eq!(whose(&own, Some(&here)).as_deref(), Some("br0"));
+        assert_eq!(whose(&own, Some(&there)), None);
+        assert_eq!(whose(&own, None).as_deref(), Some("br0 on host h1"));
+        assert_eq!(whose(&of_all, Some(&here)).as_deref(), Some("br0"));
+        assert_eq!(whose(&of_all, None).as_deref(), Some("br0"));
+    }
 }

@@ -16,7 +16,7 @@ use proptest::prelude::*;
 
 use super::{AddressWish, Allocator, Error, address_key, check_options, mac, remember};
 use crate::{
-    model::{HostName, Macs, Name, Network, NetworkId, SCHEMA, Subnet},
+    model::{HostName, Name, Network, NetworkId, SCHEMA, Subnet},
     store::{self, Entry, LeaseId, Listing, MemoryStore, Outcome, Revision, Store, Txn, Watch},
 };
 
@@ -39,9 +39,11 @@ pub(super) fn network(subnets: &[(&str, Option<&str>)]) -> Network {
         vni: None,
         gateway_mac: None,
         internal: false,
+        policy: crate::model::Policy::default(),
+        host: None,
         options: BTreeMap::new(),
         ipam_options: BTreeMap::new(),
-        macs: Macs::Random,
+        peers: Vec::new(),
         labels: BTreeMap::new(),
         created: 0,
     }
@@ -240,7 +242,7 @@ async fn what_cannot_be_had_is_said() {
         let said = check_options(&options).expect_err("it is refused").to_string();
         assert_eq!(said, format!("ipam option {option}={value}: {reason}"));
     }
-    network.macs = Macs::Derived;
+    network.peers = vec!["10.0.0.128/25@192.0.2.2".parse().expect("a peer")];
     let address = "10.1.0.7".parse().expect("an address");
     let wanted = "02:00:00:00:00:01".parse().expect("a MAC address");
     let said = mac(&store, &network, address, Some(wanted), "a").await.expect_err("it is refused");

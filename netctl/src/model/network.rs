@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{HostName, MacAddr, Name, NetworkId, UnixTime, Vni};
+use super::{HostName, MacAddr, Name, NetworkId, Peer, Policy, UnixTime, Vni};
 
 /// The name of a driver.
 pub type DriverName = Name;
@@ -17,8 +17,11 @@ pub struct Network {
     pub schema: u32,
     /// Unique in the cluster.
     pub id: NetworkId,
-    /// Unique in the cluster at any one time.
+    /// Unique in the cluster at any one time; that of a local network, on its host.
     pub name: Name,
+    /// The host that it is on alone, where it is local.
+    #[serde(default)]
+    pub host: Option<HostName>,
     /// Who carries its packets.
     pub driver: DriverName,
     /// Where its endpoints' addresses come from; empty where the driver needs none.
@@ -29,29 +32,29 @@ pub struct Network {
     pub gateway_mac: Option<MacAddr>,
     /// No way out, and no names from outside.
     pub internal: bool,
+    /// What it lets its endpoints do.
+    #[serde(default)]
+    pub policy: Policy,
     /// What the driver was told.
     pub options: BTreeMap<String, String>,
     /// What was said of how addresses are chosen.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub ipam_options: BTreeMap<String, String>,
-    /// Where link-layer addresses come from.
-    #[serde(default)]
-    pub macs: Macs,
+    /// Hosts that share no store with this one, and what each of them has. Where there are any, link-layer addresses
+    /// follow from IP addresses, so that who knows the one knows the other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub peers: Vec<Peer>,
     /// What people noted.
     pub labels: BTreeMap<String, String>,
     /// When it was made.
     pub created: UnixTime,
 }
 
-/// Where the link-layer addresses of a network come from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Macs {
-    /// They are random, so that no neighbour's memory of an earlier holder of an IP address leads to a later one.
-    #[default]
-    Random,
-    /// They follow from IP addresses, so that hosts that share nothing know them.
-    Derived,
+impl Network {
+    /// Whether a host can have endpoints in it.
+    pub fn is_on(&self, host: &HostName) -> bool {
+        self.host.as_ref().is_none_or(|own| own == host)
+    }
 }
 
 /// One subnet of a network.

@@ -24,13 +24,16 @@ impl Capture {
     pub fn start(netns: &Netns, device: &str, filter: &str, name: &str) -> Result<Self> {
         let file = netns.file(&format!("{name}.pcap"));
         let path = file.to_string_lossy().into_owned();
-        // -Z: as root it would give up the right to write below /run.
+        // -Z: as root it would give up the right to write below /run. -B, in KiB: with --immediate-mode each packet
+        // takes a slot of the longest's size, and the usual two MiB are full after 32 of them.
         let mut words = vec![
             "tcpdump",
             "-Z",
             "root",
             "-U",
             "--immediate-mode",
+            "-B",
+            "65536",
             "-n",
             "-i",
             device,

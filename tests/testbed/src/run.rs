@@ -59,9 +59,8 @@ impl Run {
     pub fn lock(dir: &Path) -> Result<Option<Self>> {
         ensure!(is_root(), "network namespaces need root: run it with sudo");
         let path = lock_path(dir);
-        fs::create_dir_all(path.parent().unwrap_or(dir))?;
         loop {
-            let file = OpenOptions::new().create(true).append(true).open(&path)?;
+            let file = open_lock(&path)?;
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Ok(None),
@@ -137,6 +136,23 @@ fn lock_path(dir: &Path) -> PathBuf {
     let mut path = dir.as_os_str().to_owned();
     path.push(".lock");
     PathBuf::from(path)
+}
+
+/// Opens a lock file, and makes it and its directory. The last other run's end may remove the directory at any time.
+fn open_lock(path: &Path) -> Result<File> {
+    let base = path.parent().context("a lock has a directory")?;
+    loop {
+        match fs::create_dir(base) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(error).with_context(|| format!("cannot make {}", base.display()));
+            }
+            _ => {}
+        }
+        match OpenOptions::new().create(true).append(true).open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            opened => return opened.with_context(|| format!("cannot open {}", path.display())),
+        }
+    }
 }
 
 fn remove_lock(dir: &Path) {
@@ -273,4 +289,28 @@ fn ancestors() -> BTreeSet<i32> {
         pid = crate::process::stat(pid).map_or(0, |stat| stat.parent);
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_opened_while_others_remove_its_directory() -> Result<()> {
+        let base = std::env::temp_dir().join(format!("testbed-lock-{}", std::process::id()));
+        let take = |name: &str| -> Result<()> {
+            let path = base.join(name);
+            for _ in 0..5000 {
+                drop(open_lock(&path)?);
+                fs::remove_file(&path)?;
+                ignore(fs::remove_dir(&base));
+            }
+            Ok(())
+        };
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| take("b"));
+            take("a")?;
+            other.join().expect("the other does not panic")
+        })
+    }
 }

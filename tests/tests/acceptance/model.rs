@@ -73,13 +73,13 @@ fn services(host: &Host) -> Result<()> {
 }
 
 /// ```text
-///   h1: networks n0, n1, … of driver null, until the ids of two begin alike; services likewise
+///   h1: networks n0, n1, … of driver bridge, until the ids of two begin alike; services likewise
 /// ```
 ///
 /// Of 4096 beginnings of three digits two are the same after some 80 networks, and surely after 600.
 fn ambiguous_short_ids_are_refused(lab: &Lab) -> Result<()> {
     let host = lab.host(1);
-    let create = |name: &str| host.ok(["network", "create", "-d", "null", name]);
+    let create = |name: &str| host.ok(["network", "create", "-d", "bridge", name]);
     let (one, two) = alike("n", create)?;
     let short = &one[..3];
     refused(host, &["network", "inspect", short], &[short, "ambiguous"])?;

@@ -194,7 +194,9 @@ pub(crate) fn entry(last: u8) -> PortEntry {
         endpoint: Some(EndpointId::from_bytes([last; 32])),
         mac: mac(last),
         addresses: [[10, 0, 0, last].into()].into(),
+        gateways: [[10, 0, 0, 254].into()].into(),
         any_source: false,
+        isolated: last == 3,
     }
 }
 

@@ -168,7 +168,14 @@ impl Objects {
 
     fn network(&mut self, id: &str, network: Value) {
         self.keys.insert(format!("networks/{id}"));
-        self.keys.insert(format!("names/networks/{}", text(&network, "name")));
+        let name = text(&network, "name");
+        self.keys.insert(match network["host"].as_str() {
+            Some(host) => format!("names/local/{name}/{host}"),
+            None => format!("names/networks/{name}"),
+        });
+        if let driver @ ("null" | "host") = text(&network, "driver") {
+            self.keys.insert(format!("sole/{driver}/{}", text(&network, "host")));
+        }
         if let Some(vni) = network["vni"].as_u64() {
             self.keys.insert(format!("vnis/{vni}"));
         }

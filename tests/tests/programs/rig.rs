@@ -189,11 +189,15 @@ impl Rig {
 
     /// Puts the port of `NEAR` under these flags of [`Port`].
     pub(crate) fn set_port(&mut self, flags: u32) -> Result<()> {
-        let vni = Vni::new(VNI).expect("a VNI");
-        let addresses = [NEAR.1, [0; 4], [0; 4], [0; 4]];
-        let port =
-            Port::new(vni, MacAddr(NEAR.0), [1; 32]).with_addresses4(addresses).with_flags(flags);
-        let port = port.with_addresses6([six(NEAR), [0; 16], [0; 16], [0; 16]]);
+        self.put_port(port().with_flags(flags).with_gateways(GATEWAY.1, six(GATEWAY)))
+    }
+
+    /// Has the port of `NEAR` know of no gateway.
+    pub(crate) fn forget_gateways(&mut self) -> Result<()> {
+        self.put_port(port())
+    }
+
+    fn put_port(&mut self, port: Port) -> Result<()> {
         Ok(self.map(PORTS)?.insert(LO, port, 0)?)
     }
 
@@ -269,6 +273,12 @@ impl Rig {
         assert!(moved.is_empty(), "besides {outcome:?} these moved: {moved:?}");
         Seen { end: (result.return_value.cast_signed(), outcome), packet: out }
     }
+}
+
+fn port() -> Port {
+    Port::new(Vni::new(VNI).expect("a VNI"), MacAddr(NEAR.0), [1; 32])
+        .with_addresses4([NEAR.1, [0; 4], [0; 4], [0; 4]])
+        .with_addresses6([six(NEAR), [0; 16], [0; 16], [0; 16]])
 }
 
 /// `struct __sk_buff` of `include/uapi/linux/bpf.h`: its size, and where `gso_size` stands.

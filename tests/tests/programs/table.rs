@@ -4,7 +4,8 @@ use anyhow::Result;
 use netctl_common::{Direction, Outcome, Verdict};
 
 use crate::{
-    filter, from_container, from_tunnel, from_underlay, group, ipv6, neighbours4, neighbours6,
+    filter, from_container, from_tunnel, from_underlay, group, hops, ipv6, isolated, neighbours4,
+    neighbours6,
     rig::{End, Rig},
     too_big, underlay6,
 };
@@ -42,7 +43,8 @@ fn changes(direction: Direction, outcome: Option<Outcome>) -> bool {
         Verdict::ToUnderlay
         | Verdict::ArpAnswered
         | Verdict::NdAnswered
-        | Verdict::TooBigReported => true,
+        | Verdict::TooBigReported
+        | Verdict::TtlReported => true,
         Verdict::ToContainer | Verdict::ToHost => direction == Direction::FromUnderlay,
         Verdict::HandedOver | Verdict::Flooded | Verdict::Passed | Verdict::ArpAbsorbed => false,
     }
@@ -72,7 +74,9 @@ fn every_outcome_has_a_row() {
         from_tunnel::tables(),
         from_underlay::tables(),
         group::tables(),
+        hops::tables(),
         ipv6::tables(),
+        isolated::tables(),
         neighbours4::tables(),
         neighbours6::tables(),
         too_big::tables(),

@@ -34,7 +34,9 @@ fn ports() -> impl Strategy<Value = Port> {
             endpoint: None,
             mac: mac(last),
             addresses: BTreeSet::new(),
+            gateways: BTreeSet::new(),
             any_source: false,
+            isolated: false,
         },
     })
 }

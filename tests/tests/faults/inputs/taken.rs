@@ -62,7 +62,7 @@ fn what_is_taken_is_named() -> Result<()> {
             case(
                 "run --publish-service x.fresh.ether -- true",
                 1,
-                "there is no driver ether: use one of null, overlay",
+                "there is no driver ether: use one of bridge, null, overlay",
             ),
             case("network create --subnet 10.77.0.0/24 x", 1, overlap("10.77.0.0/24")),
             case("network create --subnet 10.77.0.128/25 x", 1, overlap("10.77.0.128/25")),

@@ -119,7 +119,7 @@ fn what_is_unusable_is_named() -> Result<()> {
             case(
                 "network create -d ether x",
                 1,
-                "there is no driver ether: use one of null, overlay",
+                "there is no driver ether: use one of bridge, null, overlay",
             ),
             case(
                 "network create -o colour=blue x",

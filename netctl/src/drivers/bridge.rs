@@ -1,0 +1,67 @@
+//! The endpoints of one host, bridged by the eBPF programs; there is no Linux bridge device.
+//!
+//! The network is a segment of the data plane as an overlay's is, with a VNI of its own. That no other host has members
+//! of it is what keeps it here: nothing is tunnelled, and what comes by a tunnel with its VNI is dropped.
+
+use async_trait::async_trait;
+
+use super::{
+    Driver, Error, HostContext, Joined, Local, Place, Plan, Presence, Scope,
+    options::Options,
+    segment::{self, Rules},
+};
+use crate::{
+    dataplane::Desired,
+    model::{Endpoint, Network, NetworkSpec, Policy},
+};
+
+/// See the module.
+#[derive(Clone, Copy, Debug)]
+pub struct Bridge;
+
+#[async_trait]
+impl Driver for Bridge {
+    fn name(&self) -> &'static str {
+        "bridge"
+    }
+
+    async fn plan(&self, _host: &HostContext, spec: &NetworkSpec) -> Result<Plan, Error> {
+        let mut options = Options::of(self.name(), spec);
+        let taken = segment::options::take(&mut options, spec)?;
+        options.finish()?;
+        Ok(Plan { scope: Scope::Host, ..segment::plan(taken) })
+    }
+
+    async fn enter(&self, host: &HostContext, network: &Network) -> Result<Presence, Error> {
+        segment::enter(host, network, mtu(host, network)).await
+    }
+
+    async fn join(
+        &self,
+        host: &HostContext,
+        network: &Network,
+        endpoint: &Endpoint,
+        place: Place<'_>,
+    ) -> Result<Joined, Error> {
+        segment::join(host, network, endpoint, place, mtu(host, network)).await
+    }
+
+    fn forward(
+        &self,
+        host: &HostContext,
+        network: &Network,
+        presence: &Presence,
+        local: &[Local<'_>],
+        _remote: &[&Endpoint],
+        desired: &mut Desired,
+    ) {
+        let Policy { open, isolated, .. } = network.policy;
+        let rules = Rules { mtu: mtu(host, network), open, isolated };
+        segment::forward(network, presence, local, rules, desired);
+    }
+}
+
+/// What the underlay takes, since what leaves the host leaves by it as it is; or what the network asks for, in bytes.
+fn mtu(host: &HostContext, network: &Network) -> u32 {
+    network.policy.mtu.unwrap_or_else(|| *host.underlay_mtu.borrow())
+}
