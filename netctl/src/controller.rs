@@ -3,6 +3,7 @@
 //! An operation changes the store, by one transaction, and then waits until this host has followed. What follows from
 //! the store is done in one place, the reconcile loop, whoever changed it: a person here, another host, or a crash.
 
+mod addresses;
 mod attach;
 mod big_tcp;
 mod connect;
@@ -43,6 +44,7 @@ use crate::{
     dataplane::{self, Dataplane},
     discovery,
     drivers::{self, Drivers, HostContext},
+    ipam::{Allocator, DefaultPool},
     kernel::{self, Link, Netlink, Netns, Underlay},
     model::{Choice, Chosen, Host, HostName, SCHEMA, UnixTime, Vteps},
     store::SharedStore,
@@ -69,6 +71,8 @@ pub struct Config {
     pub big_tcp: Choice,
     /// Whether forged packets are dropped by the underlay's driver already.
     pub xdp: Choice,
+    /// Where subnets come from that nobody asked for.
+    pub default_pools: Vec<DefaultPool>,
 }
 
 /// The short form of a result.
@@ -91,6 +95,7 @@ pub struct Controller {
     link: Link,
     dataplane: Arc<Dataplane>,
     records: Arc<Records>,
+    allocator: Allocator,
     /// Held by operations on sandboxes of this host, one at a time.
     operations: Mutex<()>,
     progress: watch::Receiver<Progress>,
@@ -163,6 +168,7 @@ impl Controller {
             link,
             dataplane,
             records,
+            allocator: Allocator::default(),
             operations: Mutex::new(()),
             progress,
             names: reconciler.name_counters(),
@@ -209,9 +215,9 @@ impl Controller {
         }
     }
 
-    /// The networks that this host itself reaches by an interface of its own, with the interface's name: no network for
-    /// containers may overlap with them.
-    async fn host_networks(&self) -> Result<Vec<(IpNet, String)>> {
+    /// The networks that this host itself reaches by an interface of its own, and the hosts' tunnel addresses, each with
+    /// what uses it: no network for containers may overlap with them.
+    async fn used_by_hosts(&self) -> Result<Vec<(IpNet, String)>> {
         let netlink = &self.context.netlink;
         let names: BTreeMap<u32, String> = netlink
             .links()
@@ -221,11 +227,20 @@ impl Controller {
             .map(|link| (link.index, link.name))
             .collect();
         let routes = netlink.routes().await?;
-        Ok(routes
+        let mut used: Vec<(IpNet, String)> = routes
             .into_iter()
             .filter(|route| !route.is_default())
-            .filter_map(|route| Some((route.destination, names.get(&route.link?)?.clone())))
-            .collect())
+            .filter_map(|route| {
+                let name = names.get(&route.link?)?;
+                Some((route.destination, format!("which this host uses on {name}")))
+            })
+            .collect();
+        for stored in keys::list::<Host>(&*self.store, keys::HOSTS).await? {
+            let host = stored.value;
+            let tunnel = format!("the tunnel address of host {}", host.name);
+            used.extend(host.vteps.iter().map(|vtep| (vtep.into(), tunnel.clone())));
+        }
+        Ok(used)
     }
 }
 

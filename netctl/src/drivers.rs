@@ -30,7 +30,9 @@ pub use self::{bridge::Bridge, host::HostStack, links::is_ours, null::Null, over
 use crate::{
     dataplane::Desired,
     kernel::{self, Link, Netlink, Netns},
-    model::{DriverName, Endpoint, EndpointId, Name, Network, NetworkSpec, Policy, Vni, Vteps},
+    model::{
+        DriverName, Endpoint, EndpointId, Name, Network, NetworkSpec, Peer, Policy, Vni, Vteps,
+    },
 };
 
 /// Where a network is.
@@ -46,7 +48,7 @@ pub enum Scope {
 }
 
 /// What a network of some specification needs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// Where it is.
     pub scope: Scope,
@@ -60,6 +62,8 @@ pub struct Plan {
     pub allow_overlap: bool,
     /// What it lets its endpoints do.
     pub policy: Policy,
+    /// Hosts that share no store, and what each of them has.
+    pub peers: Vec<Peer>,
 }
 
 /// The host, as drivers see it.
@@ -238,6 +242,11 @@ pub trait Driver: Send + Sync + fmt::Debug {
         remote: &[&Endpoint],
         desired: &mut Desired,
     );
+
+    /// Whether endpoints of its networks may be external stations: behind tunnel addresses that are no host's.
+    fn has_stations(&self) -> bool {
+        false
+    }
 
     /// Removes whatever of this driver's making is on the host and not in `present`, but for links and what belongs to
     /// them, which [`sweep_links`] removes for all drivers.

@@ -5,11 +5,21 @@
 //! object, so that an address is never taken without an owner, and tries again where another was faster.
 
 mod address;
+mod default_pool;
+mod field;
+mod mac;
+mod memory;
 mod pool;
+#[cfg(test)]
+mod tests;
 mod vni;
 
+use self::address::Held;
 pub use self::{
-    address::{address_key, addresses, mac, mac_key},
+    address::{AddressWish, Allocator, address_key, check_options},
+    default_pool::{DefaultPool, DefaultPoolError},
+    mac::{derived_mac, mac, mac_key},
+    memory::{forget, remember},
     pool::{PoolWish, pools, release_pools},
     vni::{vni, vni_key},
 };
@@ -19,12 +29,27 @@ use crate::{
 };
 
 /// Something chosen, and the piece of a transaction that takes it.
-#[derive(Clone, Debug)]
+#[derive(Debug, Default)]
 pub struct Claim<T> {
     /// What was chosen.
     pub value: T,
     /// Guards that fail where another took it in the meantime, and the puts that take it.
     pub txn: Txn,
+    /// Kept until the transaction has ended, so that no other operation of this host chooses the same meanwhile.
+    held: Vec<Held>,
+}
+
+impl<T> Claim<T> {
+    fn new(value: T, txn: Txn) -> Self {
+        Self { value, txn, held: Vec::new() }
+    }
+
+    /// Both, taken together.
+    pub fn with<U, V>(self, other: Claim<U>, both: impl FnOnce(T, U) -> V) -> Claim<V> {
+        let mut held = self.held;
+        held.extend(other.held);
+        Claim { value: both(self.value, other.value), txn: self.txn.and(other.txn), held }
+    }
 }
 
 /// Why there is nothing to claim.
@@ -39,6 +64,42 @@ pub enum Error {
         address: std::net::IpAddr,
         /// The network.
         network: Name,
+    },
+    /// The address is somebody's who is no endpoint.
+    #[error(
+        "address {address} of network {network} is kept for {name}: choose another, or let netctl choose"
+    )]
+    AddressKept {
+        /// The address.
+        address: std::net::IpAddr,
+        /// What it is called.
+        name: Name,
+        /// The network.
+        network: Name,
+    },
+    /// The network's link-layer addresses follow from IP addresses.
+    #[error(
+        "MAC address {mac} is not that of {address}, which is {derived} on network {network}: leave it out"
+    )]
+    MacDerived {
+        /// What was wanted.
+        mac: MacAddr,
+        /// What it is.
+        derived: MacAddr,
+        /// The address that it follows from.
+        address: std::net::IpAddr,
+        /// The network.
+        network: Name,
+    },
+    /// An option of how addresses are chosen is unusable.
+    #[error("ipam option {option}={value}: {reason}")]
+    Option {
+        /// The option.
+        option: String,
+        /// Its value.
+        value: String,
+        /// What is wrong with it.
+        reason: &'static str,
     },
     /// Somebody has the link-layer address.
     #[error(
@@ -68,7 +129,7 @@ pub enum Error {
         /// The network.
         network: Name,
         /// Where it looked.
-        pool: ipnet::IpNet,
+        pool: String,
     },
     /// The address is one that no host can have, or a range or gateway does not fit.
     #[error(transparent)]
@@ -96,23 +157,29 @@ pub enum Error {
         /// The network.
         network: Name,
     },
-    /// The host itself uses addresses of the subnet.
-    #[error(
-        "subnet {wanted} overlaps with {other}, which this host uses on {device}: choose another"
-    )]
+    /// The hosts themselves use addresses of the subnet.
+    #[error("subnet {wanted} overlaps with {other}, {user}: choose another")]
     HostOverlap {
         /// The wanted subnet.
         wanted: ipnet::IpNet,
         /// The host's.
         other: ipnet::IpNet,
-        /// The host's device.
-        device: String,
+        /// What uses it: `which this host uses on eth0`.
+        user: String,
     },
     /// All default pools are taken.
-    #[error("no subnet is left in the default pool {pool}: give one with --subnet")]
+    #[error("no subnet is left in the default pool {pools}: give one with --subnet")]
     NoPool {
-        /// The pool.
-        pool: ipnet::IpNet,
+        /// The pools.
+        pools: String,
+    },
+    /// The daemon has no default pool of the family.
+    #[error(
+        "there is no default pool of {family}: give a subnet with --subnet, or the daemon a --default-pool"
+    )]
+    NoPoolOf {
+        /// `IPv4` or `IPv6`.
+        family: &'static str,
     },
     /// Another network has the VNI.
     #[error("VNI {vni} is in use by network {network}: choose another, or let netctl choose")]

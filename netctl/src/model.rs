@@ -10,6 +10,7 @@ mod id;
 mod link_alias;
 mod name;
 mod network;
+mod peer;
 mod policy;
 mod resolver;
 mod sandbox;
@@ -28,10 +29,14 @@ pub use self::{
     link_alias::{LinkAlias, LinkAliasError, ambiguous},
     name::{HostName, Name, NameError, ServiceRef, ServiceRefError},
     network::{DriverName, Network, Subnet, SubnetError},
+    peer::{Peer, PeerError},
     policy::{GatewayMode, Policy, WayOut},
     resolver::{ResolverOption, ResolverOptionError, SearchDomain},
     sandbox::Sandbox,
-    spec::{AttachSpec, ConnectSpec, NetworkSpec, RunSpec, SandboxSpec, ServiceSpec},
+    spec::{
+        AttachSpec, ConnectSpec, NetworkSpec, RangeError, RangeSpec, RunSpec, SandboxSpec,
+        ServiceSpec,
+    },
     view::{
         CounterView, FdbView, HostView, InterfaceView, NamesView, NeighView, NetworkView,
         SandboxView, ServiceView, StatusView,

@@ -55,6 +55,8 @@ fn network(name: &str, cidr: &str, internal: bool) -> Network {
         internal,
         policy: netctl::model::Policy::default(),
         options: BTreeMap::new(),
+        ipam_options: BTreeMap::new(),
+        peers: Vec::new(),
         labels: BTreeMap::new(),
         created: 0,
     }
@@ -71,6 +73,7 @@ fn endpoint(network: &Network, name: &str, address: &str, sandbox: &SandboxId) -
         mac: None,
         addresses: vec![address.parse().expect("an address")],
         bridging: false,
+        vtep: None,
         owner: Some(Owner {
             host: "h1".parse().expect("a name"),
             sandbox: sandbox.clone(),

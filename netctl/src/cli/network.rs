@@ -4,7 +4,7 @@ mod connect;
 mod filter;
 mod prune;
 
-use std::net::IpAddr;
+use std::{net::IpAddr, str::FromStr};
 
 use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
 use ipnet::IpNet;
@@ -17,7 +17,7 @@ use super::{
     service,
     table::Table,
 };
-use crate::model::{DriverName, Name, NetworkSpec, NetworkView, Subnet};
+use crate::model::{DriverName, Name, NameError, NetworkSpec, NetworkView, RangeSpec, Subnet};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -70,12 +70,18 @@ pub(super) struct Create {
     /// IPv4 and IPv6: a free subnet is chosen for the family that none is given of
     #[arg(long)]
     ipv6: bool,
-    /// Part of a subnet to hand out addresses from
-    #[arg(long = "ip-range", value_name = "CIDR")]
-    ip_ranges: Vec<IpNet>,
+    /// Part of a subnet to hand out addresses from, to all or to what is published on a host
+    #[arg(long = "ip-range", value_name = "[HOST=]CIDR")]
+    ip_ranges: Vec<RangeSpec>,
     /// Address of a subnet's gateway; the subnet's first where none is given
     #[arg(long = "gateway", value_name = "IP")]
     gateways: Vec<IpAddr>,
+    /// Address in a subnet that is somebody else's and never handed out, and what it is called
+    #[arg(long = "aux-address", value_name = "NAME=IP")]
+    aux_addresses: Vec<Aux>,
+    /// How addresses are chosen: choice=serial, the next behind the last, or choice=random [default: choice=serial]
+    #[arg(long = "ipam-opt", value_name = "KEY=VALUE")]
+    ipam_options: Vec<Pair>,
     /// No way out, and no names from outside
     #[arg(long)]
     internal: bool,
@@ -89,6 +95,24 @@ pub(super) struct Create {
     name: Name,
 }
 
+/// One `NAME=IP`.
+#[derive(Clone, Debug)]
+struct Aux {
+    name: Name,
+    address: IpAddr,
+}
+
+impl FromStr for Aux {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, address) = text.split_once('=').ok_or("expected NAME=IP")?;
+        let name = name.parse().map_err(|error: NameError| error.to_string())?;
+        let address = address.parse().map_err(|_error| format!("{address:?} is no IP address"))?;
+        Ok(Self { name, address })
+    }
+}
+
 impl From<Create> for NetworkSpec {
     fn from(create: Create) -> Self {
         Self {
@@ -98,6 +122,12 @@ impl From<Create> for NetworkSpec {
             ipv6: create.ipv6,
             ip_ranges: create.ip_ranges,
             gateways: create.gateways,
+            aux_addresses: create
+                .aux_addresses
+                .into_iter()
+                .map(|aux| (aux.name, aux.address))
+                .collect(),
+            ipam_options: pair::collect(create.ipam_options),
             internal: create.internal,
             options: pair::collect(create.options),
             labels: pair::collect(create.labels),
@@ -169,6 +199,11 @@ fn text(view: &NetworkView) -> String {
     fields.extend(network.subnets.iter().map(|subnet| ("Subnet", subnet_text(subnet))));
     fields.extend(network.vni.map(|vni| ("VNI", vni.to_string())));
     fields.extend(network.gateway_mac.map(|mac| ("Gateway MAC", mac.to_string())));
+    for (name, address) in network.subnets.iter().flat_map(|subnet| &subnet.aux) {
+        fields.push(("Aux address", format!("{name}={address}")));
+    }
+    let ipam = network.ipam_options.iter();
+    fields.extend(ipam.map(|(key, value)| ("IPAM option", format!("{key}={value}"))));
     fields.push(("Internal", if network.internal { "yes" } else { "no" }.to_owned()));
     fields.extend(network.options.iter().map(|(key, value)| ("Option", format!("{key}={value}"))));
     fields.extend(network.labels.iter().map(|(key, value)| ("Label", format!("{key}={value}"))));
@@ -178,5 +213,6 @@ fn text(view: &NetworkView) -> String {
 
 fn subnet_text(subnet: &Subnet) -> String {
     let range = subnet.range.map(|range| format!(" range {range}")).unwrap_or_default();
-    format!("{} gateway {}{range}", subnet.cidr, subnet.gateway)
+    let hosts = subnet.host_ranges.iter().map(|(host, range)| format!(" range {host}={range}"));
+    format!("{} gateway {}{range}{}", subnet.cidr, subnet.gateway, hosts.collect::<String>())
 }

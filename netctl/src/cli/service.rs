@@ -1,6 +1,6 @@
 //! `netctl service`.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
 
@@ -10,7 +10,8 @@ use super::{
     table::{Table, fields},
 };
 use crate::model::{
-    AttachSpec, ExposedPort, LinkAlias, MacAddr, Name, ServiceRef, ServiceSpec, ServiceView,
+    AttachSpec, Endpoint, ExposedPort, LinkAlias, MacAddr, Name, ServiceRef, ServiceSpec,
+    ServiceView,
 };
 
 #[derive(Debug, Subcommand)]
@@ -78,6 +79,9 @@ pub(super) struct Publish {
     exposed: Vec<ExposedPort>,
     #[command(flatten)]
     details: Details,
+    /// Tunnel address that it is behind: an external station, such as a vxlan device of a host without netctl
+    #[arg(long, value_name = "IP")]
+    vtep: Option<IpAddr>,
     /// Name of the service, and the network to publish it on
     #[arg(value_name = "SERVICE.NETWORK")]
     service: ServiceRef,
@@ -130,8 +134,8 @@ impl Place {
 }
 
 impl From<Publish> for ServiceSpec {
-    fn from(Publish { aliases, exposed, details, service }: Publish) -> Self {
-        Self { aliases, exposed, ..details.of(service) }
+    fn from(Publish { aliases, exposed, details, vtep, service }: Publish) -> Self {
+        Self { aliases, exposed, vtep, ..details.of(service) }
     }
 }
 
@@ -198,11 +202,17 @@ fn table(args: &ListArgs, services: &[ServiceView]) -> Table {
             endpoint.name.to_string(),
             network_name.to_string(),
             endpoint.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
-            owner.map(|owner| owner.host.to_string()).unwrap_or_default(),
+            place(endpoint),
             owner.map(|owner| args.id(owner.sandbox.as_str())).unwrap_or_default(),
         ]);
     }
     table
+}
+
+/// The host that it is attached on, or the tunnel address that it is a station behind.
+fn place(endpoint: &Endpoint) -> String {
+    let host = endpoint.owner.as_ref().map(|owner| owner.host.to_string());
+    host.or_else(|| endpoint.vtep.map(|vtep| vtep.to_string())).unwrap_or_default()
 }
 
 fn text(ServiceView { endpoint, network_name }: &ServiceView) -> String {
@@ -216,6 +226,7 @@ fn text(ServiceView { endpoint, network_name }: &ServiceView) -> String {
     lines.extend(endpoint.mac.map(|mac| ("MAC", mac.to_string())));
     lines.extend(endpoint.addresses.iter().map(|address| ("Address", address.to_string())));
     lines.extend(endpoint.bridging.then(|| ("Bridging", "yes".to_owned())));
+    lines.extend(endpoint.vtep.map(|vtep| ("Station at", vtep.to_string())));
     if let Some(owner) = &endpoint.owner {
         lines.push(("Host", owner.host.to_string()));
         lines.push(("Sandbox", owner.sandbox.to_string()));

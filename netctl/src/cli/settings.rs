@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 use super::log;
 use crate::{
     controller::Config,
+    ipam::DefaultPool,
     model::{Choice, HostName},
     store::{EtcdOptions, InvalidSpec, OpenOptions, StoreSpec},
 };
@@ -89,6 +90,17 @@ pub(super) struct Options {
     /// [default: auto]
     #[arg(long, env = "NETCTL_XDP", value_name = "WHEN", hide_env_values = true)]
     xdp: Option<Choice>,
+    /// Where subnets come from that nobody asked for, and their size; for several, several times, or with spaces between
+    /// [default: pieces of 10.0.0.0/8, and unique local ones of IPv6]
+    #[arg(
+        long = "default-pool",
+        env = "NETCTL_DEFAULT_POOL",
+        value_name = "BASE,SIZE",
+        hide_env_values = true
+    )]
+    #[arg(value_delimiter = ' ')]
+    #[serde(rename = "default-pool")]
+    default_pools: Option<Vec<DefaultPool>>,
     /// Name of this host, unique in the cluster
     /// [default: the machine's]
     #[arg(long, env = "NETCTL_HOST_NAME", value_name = "NAME", hide_env_values = true)]
@@ -112,6 +124,7 @@ pub(super) struct Settings {
     pub vxlan_port: u16,
     pub big_tcp: Choice,
     pub xdp: Choice,
+    pub default_pools: Vec<DefaultPool>,
     pub host: HostName,
     pub log: EnvFilter,
 }
@@ -198,6 +211,7 @@ impl Settings {
             vxlan_port,
             big_tcp: options.big_tcp.unwrap_or_default(),
             xdp: options.xdp.unwrap_or_default(),
+            default_pools: options.default_pools.unwrap_or_else(DefaultPool::defaults),
             log,
         })
     }
@@ -215,6 +229,7 @@ impl Settings {
             vxlan_port,
             big_tcp,
             xdp,
+            default_pools,
             host,
             log: _,
         } = self;
@@ -228,6 +243,7 @@ impl Settings {
             vxlan_port,
             big_tcp,
             xdp,
+            default_pools,
         }
     }
 }
@@ -251,6 +267,7 @@ impl Options {
             vxlan_port: self.vxlan_port.or(those.vxlan_port),
             big_tcp: self.big_tcp.or(those.big_tcp),
             xdp: self.xdp.or(those.xdp),
+            default_pools: self.default_pools.or(those.default_pools),
             host_name: self.host_name.or(those.host_name),
             log: self.log.or(those.log),
         }

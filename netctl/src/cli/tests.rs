@@ -81,26 +81,29 @@ fn every_verb_is_understood() {
 fn what_is_given_is_what_is_asked_for() {
     let spec = network(
         "network create -d overlay --subnet 10.1.0.0/24 --subnet 10.2.0.0/24 --ip-range 10.1.0.128/25 \
+         --ip-range h1=10.2.0.0/25 --aux-address nas=10.1.0.7 --ipam-opt choice=random \
          --gateway 10.1.0.1 --ipv6 --internal -o a=b --opt c=d=e --label x= dev",
     );
     assert_eq!(
         json(&spec),
         serde_json::json!({
             "name": "dev", "driver": "overlay", "subnets": ["10.1.0.0/24", "10.2.0.0/24"],
-            "ipv6": true, "ip_ranges": ["10.1.0.128/25"], "gateways": ["10.1.0.1"], "internal": true,
+            "ipv6": true, "ip_ranges": ["10.1.0.128/25", "h1=10.2.0.0/25"], "gateways": ["10.1.0.1"],
+            "aux_addresses": {"nas": "10.1.0.7"}, "ipam_options": {"choice": "random"}, "internal": true,
             "options": {"a": "b", "c": "d=e"}, "labels": {"x": ""},
         })
     );
     assert_eq!(json(&network("network create dev"))["driver"], serde_json::Value::Null);
     let spec = service(
         "service publish --alias a --alias b --ip 10.1.0.9 --ip6 fd00::9 --mac 02:00:00:00:00:01 --bridging \
-         s.dev",
+         --vtep 192.0.2.9 s.dev",
     );
     assert_eq!(
         json(&spec),
         serde_json::json!({
             "service": "s.dev", "aliases": ["a", "b"], "address": "10.1.0.9",
             "address6": "fd00::9", "mac": "02:00:00:00:00:01", "bridging": true,
+            "vtep": "192.0.2.9",
         })
     );
 }
@@ -112,7 +115,21 @@ fn unusable_arguments_are_named_with_their_value() {
         ("network create a.b", "invalid value 'a.b' for '<NAME>': name \"a.b\" must consist of"),
         ("network create -d a/b dev", "invalid value 'a/b' for '--driver <DRIVER>': name \"a/b\""),
         ("network create --subnet 10.1.0.0 dev", "invalid value '10.1.0.0' for '--subnet <CIDR>'"),
-        ("network create --ip-range x dev", "invalid value 'x' for '--ip-range <CIDR>'"),
+        ("network create --ip-range x dev", "invalid value 'x' for '--ip-range <[HOST=]CIDR>'"),
+        (
+            "network create --ip-range a/b=10.0.0.0/24 dev",
+            "range \"a/b=10.0.0.0/24\" is none: write CIDR, or HOST=CIDR for what is published on one host",
+        ),
+        (
+            "network create --aux-address 10.0.0.7 dev",
+            "'--aux-address <NAME=IP>': expected NAME=IP",
+        ),
+        (
+            "network create --aux-address a=b dev",
+            "'--aux-address <NAME=IP>': \"b\" is no IP address",
+        ),
+        ("network create --aux-address =10.0.0.7 dev", "a name must not be empty"),
+        ("network create --ipam-opt x dev", "'--ipam-opt <KEY=VALUE>': expected KEY=VALUE"),
         ("network create --gateway 10.1 dev", "invalid value '10.1' for '--gateway <IP>'"),
         (
             "network create -o mtu dev",
@@ -127,6 +144,7 @@ fn unusable_arguments_are_named_with_their_value() {
         ("service publish --ip x s.dev", "invalid value 'x' for '--ip <IP>'"),
         ("service publish --ip fd00::9 s.dev", "invalid value 'fd00::9' for '--ip <IP>'"),
         ("service publish --ip6 10.1.0.9 s.dev", "invalid value '10.1.0.9' for '--ip6 <IP6>'"),
+        ("service publish --vtep x s.dev", "invalid value 'x' for '--vtep <IP>'"),
         ("service publish --mac 02:00 s.dev", "invalid value '02:00' for '--mac <MAC>'"),
         ("service attach box", "not provided:\n  <SERVICE[.NETWORK]>"),
         ("sandbox create --dns x", "invalid value 'x' for '--dns <IP>'"),

@@ -314,6 +314,12 @@ impl Controller {
 }
 
 fn check_owner(record: &Record, network: &Network, endpoint: &Endpoint, force: bool) -> Result<()> {
+    if let Some(vtep) = endpoint.vtep {
+        return Err(Error::forbidden(format!(
+            "service {}.{} is a station at {vtep}, which is no host of netctl's: it cannot be attached",
+            endpoint.name, network.name
+        )));
+    }
     let Some(owner) = &endpoint.owner else { return Ok(()) };
     if owner.sandbox == record.sandbox.id {
         return Err(Error::conflict(format!(

@@ -103,16 +103,20 @@ impl From<ipam::Error> for Error {
         let kind = match error {
             ipam::Error::Store(error) => return error.into(),
             ipam::Error::AddressOutside { .. }
+            | ipam::Error::MacDerived { .. }
+            | ipam::Error::Option { .. }
             | ipam::Error::OwnOverlap { .. }
             | ipam::Error::Subnet(_) => Kind::Unusable,
             ipam::Error::AddressTaken { .. }
+            | ipam::Error::AddressKept { .. }
             | ipam::Error::MacTaken { .. }
             | ipam::Error::PoolOverlap { .. }
             | ipam::Error::HostOverlap { .. }
             | ipam::Error::VniTaken { .. } => Kind::Conflict,
-            ipam::Error::Exhausted { .. } | ipam::Error::NoPool { .. } | ipam::Error::NoVni => {
-                Kind::Forbidden
-            }
+            ipam::Error::Exhausted { .. }
+            | ipam::Error::NoPool { .. }
+            | ipam::Error::NoPoolOf { .. }
+            | ipam::Error::NoVni => Kind::Forbidden,
         };
         Self::new(kind, error.to_string())
     }

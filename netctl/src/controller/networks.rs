@@ -1,8 +1,6 @@
 //! Networks: create, list, inspect, remove.
 
-use std::net::IpAddr;
-
-use ipnet::IpNet;
+mod subnets;
 
 use super::{
     Controller, Error, Result, find,
@@ -14,9 +12,7 @@ use super::{
 use crate::{
     drivers::{Plan, Scope},
     ipam::{self, PoolWish},
-    model::{
-        DriverName, Name, Network, NetworkId, NetworkSpec, NetworkView, SCHEMA, Subnet, SubnetError,
-    },
+    model::{DriverName, Name, Network, NetworkId, NetworkSpec, NetworkView, SCHEMA, Subnet},
     store::{Guard, Outcome, Txn},
 };
 
@@ -38,7 +34,8 @@ impl Controller {
         let driver_name = spec.driver.clone().unwrap_or_else(default_driver);
         let driver = self.drivers.get(&driver_name)?;
         let plan = driver.plan(&self.context, &spec).await?;
-        let wanted = subnets_of(&spec, &plan)?;
+        ipam::check_options(&spec.ipam_options)?;
+        let wanted = subnets::of(&spec, &plan)?;
         let mut attempts = Attempts::new("create network", &spec.name);
         loop {
             match self.try_create(id, &spec, &driver_name, &plan, &wanted).await? {
@@ -70,11 +67,13 @@ impl Controller {
             internal: spec.internal,
             policy: plan.policy,
             options: spec.options.clone(),
+            ipam_options: spec.ipam_options.clone(),
+            peers: plan.peers.clone(),
             labels: spec.labels.clone(),
             created: now(),
         };
         if plan.addresses {
-            let host = self.host_networks().await?;
+            let host = self.used_by_hosts().await?;
             let wish = PoolWish {
                 id,
                 name: &spec.name,
@@ -83,6 +82,7 @@ impl Controller {
                 dual: spec.ipv6,
                 overlap: plan.allow_overlap,
                 host: &host,
+                defaults: &self.config.default_pools,
             };
             let claim = ipam::pools(store, wish).await?;
             network.subnets = claim.value;
@@ -90,9 +90,11 @@ impl Controller {
             for subnet in &network.subnets {
                 txn = txn.put(ipam::address_key(id, subnet.gateway), "gateway");
             }
-            let claim = ipam::mac(store, &network, None, "gateway").await?;
-            network.gateway_mac = Some(claim.value);
-            txn = txn.and(claim.txn);
+            if let Some(first) = network.subnets.first() {
+                let claim = ipam::mac(store, &network, first.gateway, None, "gateway").await?;
+                network.gateway_mac = Some(claim.value);
+                txn = txn.and(claim.txn);
+            }
         }
         if plan.segment {
             let claim = ipam::vni(store, &spec.name, plan.vni).await?;
@@ -217,7 +219,8 @@ fn removal(stored: &Stored<Network>) -> Txn {
         .when(Guard::Empty(keys::endpoints(&network.id)))
         .delete(stored.key.clone())
         .delete(keys::name_of(network))
-        .and(ipam::release_pools(&network.id, &network.subnets));
+        .and(ipam::release_pools(&network.id, &network.subnets))
+        .and(ipam::forget(network));
     for subnet in &network.subnets {
         txn = txn.delete(ipam::address_key(&network.id, subnet.gateway));
     }
@@ -236,54 +239,4 @@ fn removal(stored: &Stored<Network>) -> Txn {
 
 pub(super) fn default_driver() -> Name {
     DEFAULT_DRIVER.parse().expect("a constant that is a name")
-}
-
-/// Pairs each range and each gateway with the subnet that it lies in.
-fn subnets_of(spec: &NetworkSpec, plan: &Plan) -> Result<Vec<Subnet>> {
-    if !plan.addresses {
-        let given = spec.ipv6
-            || !spec.subnets.is_empty()
-            || !spec.ip_ranges.is_empty()
-            || !spec.gateways.is_empty();
-        return if given {
-            let driver = spec.driver.clone().unwrap_or_else(default_driver);
-            Err(Error::unusable(format!(
-                "driver {driver} gives no addresses: leave out --subnet, --ipv6, --ip-range and --gateway"
-            )))
-        } else {
-            Ok(Vec::new())
-        };
-    }
-    let mut ranges: Vec<Option<IpNet>> = spec.ip_ranges.iter().copied().map(Some).collect();
-    let mut gateways: Vec<Option<IpAddr>> = spec.gateways.iter().copied().map(Some).collect();
-    let subnets = spec
-        .subnets
-        .iter()
-        .map(|&cidr| {
-            let range = ranges
-                .iter_mut()
-                .find(|r| r.is_some_and(|r| cidr.contains(&r)))
-                .and_then(Option::take);
-            let gateway = gateways
-                .iter_mut()
-                .find(|g| g.is_some_and(|g| cidr.contains(&g)))
-                .and_then(Option::take);
-            Subnet::new(cidr, range, gateway).map_err(|error| unusable(&error))
-        })
-        .collect::<Result<Vec<_>>>()?;
-    if let Some(range) = ranges.into_iter().flatten().next() {
-        return Err(Error::unusable(format!(
-            "ip-range {range} lies in no --subnet that has none yet"
-        )));
-    }
-    if let Some(gateway) = gateways.into_iter().flatten().next() {
-        return Err(Error::unusable(format!(
-            "gateway {gateway} lies in no --subnet that has none yet"
-        )));
-    }
-    Ok(subnets)
-}
-
-fn unusable(error: &SubnetError) -> Error {
-    Error::unusable(error.to_string())
 }

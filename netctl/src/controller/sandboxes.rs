@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 
 use super::{
-    Controller, Error, Result, files, find,
+    Controller, Error, Result, addresses, files, find,
     keys::{self, Stored},
     networks::default_driver,
     now,
     records::{Pending, Record},
-    services,
 };
 use crate::{
     kernel::Netns,
@@ -162,15 +161,8 @@ impl Controller {
                     record.pending.get_or_insert_default().networks.push(network.clone());
                 })?;
                 let spec = NetworkSpec {
-                    name: name.clone(),
                     driver: Some(driver.cloned().unwrap_or_else(default_driver)),
-                    subnets: Vec::new(),
-                    ipv6: false,
-                    ip_ranges: Vec::new(),
-                    gateways: Vec::new(),
-                    internal: false,
-                    options: std::collections::BTreeMap::new(),
-                    labels: std::collections::BTreeMap::new(),
+                    ..NetworkSpec::of(name.clone())
                 };
                 self.create_network_as(&network, spec).await
             }
@@ -277,7 +269,7 @@ impl Controller {
             let txn = match owner {
                 Some(owner) if owner != sandbox => return Ok(None),
                 None if !unpublish => return Ok(None),
-                _ if unpublish => services::removal(&stored),
+                _ if unpublish => addresses::removal(&*self.store, &stored).await?,
                 _ => Self::disowned(&stored),
             };
             // Only what was attached is followed by this host, and can be waited for.

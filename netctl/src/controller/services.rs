@@ -1,15 +1,16 @@
 //! Services: publish, list, inspect, unpublish.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::collections::BTreeMap;
 
 use super::{
-    Controller, Error, Result, find,
+    Controller, Error, Result,
+    addresses::removal,
+    find,
     keys::{self, Stored},
     now,
     retry::{Attempts, Tried},
 };
 use crate::{
-    ipam,
     model::{
         Endpoint, EndpointId, Name, Network, NetworkId, SCHEMA, ServiceRef, ServiceSpec,
         ServiceView,
@@ -72,42 +73,29 @@ impl Controller {
                 network.name
             )));
         }
-        let mut endpoint = Endpoint {
+        self.check_station(network, spec).await?;
+        let claim = self.claim_addresses(network, spec, id, attempt).await?;
+        let endpoint = Endpoint {
             schema: SCHEMA,
             id: id.clone(),
             network: network.id.clone(),
             name: name.clone(),
             aliases: spec.aliases.clone(),
             exposed: spec.exposed.clone(),
-            mac: None,
-            addresses: Vec::new(),
+            mac: claim.value.mac,
+            addresses: claim.value.addresses.clone(),
             bridging: spec.bridging,
+            vtep: spec.vtep,
             owner: None,
             created: now(),
         };
         // The network's guard makes removing it and publishing on it exclude each other.
-        let mut txn = Txn::new()
+        let txn = Txn::new()
             .when(stored.unchanged())
             .when(Guard::Absent(name_key.clone()))
-            .put(name_key, id.as_str());
-        let wanted: Vec<IpAddr> =
-            spec.address.map(IpAddr::V4).into_iter().chain(spec.address6.map(IpAddr::V6)).collect();
-        if network.subnets.is_empty() {
-            if !wanted.is_empty() || spec.mac.is_some() || spec.bridging {
-                return Err(Error::unusable(format!(
-                    "network {} gives no addresses: leave out --ip, --ip6, --mac and --bridging",
-                    network.name
-                )));
-            }
-        } else {
-            let claim = ipam::addresses(store, network, &wanted, id.as_str(), attempt).await?;
-            endpoint.addresses = claim.value;
-            txn = txn.and(claim.txn);
-            let claim = ipam::mac(store, network, spec.mac, id.as_str()).await?;
-            endpoint.mac = Some(claim.value);
-            txn = txn.and(claim.txn);
-        }
-        txn = txn.put(keys::endpoint(&network.id, id), keys::write(&endpoint));
+            .put(name_key, id.as_str())
+            .and(claim.txn.clone())
+            .put(keys::endpoint(&network.id, id), keys::write(&endpoint));
         Ok(match store.commit(txn).await? {
             Outcome::Committed(_) => {
                 tracing::info!(service = %name, network = %network.name, id = id.short(), "service published");
@@ -134,7 +122,7 @@ impl Controller {
                     owner.host
                 )));
             }
-            match self.store.commit(removal(&stored)).await? {
+            match self.store.commit(removal(&*self.store, &stored).await?).await? {
                 Outcome::Committed(revision) => {
                     tracing::info!(
                         service = %stored.value.name, network = %network.value.name, id = stored.value.id.short(), force,
@@ -180,25 +168,6 @@ impl Controller {
         let (network, endpoint) = find::service(&*self.store, &self.config.host, service).await?;
         Ok(view(endpoint.value, &network.value))
     }
-}
-
-/// Everything that [`Controller::publish`] and attaching put.
-pub(super) fn removal(stored: &Stored<Endpoint>) -> Txn {
-    let endpoint = &stored.value;
-    let mut txn = Txn::new()
-        .when(stored.unchanged())
-        .delete(stored.key.clone())
-        .delete(keys::endpoint_name(&endpoint.network, &endpoint.name));
-    for address in &endpoint.addresses {
-        txn = txn.delete(ipam::address_key(&endpoint.network, address.addr()));
-    }
-    if let Some(mac) = endpoint.mac {
-        txn = txn.delete(ipam::mac_key(&endpoint.network, mac));
-    }
-    if let Some(owner) = &endpoint.owner {
-        txn = txn.delete(keys::attachment(&owner.host, &endpoint.id));
-    }
-    txn
 }
 
 pub(super) async fn of_network(store: &dyn Store, network: &Network) -> Result<Vec<ServiceView>> {

@@ -30,6 +30,8 @@ pub(super) fn network(label: &str, cidr: &str, internal: bool) -> Network {
         internal,
         policy: crate::model::Policy::default(),
         options: BTreeMap::new(),
+        ipam_options: BTreeMap::new(),
+        peers: Vec::new(),
         labels: BTreeMap::new(),
         created: 0,
     }
@@ -51,6 +53,7 @@ pub(super) fn endpoint(
         exposed: Vec::new(),
         mac: None,
         bridging: false,
+        vtep: None,
         addresses: addresses.iter().map(|a| a.parse::<IpNet>().expect("an address")).collect(),
         owner: sandbox.map(|sandbox| Owner {
             host: "h1".parse().expect("a host's name"),

@@ -39,7 +39,7 @@ pub(super) struct Member {
 impl Zone {
     /// Makes it of a network and its endpoints, in one pass.
     ///
-    /// Endpoints that are not attached, and those of hosts that are `dead`, have no addresses to tell; their names stay
+    /// Endpoints that are not attached, but for stations outside, and those of hosts that are `dead`, have no addresses to tell; their names stay
     /// the network's.
     pub fn build<'a>(
         network: &'a Network,
@@ -54,7 +54,11 @@ impl Zone {
             ..Self::default()
         };
         for endpoint in endpoints {
-            let reachable = endpoint.owner.as_ref().is_some_and(|owner| !dead(&owner.host));
+            let reachable = match &endpoint.owner {
+                Some(owner) => !dead(&owner.host),
+                // Where it is, nobody here can see.
+                None => endpoint.vtep.is_some(),
+            };
             zone.add(endpoint, reachable);
         }
         zone

@@ -2,6 +2,8 @@
 //!
 //! On each host the network is a segment of the data plane; what is elsewhere is reached by tunnels.
 
+mod peers;
+
 use std::{net::IpAddr, str::FromStr};
 
 use async_trait::async_trait;
@@ -14,7 +16,8 @@ use super::{
 };
 use crate::{
     dataplane::{Desired, FdbTarget},
-    model::{Endpoint, Network, NetworkSpec, Policy, Vni},
+    ipam::derived_mac,
+    model::{Endpoint, MacAddr, Network, NetworkSpec, Policy, Vni},
 };
 
 const VNI: &[&str] = &["vni", "com.docker.network.driver.overlay.vxlanid_list"];
@@ -31,7 +34,7 @@ impl Driver for Overlay {
         "overlay"
     }
 
-    async fn plan(&self, _host: &HostContext, spec: &NetworkSpec) -> Result<Plan, Error> {
+    async fn plan(&self, host: &HostContext, spec: &NetworkSpec) -> Result<Plan, Error> {
         let mut options = Options::of(self.name(), spec);
         options.refuse(
             ENCRYPTED,
@@ -40,8 +43,13 @@ impl Driver for Overlay {
         )?;
         let vni = options.take::<OneVni>(VNI)?.map(|OneVni(vni)| vni);
         let taken = segment::options::take(&mut options, spec)?;
+        let peers = peers::take(host, &mut options, spec, vni)?;
         options.finish()?;
-        Ok(Plan { scope: Scope::Cluster, vni, ..segment::plan(taken) })
+        Ok(Plan { scope: Scope::Cluster, vni, peers, ..segment::plan(taken) })
+    }
+
+    fn has_stations(&self) -> bool {
+        true
     }
 
     async fn enter(&self, host: &HostContext, network: &Network) -> Result<Presence, Error> {
@@ -71,19 +79,29 @@ impl Driver for Overlay {
         let rules = Rules { mtu: mtu(host, network), open, isolated };
         segment::forward(network, presence, local, rules, desired);
         let Ok((vni, _)) = segment::segment(network) else { return };
+        for (address, vtep) in peers::stations(host, network) {
+            let mac = derived_mac(address);
+            add_remote(host, vni, mac, vtep, desired);
+            desired.neigh.insert((vni, address), mac);
+        }
         for endpoint in remote {
-            let (Some(mac), Some(owner)) = (endpoint.mac, &endpoint.owner) else { continue };
-            let Some(vtep) = host.vteps.towards(&owner.vteps) else {
-                tracing::debug!(service = %endpoint.name, host = %owner.host, "no tunnel: no address family in common");
+            let (Some(mac), Some(theirs)) = (endpoint.mac, endpoint.vteps()) else { continue };
+            let Some(vtep) = host.vteps.towards(&theirs) else {
+                tracing::debug!(service = %endpoint.name, vteps = %theirs, "no tunnel: no address family in common");
                 continue;
             };
-            let target = FdbTarget::Remote { vtep };
-            desired.tunnels.insert(vtep, segment::bytes(fitting(host, vtep)));
-            desired.fdb.insert((vni, mac), target);
-            desired.flood.entry(vni).or_default().insert(target);
+            add_remote(host, vni, mac, vtep, desired);
             segment::add_neighbours(desired, vni, endpoint, mac);
         }
     }
+}
+
+/// Adds to `desired` a station behind a tunnel address.
+fn add_remote(host: &HostContext, vni: Vni, mac: MacAddr, vtep: IpAddr, desired: &mut Desired) {
+    let target = FdbTarget::Remote { vtep };
+    desired.tunnels.insert(vtep, segment::bytes(fitting(host, vtep)));
+    desired.fdb.insert((vni, mac), target);
+    desired.flood.entry(vni).or_default().insert(target);
 }
 
 /// What fits into the underlay's packets to a tunnel address, in bytes.

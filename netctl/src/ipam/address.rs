@@ -1,16 +1,29 @@
 //! Addresses of endpoints and gateways.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    str::FromStr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use ipnet::IpNet;
 
-use super::{Claim, Error};
+use super::{Claim, Error, field::Field, memory};
 use crate::{
-    model::{MacAddr, Network, NetworkId, Subnet},
+    model::{HostName, Name, Network, NetworkId},
     store::{Guard, Store, Txn},
 };
 
-fn addresses_prefix(network: &NetworkId) -> String {
+/// How many addresses are tried one by one, behind the last and again at random, before all that are taken are listed:
+/// so the cost of an address does not grow with how many are taken, unless nearly all are.
+const PROBES: usize = 8;
+
+const CHOICE: &str = "choice";
+/// Docker's name for it; `true` is what it always is here.
+const SERIAL: &str = "com.docker.network.ipam.serial";
+
+pub(super) fn addresses_prefix(network: &NetworkId) -> String {
     format!("ipam/addresses/{network}/")
 }
 
@@ -19,67 +32,207 @@ pub fn address_key(network: &NetworkId, address: IpAddr) -> String {
     format!("{}{address}", addresses_prefix(network))
 }
 
-/// The key that says whose a link-layer address of a network is.
-pub fn mac_key(network: &NetworkId, mac: MacAddr) -> String {
-    format!("ipam/macs/{network}/{mac}")
+/// Who an address is for, and what is wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct AddressWish<'a> {
+    /// The network.
+    pub network: &'a Network,
+    /// The host that it is asked of, which may have a range of its own.
+    pub host: &'a HostName,
+    /// The service, which gets the addresses again that it had, where they are free.
+    pub name: &'a Name,
+    /// Certain addresses, at most one of each family.
+    pub wanted: &'a [IpAddr],
+    /// What is written down as the addresses' owner.
+    pub owner: &'a str,
+    /// How many tries of this operation were lost to others: each makes the choice among more addresses, so that many
+    /// hosts that publish at once do not fight for one address for ever.
+    pub attempt: u32,
 }
 
-/// Claims for `owner` an address of each family that the network has, IPv4 first: that which is `wanted`, or the lowest
-/// free one of the first of the family's subnets that has one.
-///
-/// `attempt` counts the tries of one operation that were lost to others; each makes the choice among more addresses,
-/// so that many hosts that publish at once do not fight for one address for ever.
-pub async fn addresses(
-    store: &dyn Store,
-    network: &Network,
-    wanted: &[IpAddr],
-    owner: &str,
-    attempt: u32,
-) -> Result<Claim<Vec<IpNet>>, Error> {
-    let mut claim = Claim { value: Vec::new(), txn: Txn::new() };
-    for v6 in [false, true] {
-        let of_family = |subnet: &&Subnet| subnet.is_v6() == v6;
-        let subnets: Vec<&Subnet> = network.subnets.iter().filter(of_family).collect();
-        let address = match (wanted.iter().find(|address| address.is_ipv6() == v6), subnets.last())
-        {
-            (Some(&address), _) => given(store, network, address).await?,
-            (None, Some(last)) => {
-                let free = lowest_free(store, &network.id, &subnets, attempt).await?;
-                free.ok_or_else(|| Error::Exhausted {
-                    network: network.name.clone(),
-                    pool: last.range.unwrap_or(last.cidr),
-                })?
+/// Which of the free addresses is given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Choice {
+    /// The next one behind the last that was given.
+    #[default]
+    Serial,
+    /// Any.
+    Random,
+}
+
+impl FromStr for Choice {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "serial" => Ok(Self::Serial),
+            "random" => Ok(Self::Random),
+            _ => Err(()),
+        }
+    }
+}
+
+/// Checks what a network says of how its addresses are chosen.
+pub fn check_options(options: &BTreeMap<String, String>) -> Result<(), Error> {
+    choice(options).map(drop)
+}
+
+fn choice(options: &BTreeMap<String, String>) -> Result<Choice, Error> {
+    let mut choice = Choice::Serial;
+    for (option, value) in options {
+        let unusable =
+            |reason| Error::Option { option: option.clone(), value: value.clone(), reason };
+        match &**option {
+            CHOICE => {
+                choice = value.parse().map_err(|()| unusable("the choice is serial or random"))?;
             }
-            (None, None) => continue,
+            SERIAL if value == "true" => {}
+            SERIAL => return Err(unusable("for another order write choice=random")),
+            _ => return Err(unusable("there is choice=serial and choice=random")),
+        }
+    }
+    Ok(choice)
+}
+
+/// Chooses addresses for one host. What it has chosen and nobody has taken yet it does not choose again, so that many at
+/// once on one host never meet. Clones are one.
+#[derive(Clone, Debug, Default)]
+pub struct Allocator(Arc<Chosen>);
+
+type Chosen = Mutex<BTreeSet<(NetworkId, IpAddr)>>;
+
+/// An address that is being taken; dropping it says that this has ended, well or not.
+#[derive(Debug)]
+pub(super) struct Held {
+    chosen: Arc<Chosen>,
+    what: (NetworkId, IpAddr),
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.chosen.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.what);
+    }
+}
+
+impl Allocator {
+    /// Claims an address of each family that the network has, IPv4 first: that which is wanted, or that which a service
+    /// of this name had before, or another that is free.
+    pub async fn addresses(
+        &self,
+        store: &dyn Store,
+        wish: AddressWish<'_>,
+    ) -> Result<Claim<Vec<IpNet>>, Error> {
+        let AddressWish { network, host, name, wanted, owner, .. } = wish;
+        let mut claim = Claim::new(Vec::new(), Txn::new());
+        let mut kept = None;
+        for v6 in [false, true] {
+            let wanted = wanted.iter().find(|address| address.is_ipv6() == v6);
+            let field = Field::of(network, host, v6);
+            let address = match (wanted, field) {
+                (Some(&address), _) => given(store, network, address).await?,
+                (None, None) => continue,
+                (None, Some(field)) => {
+                    if kept.is_none() {
+                        kept = Some(memory::kept(store, &network.id, name).await?);
+                    }
+                    let again =
+                        kept.iter().flatten().copied().find(|address| address.is_ipv6() == v6);
+                    match self.again(store, network, again).await? {
+                        Some((address, held)) => {
+                            claim.held.push(held);
+                            address
+                        }
+                        None => self.another(store, wish, &field, &mut claim).await?,
+                    }
+                }
+            };
+            let key = address_key(&network.id, address.addr());
+            claim.txn = claim.txn.when(Guard::Absent(key.clone())).put(key, owner);
+            claim.value.push(address);
+        }
+        Ok(claim)
+    }
+
+    /// An address that a service had before, if it is free and still one of the network's.
+    async fn again(
+        &self,
+        store: &dyn Store,
+        network: &Network,
+        before: Option<IpAddr>,
+    ) -> Result<Option<(IpNet, Held)>, Error> {
+        let Some(address) = before else { return Ok(None) };
+        match given(store, network, address).await {
+            Ok(free) => Ok(self.hold(&network.id, address).map(|held| (free, held))),
+            Err(Error::Store(error)) => Err(error.into()),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// A free address of `field`.
+    async fn another(
+        &self,
+        store: &dyn Store,
+        wish: AddressWish<'_>,
+        field: &Field<'_>,
+        claim: &mut Claim<Vec<IpNet>>,
+    ) -> Result<IpNet, Error> {
+        let network = wish.network;
+        let serial = choice(&network.ipam_options)? == Choice::Serial;
+        let last =
+            if serial { memory::last(store, &network.id, field.name()).await? } else { None };
+        let skip = spread(wish.attempt);
+        let behind = field.after(last).skip(skip).take(if serial { PROBES } else { 0 });
+        let anywhere = (0..PROBES).filter_map(|_| field.at(random()));
+        let mut found = None;
+        for address in behind.chain(anywhere) {
+            let Some(held) = self.hold(&network.id, address.addr()) else { continue };
+            if store.get(&address_key(&network.id, address.addr())).await?.is_none() {
+                claim.held.push(held);
+                found = Some(address);
+                break;
+            }
+        }
+        let address = match found {
+            Some(address) => address,
+            None => self.of_all(store, wish, field, last).await?,
         };
-        let key = address_key(&network.id, address.addr());
-        claim.txn = claim.txn.when(Guard::Absent(key.clone())).put(key, owner);
-        claim.value.push(address);
+        if serial {
+            let key = memory::last_key(&network.id, field.name());
+            claim.txn = std::mem::take(&mut claim.txn).put(key, address.addr().to_string());
+        }
+        Ok(address)
     }
-    Ok(claim)
-}
 
-/// Claims a link-layer address: `wanted`, or a random one.
-pub async fn mac(
-    store: &dyn Store,
-    network: &Network,
-    wanted: Option<MacAddr>,
-    owner: &str,
-) -> Result<Claim<MacAddr>, Error> {
-    let value = wanted.unwrap_or_else(random_mac);
-    let key = mac_key(&network.id, value);
-    if store.get(&key).await?.is_some() {
-        return Err(Error::MacTaken { mac: value, network: network.name.clone() });
+    /// A free address of `field`, whatever it takes to find it.
+    async fn of_all(
+        &self,
+        store: &dyn Store,
+        wish: AddressWish<'_>,
+        field: &Field<'_>,
+        last: Option<IpAddr>,
+    ) -> Result<IpNet, Error> {
+        let network = wish.network;
+        let prefix = addresses_prefix(&network.id);
+        let listing = store.list(&prefix).await?;
+        let taken: BTreeSet<IpAddr> = listing
+            .entries
+            .iter()
+            .filter_map(|entry| entry.key.strip_prefix(&prefix)?.parse().ok())
+            .collect();
+        let free = field.after(last).filter(|address| !taken.contains(&address.addr()));
+        // Another operation of this host may have chosen it: the store will tell who was first.
+        free.take(spread(wish.attempt) + 1)
+            .last()
+            .ok_or_else(|| Error::Exhausted { network: network.name.clone(), pool: field.text() })
     }
-    Ok(Claim { value, txn: Txn::new().when(Guard::Absent(key.clone())).put(key, owner) })
-}
 
-/// A random, locally administered address. It does not follow from the IP address, so that a neighbour's memory of
-/// an earlier holder of the address never leads to a later one.
-fn random_mac() -> MacAddr {
-    let mut bytes = [0; 6];
-    getrandom::fill(&mut bytes).expect("the kernel gives random numbers");
-    MacAddr::local_from(bytes)
+    /// Chooses an address, unless it is chosen already.
+    fn hold(&self, network: &NetworkId, address: IpAddr) -> Option<Held> {
+        let what = (network.clone(), address);
+        let mut chosen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let free = chosen.insert(what.clone());
+        free.then(|| Held { chosen: Arc::clone(&self.0), what })
+    }
 }
 
 async fn given(store: &dyn Store, network: &Network, address: IpAddr) -> Result<IpNet, Error> {
@@ -93,101 +246,24 @@ async fn given(store: &dyn Store, network: &Network, address: IpAddr) -> Result<
         return Err(Error::AddressOutside { address, network: network.name.clone(), subnets });
     };
     subnet.check_host("address", address)?;
+    if let Some((name, _)) = subnet.aux.iter().find(|(_, aux)| **aux == address) {
+        let (name, network) = (name.clone(), network.name.clone());
+        return Err(Error::AddressKept { address, name, network });
+    }
     if store.get(&address_key(&network.id, address)).await?.is_some() {
         return Err(Error::AddressTaken { address, network: network.name.clone() });
     }
-    Ok(with_prefix(subnet, address))
+    Ok(IpNet::new_assert(address, subnet.cidr.prefix_len()))
 }
 
-async fn lowest_free(
-    store: &dyn Store,
-    network: &NetworkId,
-    subnets: &[&Subnet],
-    attempt: u32,
-) -> Result<Option<IpNet>, Error> {
-    let prefix = addresses_prefix(network);
-    let listing = store.list(&prefix).await?;
-    let taken: BTreeSet<IpAddr> = listing
-        .entries
-        .iter()
-        .filter_map(|entry| entry.key.strip_prefix(&prefix)?.parse().ok())
-        .collect();
-    let skip = spread(attempt);
-    for subnet in subnets {
-        let free = candidates(subnet)
-            .filter(|address| !taken.contains(address))
-            .take(skip + 1)
-            .collect::<Vec<IpAddr>>();
-        if let Some(&address) = free.last() {
-            return Ok(Some(with_prefix(subnet, address)));
-        }
-    }
-    Ok(None)
-}
-
-/// How many free addresses to pass over: none at first, then up to 1, 3, 7, … 255, at random.
+/// How many addresses to pass over: none at first, then up to 1, 3, 7, … 255, at random.
 fn spread(attempt: u32) -> usize {
-    let mask = (1_u32 << attempt.min(8)) - 1;
-    let mut bytes = [0; 4];
+    let mask = (1_u128 << attempt.min(8)) - 1;
+    usize::try_from(random() & mask).unwrap_or(0)
+}
+
+fn random() -> u128 {
+    let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).expect("the kernel gives random numbers");
-    usize::try_from(u32::from_ne_bytes(bytes) & mask).unwrap_or(0)
-}
-
-fn candidates(subnet: &Subnet) -> impl Iterator<Item = IpAddr> + '_ {
-    // Of IPv4, `hosts` leaves out the first and last address of a range though they may be inside the subnet.
-    let range = subnet.range.unwrap_or(subnet.cidr);
-    let ends = [range.network(), range.broadcast()];
-    let first = (range != subnet.cidr).then_some(ends[0]);
-    let last = (range != subnet.cidr && ends[0] != ends[1]).then_some(ends[1]);
-    first
-        .into_iter()
-        .chain(
-            range.hosts().filter(move |address| Some(*address) != first && Some(*address) != last),
-        )
-        .chain(last)
-        .filter(|&address| {
-            address != subnet.gateway && subnet.check_host("address", address).is_ok()
-        })
-}
-
-fn with_prefix(subnet: &Subnet, address: IpAddr) -> IpNet {
-    IpNet::new_assert(address, subnet.cidr.prefix_len())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn all(cidr: &str, range: Option<&str>) -> Vec<String> {
-        let parse = |text: &str| text.parse().expect("a test's own text");
-        let subnet = Subnet::new(parse(cidr), range.map(parse), None).expect("usable");
-        candidates(&subnet).map(|address| address.to_string()).take(5).collect()
-    }
-
-    #[test]
-    fn candidates_are_hosts_but_the_gateway() {
-        assert_eq!(
-            all("10.0.0.0/29", None),
-            ["10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.6"]
-        );
-        assert_eq!(all("10.0.0.0/30", None), ["10.0.0.2"]);
-        assert_eq!(all("fd00::/126", None), ["fd00::2", "fd00::3"]);
-        let many = ["fd00::2", "fd00::3", "fd00::4", "fd00::5", "fd00::6"];
-        assert_eq!(all("fd00::/64", None), many, "of as many as nobody could list");
-    }
-
-    #[test]
-    fn a_range_is_used_to_its_ends() {
-        assert_eq!(
-            all("10.0.0.0/24", Some("10.0.0.8/30")),
-            ["10.0.0.8", "10.0.0.9", "10.0.0.10", "10.0.0.11"]
-        );
-        assert_eq!(
-            all("10.0.0.0/24", Some("10.0.0.252/30")),
-            ["10.0.0.252", "10.0.0.253", "10.0.0.254"]
-        );
-        assert_eq!(all("10.0.0.0/24", Some("10.0.0.9/32")), ["10.0.0.9"]);
-        assert_eq!(all("fd00::/64", Some("fd00::8/127")), ["fd00::8", "fd00::9"]);
-        assert_eq!(all("10.0.0.0/24", Some("10.0.0.8/31")), ["10.0.0.8", "10.0.0.9"]);
-    }
+    u128::from_ne_bytes(bytes)
 }

@@ -8,7 +8,7 @@ use crate::{
     store::{Guard, Store, Txn},
 };
 
-const PREFIX: &str = "vnis/";
+pub(super) const PREFIX: &str = "vnis/";
 
 /// The key that says whose a VNI is.
 pub fn vni_key(vni: Vni) -> String {
@@ -32,7 +32,7 @@ pub async fn vni(
         None => lowest_free(store).await?,
     };
     let key = vni_key(value);
-    Ok(Claim { value, txn: Txn::new().when(Guard::Absent(key.clone())).put(key, network.as_str()) })
+    Ok(Claim::new(value, Txn::new().when(Guard::Absent(key.clone())).put(key, network.as_str())))
 }
 
 async fn lowest_free(store: &dyn Store) -> Result<Vni, Error> {

@@ -1,5 +1,7 @@
 //! Endpoints: what a service is in one network.
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -30,10 +32,20 @@ pub struct Endpoint {
     /// Its sandbox bridges onward to stations of its own.
     #[serde(default)]
     pub bridging: bool,
+    /// Where it is for ever, where that is no host of netctl: the tunnel address of an external station.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vtep: Option<IpAddr>,
     /// Who has it attached. It changes by compare-and-set only.
     pub owner: Option<Owner>,
     /// When it was published.
     pub created: UnixTime,
+}
+
+impl Endpoint {
+    /// Where packets for it are tunnelled to from other hosts; `None` where it is nowhere.
+    pub fn vteps(&self) -> Option<Vteps> {
+        self.owner.as_ref().map(|owner| owner.vteps).or_else(|| self.vtep.map(Vteps::from))
+    }
 }
 
 /// The sandbox that an endpoint is attached to.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{HostName, MacAddr, Name, NetworkId, Policy, UnixTime, Vni};
+use super::{HostName, MacAddr, Name, NetworkId, Peer, Policy, UnixTime, Vni};
 
 /// The name of a driver.
 pub type DriverName = Name;
@@ -37,6 +37,13 @@ pub struct Network {
     pub policy: Policy,
     /// What the driver was told.
     pub options: BTreeMap<String, String>,
+    /// What was said of how addresses are chosen.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ipam_options: BTreeMap<String, String>,
+    /// Hosts that share no store with this one, and what each of them has. Where there are any, link-layer addresses
+    /// follow from IP addresses, so that who knows the one knows the other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub peers: Vec<Peer>,
     /// What people noted.
     pub labels: BTreeMap<String, String>,
     /// When it was made.
@@ -57,8 +64,14 @@ pub struct Subnet {
     pub cidr: IpNet,
     /// The part of it that addresses are handed out from; the whole where there is none.
     pub range: Option<IpNet>,
+    /// The same for what is published on certain hosts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub host_ranges: BTreeMap<HostName, IpNet>,
     /// The address of the gateway, the same on every host.
     pub gateway: IpAddr,
+    /// Addresses that are somebody else's, by what they are called, and never handed out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub aux: BTreeMap<Name, IpAddr>,
 }
 
 /// Why a subnet is unusable.
@@ -98,6 +111,18 @@ pub enum SubnetError {
         /// The subnet.
         cidr: IpNet,
     },
+    /// An address has two meanings.
+    #[error(
+        "auxiliary address {name}={address} is that of {other} already: give each address once"
+    )]
+    Twice {
+        /// What it is called.
+        name: Name,
+        /// The address.
+        address: IpAddr,
+        /// What it is already.
+        other: String,
+    },
 }
 
 impl Subnet {
@@ -131,18 +156,45 @@ impl Subnet {
         if multicast || first.is_loopback() || first.is_unspecified() {
             return Err(SubnetError::NotUnicast { cidr });
         }
-        if let Some(range) = range
-            && (!cidr.contains(&range) || range.trunc() != range)
-        {
-            return Err(SubnetError::Outside { what: "ip-range", value: range.to_string(), cidr });
+        if let Some(range) = range {
+            check_range(cidr, range)?;
         }
         // The first address of an IPv6 subnet means its routers (RFC 4291, section 2.6.1).
         let mut hosts = cidr.hosts().filter(|address| *address != first);
         let Some(gateway) = gateway.or_else(|| hosts.next()) else {
             return Err(SubnetError::TooSmall { cidr });
         };
-        let subnet = Self { cidr, range, gateway };
+        let (host_ranges, aux) = (BTreeMap::new(), BTreeMap::new());
+        let subnet = Self { cidr, range, host_ranges, gateway, aux };
         subnet.check_host("gateway", gateway).map(|()| subnet)
+    }
+
+    /// Gives what is published on `host` a range of its own.
+    pub fn set_host_range(&mut self, host: HostName, range: IpNet) -> Result<(), SubnetError> {
+        check_range(self.cidr, range)?;
+        self.host_ranges.insert(host, range);
+        Ok(())
+    }
+
+    /// Keeps an address for somebody else.
+    pub fn add_aux(&mut self, name: Name, address: IpAddr) -> Result<(), SubnetError> {
+        self.check_host("auxiliary address", address)?;
+        let mut others = self.aux.iter().filter(|(_, other)| **other == address);
+        let other = if address == self.gateway {
+            Some("the gateway".to_owned())
+        } else {
+            others.next().map(|(other, _)| other.to_string())
+        };
+        if let Some(other) = other {
+            return Err(SubnetError::Twice { name, address, other });
+        }
+        self.aux.insert(name, address);
+        Ok(())
+    }
+
+    /// What is handed out to what is published on `host`.
+    pub fn range_of(&self, host: &HostName) -> IpNet {
+        self.host_ranges.get(host).copied().or(self.range).unwrap_or(self.cidr)
     }
 
     /// Whether it is of IPv6.
@@ -161,6 +213,13 @@ impl Subnet {
             Err(SubnetError::Outside { what, value: address.to_string(), cidr: self.cidr })
         }
     }
+}
+
+fn check_range(cidr: IpNet, range: IpNet) -> Result<(), SubnetError> {
+    if cidr.contains(&range) && range.trunc() == range {
+        return Ok(());
+    }
+    Err(SubnetError::Outside { what: "ip-range", value: range.to_string(), cidr })
 }
 
 #[cfg(test)]

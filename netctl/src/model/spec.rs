@@ -2,15 +2,18 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::PathBuf,
+    str::FromStr,
 };
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DriverName, ExposedPort, LinkAlias, MacAddr, Name, ResolverOption, SearchDomain, ServiceRef,
+    DriverName, ExposedPort, HostName, LinkAlias, MacAddr, Name, ResolverOption, SearchDomain,
+    ServiceRef,
 };
 
 /// A network to create.
@@ -28,12 +31,18 @@ pub struct NetworkSpec {
     /// IPv4 and IPv6: a subnet is chosen for the family that none is given of.
     #[serde(default)]
     pub ipv6: bool,
-    /// For each subnet that contains one, the part to hand out addresses from.
+    /// For each subnet that contains one, the part to hand out addresses from, to all or to what is on a host.
     #[serde(default)]
-    pub ip_ranges: Vec<IpNet>,
+    pub ip_ranges: Vec<RangeSpec>,
     /// For each subnet that contains one, the address of its gateway.
     #[serde(default)]
     pub gateways: Vec<IpAddr>,
+    /// Addresses that are somebody else's, by what they are called.
+    #[serde(default)]
+    pub aux_addresses: BTreeMap<Name, IpAddr>,
+    /// How addresses are chosen.
+    #[serde(default)]
+    pub ipam_options: BTreeMap<String, String>,
     /// No way out, and no names from outside.
     #[serde(default)]
     pub internal: bool,
@@ -43,6 +52,80 @@ pub struct NetworkSpec {
     /// Notes.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+}
+
+impl NetworkSpec {
+    /// A network of which all is chosen but its name.
+    pub fn of(name: Name) -> Self {
+        Self {
+            name,
+            driver: None,
+            subnets: Vec::new(),
+            ipv6: false,
+            ip_ranges: Vec::new(),
+            gateways: Vec::new(),
+            aux_addresses: BTreeMap::new(),
+            ipam_options: BTreeMap::new(),
+            internal: false,
+            options: BTreeMap::new(),
+            labels: BTreeMap::new(),
+        }
+    }
+}
+
+/// A part of a subnet, for all or for what is published on one host: `10.1.1.0/24`, `h1=10.1.1.0/24`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RangeSpec {
+    /// The host, where it is for one.
+    pub host: Option<HostName>,
+    /// The part.
+    pub range: IpNet,
+}
+
+/// A text that is no range.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("range {text:?} is none: write CIDR, or HOST=CIDR for what is published on one host")]
+pub struct RangeError {
+    text: String,
+}
+
+impl FromStr for RangeSpec {
+    type Err = RangeError;
+
+    fn from_str(text: &str) -> Result<Self, RangeError> {
+        let (host, range) = match text.split_once('=') {
+            Some((host, range)) => (Some(host.parse()), range),
+            None => (None, text),
+        };
+        match (host.transpose(), range.parse()) {
+            (Ok(host), Ok(range)) => Ok(Self { host, range }),
+            _ => Err(RangeError { text: text.to_owned() }),
+        }
+    }
+}
+
+impl TryFrom<String> for RangeSpec {
+    type Error = RangeError;
+
+    fn try_from(text: String) -> Result<Self, RangeError> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for RangeSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(host) = &self.host {
+            write!(f, "{host}=")?;
+        }
+        write!(f, "{}", self.range)
+    }
+}
+
+impl From<RangeSpec> for String {
+    fn from(range: RangeSpec) -> Self {
+        range.to_string()
+    }
 }
 
 /// A service to publish.
@@ -69,6 +152,9 @@ pub struct ServiceSpec {
     /// Its sandbox bridges onward to stations of its own.
     #[serde(default)]
     pub bridging: bool,
+    /// The tunnel address that it is behind, where that is no host of netctl's.
+    #[serde(default)]
+    pub vtep: Option<IpAddr>,
 }
 
 impl ServiceSpec {
@@ -82,6 +168,7 @@ impl ServiceSpec {
             address6: None,
             mac: None,
             bridging: false,
+            vtep: None,
         }
     }
 }

@@ -172,6 +172,7 @@ fn an_internal_network_has_no_way_out(lab: &Lab) -> Result<()> {
 }
 
 fn gateway(host: &Host) -> Result<String> {
-    let text = crate::stage::field(host, &["network", "inspect", "closed"], "/0/subnets/0/gateway")?;
+    let text =
+        crate::stage::field(host, &["network", "inspect", "closed"], "/0/subnets/0/gateway")?;
     Ok(text.split('/').next().unwrap_or_default().to_owned())
 }

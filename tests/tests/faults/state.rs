@@ -13,7 +13,8 @@ use testbed::{Host, Lab};
 /// Keys and values of the store, without those that come and go by themselves.
 pub(crate) type Dump = BTreeMap<String, String>;
 
-/// All that netctl keeps in the store, but for the hosts' signs of life and the serial of the pools.
+/// All that netctl keeps in the store, but for the hosts' signs of life, the serial of the pools, and the hints of which
+/// addresses to give next.
 pub(crate) fn dump(lab: &Lab) -> Result<Dump> {
     let mut all = match lab.etcd() {
         Some(etcd) => {
@@ -27,8 +28,19 @@ pub(crate) fn dump(lab: &Lab) -> Result<Dump> {
         }
         None => rows(&lab.dir().join("store.db"))?,
     };
-    all.retain(|key, _| !key.starts_with("hosts/") && key != "ipam/pools-serial");
+    let hints: Vec<String> = all.keys().filter_map(|key| hint_of(key)).collect();
+    for network in hints {
+        ensure!(all.contains_key(&format!("networks/{network}")), "hints of {network} are left");
+    }
+    all.retain(|key, _| {
+        !key.starts_with("hosts/") && key != "ipam/pools-serial" && hint_of(key).is_none()
+    });
     Ok(all)
+}
+
+/// The network that a key is a hint of.
+fn hint_of(key: &str) -> Option<String> {
+    Some(key.strip_prefix("ipam/hints/")?.split('/').next()?.to_owned())
 }
 
 fn rows(file: &Path) -> Result<Dump> {
@@ -299,12 +311,13 @@ impl Objects {
             }
             for endpoint in self.endpoints.values() {
                 let owner = &endpoint["owner"];
-                if text(endpoint, "network") != id || !owner.is_object() {
+                let station = endpoint["vtep"].as_str();
+                if text(endpoint, "network") != id || (!owner.is_object() && station.is_none()) {
                     continue;
                 }
                 let mac = text(endpoint, "mac");
                 let local = text(owner, "host") == host.name();
-                let vtep = owner["vteps"][0].as_str().unwrap_or_default();
+                let vtep = station.or(owner["vteps"][0].as_str()).unwrap_or_default();
                 let (place, member) =
                     if local { ("local", text(endpoint, "name")) } else { (vtep, vtep) };
                 fdb.insert(format!("{vni} {mac} {place}"));

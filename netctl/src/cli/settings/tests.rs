@@ -40,8 +40,24 @@ fn defaults_are_those_of_the_manual() {
     assert_eq!(settings.bind_interface, None);
     assert_eq!(settings.vxlan_port, 4789);
     assert_eq!((settings.big_tcp, settings.xdp), (Choice::Auto, Choice::Auto));
+    assert_eq!(settings.default_pools, pools(&["10.0.0.0/8,24", "fd00::/8,64"]));
     assert_eq!(settings.host.as_str(), "h1");
     assert_eq!(settings.log.to_string(), "info");
+}
+
+fn pools(texts: &[&str]) -> Vec<DefaultPool> {
+    texts.iter().map(|text| text.parse().expect("a pool")).collect()
+}
+
+#[test]
+fn default_pools_are_a_list_in_each_source() {
+    let wanted = Some(pools(&["172.30.0.0/16,24", "fd01::/16,64"]));
+    let twice = ["--default-pool", "172.30.0.0/16,24", "--default-pool", "fd01::/16,64"];
+    assert_eq!(options(&twice).default_pools, wanted);
+    let one = ["--default-pool", "base=172.30.0.0/16,size=24 fd01::/16,64"];
+    assert_eq!(options(&one).default_pools, wanted, "as in a variable");
+    let text = "default-pool = [\"172.30.0.0/16,24\", \"fd01::/16,64\"]";
+    assert_eq!(file(text).expect("good").default_pools, wanted);
 }
 
 #[test]
@@ -77,6 +93,7 @@ fn each_setting_is_an_option_a_variable_and_a_key_of_the_same_name() {
             let value = match option {
                 "vxlan-port" => "1",
                 "big-tcp" | "xdp" => "\"off\"",
+                "default-pool" => "[\"10.0.0.0/8,24\"]",
                 _ => "\"a\"",
             };
             file(&format!("{option} = {value}")).expect(option);
@@ -102,6 +119,7 @@ fn whichever_source_says_it_every_setting_is_taken() {
         vxlan_port: Some(1),
         big_tcp: Some(Choice::On),
         xdp: Some(Choice::Off),
+        default_pools: Some(pools(&["10.0.0.0/8,24"])),
         host_name: Some("h1".parse().expect("a name")),
         log: Some("debug".to_owned()),
     };
@@ -121,6 +139,10 @@ fn an_unusable_value_is_named_with_its_option() {
         (["--store", "redis:x"], "--store \"redis:x\" is not usable: write file"),
         (["--bind-interface", "a/b"], "--bind-interface \"a/b\" is not usable: it is no name of a"),
         (["--bind-interface", "sixteen-letters-"], "--bind-interface \"sixteen-letters-\" is not"),
+        (
+            ["--default-pool", "10.0.0.0/8"],
+            "invalid value '10.0.0.0/8' for '--default-pool <BASE,SIZE>': default pool \"10.0.0.0/8\" is none",
+        ),
         (["--host-name", "a b"], "invalid value 'a b' for '--host-name <NAME>': name \"a b\" must"),
         (
             ["--log", "loud"],

@@ -14,8 +14,10 @@ impl Reconciler {
             let (mut local, mut remote): (Vec<Local<'_>>, Vec<&Endpoint>) =
                 (Vec::new(), Vec::new());
             for (endpoint, _) in mirror.entries.values() {
-                let Some(owner) = &endpoint.owner else { continue };
-                if owner.host != self.host {
+                if endpoint.vteps().is_none() {
+                    continue;
+                }
+                if endpoint.owner.as_ref().is_none_or(|owner| owner.host != self.host) {
                     remote.push(endpoint);
                 } else if let Some(port) =
                     self.built.get(&endpoint.id).and_then(|built| built.joined.port.as_ref())
