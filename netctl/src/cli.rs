@@ -5,6 +5,7 @@
 //! command's own.
 
 mod bench;
+mod config;
 mod counters;
 mod daemon;
 mod end;
@@ -100,6 +101,9 @@ enum Command {
     Status,
     /// Measure between this host and another, and say what limits the path
     Bench(Box<bench::Args>),
+    /// Show the settings that a daemon would have, and where each is from
+    #[command(subcommand)]
+    Config(config::Command),
     /// Print a shell's completions of this command line
     Completions(generate::Completions),
     /// Print or write manual pages
@@ -145,6 +149,7 @@ impl Command {
             Self::Counters(args) => args.run(context).await,
             Self::Status => status::run(context).await,
             Self::Bench(args) => args.run(context).await,
+            Self::Config(command) => command.run(context),
             Self::Completions(args) => args.run(context),
             Self::Man(args) => args.run(context),
             Self::Version => version::run(context).await,

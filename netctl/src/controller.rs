@@ -14,6 +14,7 @@ mod find;
 mod follow;
 mod keys;
 mod mend;
+mod netns_names;
 mod networks;
 mod presence;
 mod reconcile;

@@ -12,6 +12,7 @@
 )]
 
 mod address;
+mod announce;
 mod bridge;
 mod command;
 mod error;

@@ -3,9 +3,11 @@
 //! Nothing here does I/O. The JSON form of these types is the state in the store and the body of the API at once.
 
 mod choice;
+mod device;
 mod endpoint;
 mod exposed;
 mod host;
+mod host_entry;
 mod id;
 mod link_alias;
 mod name;
@@ -15,6 +17,7 @@ mod policy;
 mod resolver;
 mod sandbox;
 mod spec;
+mod sysctl;
 mod view;
 mod vteps;
 
@@ -22,9 +25,11 @@ pub use netctl_common::{MacAddr, Vni};
 
 pub use self::{
     choice::{Choice, ChoiceError, Chosen},
+    device::{DeviceName, DeviceNameError},
     endpoint::{Endpoint, Owner},
     exposed::{ExposedPort, ExposedPortError, Transport},
     host::Host,
+    host_entry::{HostEntry, HostEntryError},
     id::{EndpointId, HostId, IdError, NetworkId, SandboxId},
     link_alias::{LinkAlias, LinkAliasError, ambiguous},
     name::{HostName, Name, NameError, ServiceRef, ServiceRefError},
@@ -37,6 +42,7 @@ pub use self::{
         AttachSpec, ConnectSpec, NetworkSpec, RangeError, RangeSpec, RunSpec, SandboxSpec,
         ServiceSpec,
     },
+    sysctl::{Sysctl, SysctlError},
     view::{
         CounterView, FdbView, HostView, InterfaceView, NamesView, NeighView, NetworkView,
         SandboxView, ServiceView, StatusView,

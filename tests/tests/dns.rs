@@ -90,9 +90,13 @@ fn sandbox() -> Sandbox {
         name: "box".parse().expect("a name"),
         netns: "/run/netns/box".into(),
         owned: true,
+        host_stack: false,
         dns: vec![],
         dns_search: vec![],
         dns_options: vec![],
+        hostname: None,
+        extra_hosts: vec![],
+        sysctls: vec![],
         created: 0,
     }
 }

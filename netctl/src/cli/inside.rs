@@ -7,7 +7,7 @@ use tokio::task::spawn_blocking;
 use super::{Error, Result, end::End};
 use crate::{
     kernel::{self, Ended, Netns, NetnsCommand},
-    model::SandboxView,
+    model::{HostName, SandboxView},
 };
 
 /// The program and its arguments.
@@ -36,7 +36,8 @@ impl CommandLine {
         let command = NetnsCommand::new(&netns, program)
             .arguments(words)
             .resolv_conf(&sandbox.resolv_conf)
-            .hosts(&sandbox.hosts);
+            .hosts(&sandbox.hosts)
+            .hostname(sandbox.sandbox.hostname.as_ref().map(HostName::as_str));
         let mut running = spawn_blocking(move || command.run());
         let ended = loop {
             let taken = async {

@@ -4,9 +4,7 @@ use std::process::ExitCode;
 
 use tokio::signal::unix::SignalKind;
 
-use super::{
-    Context, Error, Result, end::End, inside::CommandLine, sandbox::Resolver, service::Details,
-};
+use super::{Context, Error, Result, end::End, inside::CommandLine, sandbox, service::Details};
 use crate::{
     api::Client,
     model::{ExposedPort, Name, RunSpec, SandboxId, ServiceRef, ServiceSpec},
@@ -26,7 +24,7 @@ pub(super) struct Args {
     #[arg(long = "expose", value_name = "PORT[/PROTO][:NAME]")]
     exposed: Vec<ExposedPort>,
     #[command(flatten)]
-    resolver: Resolver,
+    sandbox: sandbox::Setup,
     /// Remove the sandbox when the command ends
     #[arg(long)]
     rm: bool,
@@ -41,7 +39,7 @@ impl Args {
         let mut end = End::expect(kinds).map_err(Error::Start)?;
         self.command.check()?;
         let spec = RunSpec {
-            sandbox: self.resolver.of(self.name),
+            sandbox: self.sandbox.of(self.name),
             publish: published(self.services, self.details, &self.exposed)?,
         };
         let sandbox = client.run(&spec).await?;

@@ -9,7 +9,10 @@ use super::{
     output::{ListArgs, each, lines},
     table::{Table, fields},
 };
-use crate::model::{InterfaceView, Name, ResolverOption, SandboxSpec, SandboxView, SearchDomain};
+use crate::model::{
+    HostEntry, HostName, InterfaceView, Name, ResolverOption, SandboxSpec, SandboxView,
+    SearchDomain, Sysctl,
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -41,18 +44,21 @@ pub(super) struct Create {
     /// Existing network namespace to use in place of a new one
     #[arg(long, value_name = "PATH", value_parser = absolute)]
     netns: Option<PathBuf>,
+    /// Process whose network namespace to use in place of a new one
+    #[arg(long, value_name = "PID", conflicts_with = "netns")]
+    pid: Option<u32>,
     /// This host's own network stack, for services on a network of driver host
-    #[arg(long, conflicts_with = "netns")]
+    #[arg(long, conflicts_with_all = ["netns", "pid"])]
     host: bool,
     #[command(flatten)]
-    resolver: Resolver,
+    setup: Setup,
     /// Name of the sandbox; its short id where none is given
     name: Option<Name>,
 }
 
-/// How a sandbox looks for names.
-#[derive(Debug, Args)]
-pub(super) struct Resolver {
+/// What a sandbox may have of its own.
+#[derive(Debug, Default, Args)]
+pub(super) struct Setup {
     /// Name server to ask for names from outside, in place of the host's
     #[arg(long, value_name = "IP")]
     dns: Vec<IpAddr>,
@@ -62,13 +68,31 @@ pub(super) struct Resolver {
     /// Option of resolv.conf(5), such as ndots:1
     #[arg(long = "dns-opt", alias = "dns-option", value_name = "OPTION")]
     dns_options: Vec<ResolverOption>,
+    /// Host name that its processes see; the host's own where none is given
+    #[arg(long, value_name = "NAME")]
+    hostname: Option<HostName>,
+    /// Further line for its /etc/hosts
+    #[arg(long = "add-host", value_name = "NAME:IP")]
+    extra_hosts: Vec<HostEntry>,
+    /// Setting of its network stack, such as `net.ipv4.ip_forward=1`
+    #[arg(long = "sysctl", value_name = "NAME=VALUE")]
+    sysctls: Vec<Sysctl>,
 }
 
-impl Resolver {
-    /// A sandbox that looks for names so.
+impl Setup {
+    /// A sandbox with these.
     pub(super) fn of(self, name: Option<Name>) -> SandboxSpec {
-        let Self { dns, dns_search, dns_options } = self;
-        SandboxSpec { name, dns, dns_search, dns_options, ..SandboxSpec::default() }
+        let Self { dns, dns_search, dns_options, hostname, extra_hosts, sysctls } = self;
+        SandboxSpec {
+            name,
+            dns,
+            dns_search,
+            dns_options,
+            hostname,
+            extra_hosts,
+            sysctls,
+            ..SandboxSpec::default()
+        }
     }
 }
 
@@ -80,8 +104,8 @@ fn absolute(path: &str) -> io::Result<PathBuf> {
 impl Command {
     pub(super) async fn run(self, Context { client, output }: &Context) -> Result {
         match self {
-            Self::Create(Create { netns, host, resolver, name }) => {
-                let spec = SandboxSpec { netns, host_stack: host, ..resolver.of(name) };
+            Self::Create(Create { netns, pid, host, setup, name }) => {
+                let spec = SandboxSpec { netns, pid, host_stack: host, ..setup.of(name) };
                 let made = client.create_sandbox(&spec).await?;
                 output.show(&made, |made| format!("{}\n", made.sandbox.id))
             }
@@ -136,6 +160,9 @@ fn text(view: &SandboxView) -> String {
     shown.extend(sandbox.dns.iter().map(|server| ("DNS", server.to_string())));
     shown.extend(sandbox.dns_search.iter().map(|domain| ("DNS search", domain.to_string())));
     shown.extend(sandbox.dns_options.iter().map(|option| ("DNS option", option.to_string())));
+    shown.extend(sandbox.hostname.iter().map(|name| ("Hostname", name.to_string())));
+    shown.extend(sandbox.extra_hosts.iter().map(|entry| ("Extra host", entry.to_string())));
+    shown.extend(sandbox.sysctls.iter().map(|sysctl| ("Sysctl", sysctl.to_string())));
     shown.extend(view.interfaces.iter().map(|interface| ("Interface", interface_text(interface))));
     fields(shown)
 }

@@ -10,8 +10,8 @@ use super::{
     table::{Table, fields},
 };
 use crate::model::{
-    AttachSpec, Endpoint, ExposedPort, LinkAlias, MacAddr, Name, ServiceRef, ServiceSpec,
-    ServiceView,
+    AttachSpec, DeviceName, Endpoint, ExposedPort, LinkAlias, MacAddr, Name, ServiceRef,
+    ServiceSpec, ServiceView, Sysctl,
 };
 
 #[derive(Debug, Subcommand)]
@@ -124,12 +124,19 @@ pub(super) struct Place {
     /// Of the sandbox's networks with a way out, that with the highest has the default route, or else the first by name
     #[arg(long, value_name = "NUMBER", default_value_t, allow_negative_numbers = true)]
     gw_priority: i32,
+    /// Name of its interface there; eth and the first free number where none is given
+    #[arg(long, value_name = "NAME")]
+    ifname: Option<DeviceName>,
+    /// Setting of its interface there, such as `net.ipv4.conf.IFNAME.rp_filter=0`
+    #[arg(long = "sysctl", value_name = "NAME=VALUE")]
+    sysctls: Vec<Sysctl>,
 }
 
 impl Place {
     /// How it is attached to this sandbox.
     pub(super) fn of(self, sandbox: String) -> AttachSpec {
-        AttachSpec { gw_priority: self.gw_priority, ..AttachSpec::to(sandbox) }
+        let Self { gw_priority, ifname, sysctls } = self;
+        AttachSpec { gw_priority, device: ifname, sysctls, ..AttachSpec::to(sandbox) }
     }
 }
 

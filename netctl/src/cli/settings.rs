@@ -5,20 +5,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
 use super::log;
 use crate::{
     controller::Config,
     ipam::DefaultPool,
-    model::{Choice, HostName},
+    model::{Choice, DeviceName, HostName},
     store::{EtcdOptions, InvalidSpec, OpenOptions, StoreSpec},
 };
 
 const DEFAULT_FILE: &str = "/etc/netctl/netctl.toml";
-/// The longest name of a device, IFNAMSIZ less its end (include/uapi/linux/if.h).
-const DEVICE_NAME: usize = 15;
 
 /// Where the file with settings is.
 #[derive(Debug, Default, clap::Args)]
@@ -30,7 +28,7 @@ pub(super) struct FileArgs {
 }
 
 /// Settings as one source gives them; a setting is added here and in [`Settings::new`].
-#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub(super) struct Options {
     /// Directory of the socket and of files that live as long as the machine is up
@@ -46,7 +44,7 @@ pub(super) struct Options {
     #[arg(long, env = "NETCTL_BPF_DIR", value_name = "PATH", hide_env_values = true)]
     bpf_dir: Option<PathBuf>,
     /// Directory to bind the namespaces of sandboxes in
-    /// [default: netns in the run directory]
+    /// [default: /run/netns, where `ip netns` looks for them]
     #[arg(long, env = "NETCTL_NETNS_DIR", value_name = "PATH", hide_env_values = true)]
     netns_dir: Option<PathBuf>,
     /// Shared state: `file`, `file:PATH`, or `etcd:URL[,URL...]`
@@ -169,7 +167,7 @@ impl Settings {
         Self::new(given.over(file.read()?))
     }
 
-    fn new(options: Options) -> Result<Self, Error> {
+    pub(super) fn new(options: Options) -> Result<Self, Error> {
         let run_dir = directory("run-dir", options.run_dir, "/run/netctl")?;
         let log = options.log.unwrap_or_else(|| "info".to_owned());
         let log = log::filter(&log).map_err(|reason| unusable("log", &log, &reason))?;
@@ -191,10 +189,7 @@ impl Settings {
         };
         Ok(Self {
             bpf_dir: directory("bpf-dir", options.bpf_dir, "/sys/fs/bpf/netctl")?,
-            netns_dir: match options.netns_dir {
-                Some(netns_dir) => absolute("netns-dir", &netns_dir)?,
-                None => run_dir.join("netns"),
-            },
+            netns_dir: directory("netns-dir", options.netns_dir, "/run/netns")?,
             store: {
                 let text = options.store.unwrap_or_else(|| "file".to_owned());
                 text.parse()
@@ -214,6 +209,33 @@ impl Settings {
             default_pools: options.default_pools.unwrap_or_else(DefaultPool::defaults),
             log,
         })
+    }
+
+    /// These as they would be given, so that each can be shown; what only names a file stays what was `given`, or else
+    /// what was `written`.
+    pub(super) fn shown(&self, given: &Options, written: &Options) -> Options {
+        let etcd = &self.store_options.etcd;
+        let password_file = given.store_password_file.as_ref();
+        Options {
+            run_dir: Some(self.run_dir.clone()),
+            state_dir: Some(self.state_dir.clone()),
+            bpf_dir: Some(self.bpf_dir.clone()),
+            netns_dir: Some(self.netns_dir.clone()),
+            store: Some(self.store.to_string()),
+            store_prefix: Some(etcd.prefix.clone()),
+            store_ca: etcd.ca.clone(),
+            store_cert: etcd.cert.clone(),
+            store_key: etcd.key.clone(),
+            store_user: etcd.user.clone(),
+            store_password_file: password_file.or(written.store_password_file.as_ref()).cloned(),
+            bind_interface: self.bind_interface.clone(),
+            vxlan_port: Some(self.vxlan_port),
+            big_tcp: Some(self.big_tcp),
+            xdp: Some(self.xdp),
+            default_pools: Some(self.default_pools.clone()),
+            host_name: Some(self.host.clone()),
+            log: Some(self.log.to_string()),
+        }
     }
 
     /// What the controller is to know.
@@ -250,7 +272,7 @@ impl Settings {
 
 impl Options {
     /// These, and where they say nothing those.
-    fn over(self, those: Self) -> Self {
+    pub(super) fn over(self, those: Self) -> Self {
         Self {
             run_dir: self.run_dir.or(those.run_dir),
             state_dir: self.state_dir.or(those.state_dir),
@@ -273,6 +295,17 @@ impl Options {
         }
     }
 
+    /// Every setting with its value as text, by name.
+    pub(super) fn entries(&self) -> Vec<(String, Option<String>)> {
+        let value = serde_json::to_value(self).expect("settings have string keys");
+        let text = |value: &serde_json::Value| {
+            let plain = value.as_str().map(str::to_owned);
+            plain.or_else(|| (!value.is_null()).then(|| value.to_string()))
+        };
+        let entries = value.as_object().into_iter().flatten();
+        entries.map(|(setting, value)| (setting.clone(), text(value))).collect()
+    }
+
     fn parse(path: &Path, text: &str) -> Result<Self, Error> {
         let fail = |at: Option<std::ops::Range<usize>>, reason: String| {
             let before = at.and_then(|at| text.get(..at.start)).unwrap_or_default();
@@ -289,7 +322,7 @@ impl Options {
 }
 
 impl FileArgs {
-    fn read(&self) -> Result<Options, Error> {
+    pub(super) fn read(&self) -> Result<Options, Error> {
         let path = self.config.as_deref().unwrap_or(Path::new(DEFAULT_FILE));
         match fs::read_to_string(path) {
             Ok(text) => Options::parse(path, &text),
@@ -322,16 +355,9 @@ fn password(path: &Path) -> Result<String, Error> {
 }
 
 fn check_device(name: &str) -> Result<(), Error> {
-    // What dev_valid_name in net/core/dev.c refuses.
-    let odd = |c: char| c == '/' || c == ':' || c.is_whitespace();
-    if name.is_empty()
-        || name.len() > DEVICE_NAME
-        || name.contains(odd)
-        || matches!(name, "." | "..")
-    {
-        return Err(unusable("bind-interface", name, &"it is no name of a device"));
-    }
-    Ok(())
+    name.parse::<DeviceName>()
+        .map(drop)
+        .map_err(|_error| unusable("bind-interface", name, &"it is no name of a device"))
 }
 
 fn machine_name() -> Result<HostName, Error> {

@@ -283,18 +283,40 @@ impl Controller {
         endpoint: &Endpoint,
         how: &AttachSpec,
     ) -> Result<Attachment> {
-        // A namespace that others made may have interfaces of its own.
-        let links = if record.sandbox.owned {
+        if let Some(sysctl) = how.sysctls.iter().find(|sysctl| !sysctl.is_of_interface()) {
+            return Err(Error::unusable(format!(
+                "sysctl {sysctl} is of the whole sandbox: name the interface as IFNAME, or give it to \
+                 `netctl sandbox create`"
+            )));
+        }
+        // A namespace that others made may have interfaces of its own; and who chooses a name may choose one of them.
+        let links = if record.sandbox.owned && how.device.is_none() {
             Vec::new()
         } else {
             Netlink::open(&Netns::open(&record.sandbox.netns)?).await?.links().await?
+        };
+        let device = match &how.device {
+            Some(_) if endpoint.mac.is_none() => {
+                return Err(Error::unusable(format!(
+                    "network {} gives no interface that could have a name: leave out --ifname",
+                    network.name
+                )));
+            }
+            Some(device) if record.has_device(device.as_str(), &links) => {
+                return Err(Error::conflict(format!(
+                    "sandbox {} has an interface {device} already: choose another name",
+                    record.sandbox.name
+                )));
+            }
+            Some(device) => Some(device.to_string()),
+            None => endpoint.mac.map(|_| record.free_device(&links)),
         };
         Ok(Attachment {
             unsettled: true,
             network: network.id.clone(),
             gateways: network.subnets.iter().map(|subnet| subnet.gateway).collect(),
             interface: InterfaceView {
-                device: endpoint.mac.map(|_| record.free_device(&links)),
+                device,
                 service: endpoint.name.clone(),
                 endpoint: endpoint.id.clone(),
                 network: network.name.clone(),
@@ -303,6 +325,7 @@ impl Controller {
                 gw_priority: how.gw_priority,
                 aliases: how.aliases.clone(),
             },
+            sysctls: how.sysctls.clone(),
         })
     }
 
@@ -330,7 +353,7 @@ fn check_owner(record: &Record, network: &Network, endpoint: &Endpoint, force: b
     if force {
         return Ok(());
     }
-    Err(Error::conflict(format!(
+    Err(Error::forbidden(format!(
         "service {}.{} is attached to sandbox {} on host {}: detach it there first, or use --force",
         endpoint.name,
         network.name,

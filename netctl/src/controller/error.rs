@@ -88,8 +88,8 @@ impl From<dataplane::Error> for Error {
 impl From<drivers::Error> for Error {
     fn from(error: drivers::Error) -> Self {
         let kind = match error {
-            drivers::Error::Unknown { .. }
-            | drivers::Error::Option { .. }
+            drivers::Error::Unknown { .. } => Kind::NotFound,
+            drivers::Error::Option { .. }
             | drivers::Error::Value { .. }
             | drivers::Error::Twice { .. } => Kind::Unusable,
             drivers::Error::Network { .. } | drivers::Error::Kernel(_) => Kind::Internal,

@@ -8,11 +8,19 @@ use super::{
 };
 use crate::{
     discovery::files::{self, OwnAddress},
-    model::SandboxId,
+    model::{HostName, Sandbox, SandboxId},
 };
 
 pub(super) const RESOLV_CONF: &str = "resolv.conf";
 pub(super) const HOSTS: &str = "hosts";
+
+/// What netctl knows of a sandbox's own names, and behind it what its maker told.
+fn hosts(sandbox: &Sandbox, own: &[OwnAddress]) -> String {
+    let hostname = sandbox.hostname.as_ref().map_or(sandbox.name.as_str(), HostName::as_str);
+    let lines =
+        sandbox.extra_hosts.iter().map(|entry| format!("{}\t{}\n", entry.address, entry.name));
+    files::hosts(hostname, own) + &lines.collect::<String>()
+}
 
 impl Records {
     pub(super) fn files_dir(&self, id: &SandboxId) -> PathBuf {
@@ -43,12 +51,7 @@ impl Records {
                 let text = files::resolv_conf(&gateways, &record.sandbox, &search);
                 files::write_in_place(&dir.join(RESOLV_CONF), &text)
             })
-            .and_then(|()| {
-                files::write_in_place(
-                    &dir.join(HOSTS),
-                    &files::hosts(record.sandbox.name.as_str(), &own),
-                )
-            })
+            .and_then(|()| files::write_in_place(&dir.join(HOSTS), &hosts(&record.sandbox, &own)))
             .map_err(|error| Error::internal(format!("cannot write to {}: {error}", dir.display())))
     }
 

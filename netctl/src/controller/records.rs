@@ -15,7 +15,7 @@ use super::{Error, Result, find};
 use crate::{
     crash,
     kernel::Link,
-    model::{EndpointId, InterfaceView, NetworkId, Sandbox, SandboxId},
+    model::{EndpointId, InterfaceView, NetworkId, Sandbox, SandboxId, Sysctl},
 };
 
 /// A sandbox, and what is attached to it, in the order of attaching.
@@ -50,6 +50,9 @@ pub(super) struct Attachment {
     /// Where the network's names are served.
     pub(super) gateways: Vec<IpAddr>,
     pub(super) interface: InterfaceView,
+    /// What its interface is set to.
+    #[serde(default)]
+    pub(super) sysctls: Vec<Sysctl>,
 }
 
 impl Record {
@@ -64,13 +67,15 @@ impl Record {
     pub(super) fn free_device(&self, links: &[Link]) -> String {
         (0..=u32::MAX)
             .map(|number| format!("eth{number}"))
-            .find(|device| {
-                let attached =
-                    |attachment: &Attachment| attachment.interface.device.as_ref() == Some(device);
-                !self.attachments.iter().any(attached)
-                    && !links.iter().any(|link| link.name == *device)
-            })
+            .find(|device| !self.has_device(device, links))
             .expect("there are more numbers than attachments")
+    }
+
+    /// Whether an attachment or one of the sandbox's `links` has this name.
+    pub(super) fn has_device(&self, device: &str, links: &[Link]) -> bool {
+        let attached =
+            |attachment: &Attachment| attachment.interface.device.as_deref() == Some(device);
+        self.attachments.iter().any(attached) || links.iter().any(|link| link.name == *device)
     }
 }
 
@@ -117,6 +122,9 @@ impl Records {
 
     /// By name, identifier or the beginning of an identifier. What is still being made, or taken back, is not there.
     pub(super) fn find(&self, text: &str) -> Result<Record> {
+        if text.is_empty() {
+            return Err(Error::unusable("the name of a sandbox must not be empty"));
+        }
         let all = self.lock();
         let made = || all.values().filter(|record| record.pending.is_none());
         if let Some(found) = made().find(|record| record.sandbox.name.as_str() == text) {

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use super::{
     Controller, Error, Result, addresses, files, find,
     keys::{self, Stored},
+    netns_names,
     networks::default_driver,
     now,
     records::{Pending, Record},
 };
 use crate::{
-    kernel::Netns,
+    kernel::{self, Netns},
     model::{
         AttachSpec, Endpoint, EndpointId, Name, Network, NetworkId, NetworkSpec, RunSpec, SCHEMA,
         Sandbox, SandboxId, SandboxSpec, SandboxView, ServiceRef, ServiceSpec,
@@ -52,51 +53,47 @@ impl Controller {
             Some(name) => name,
             None => id.short().parse().expect("hexadecimal digits are a name"),
         };
-        let own = self.context.netlink.netns();
-        let (netns, owned, host_stack) = match spec.netns {
-            Some(path) => {
-                let given =
-                    Netns::open(&path).map_err(|error| Error::unusable(error.to_string()))?;
-                let is_own = given.id()? == own.id()?;
-                if spec.host_stack && !is_own {
-                    return Err(Error::unusable(format!(
-                        "sandbox {name} is to be the host's own network stack, which is not in {}: \
-                         leave the namespace out",
-                        path.display()
-                    )));
-                }
-                (path, false, is_own)
-            }
-            None => (self.config.netns_dir.join(id.as_str()), true, spec.host_stack),
-        };
+        let given = self.given(&name, spec.netns, spec.pid, spec.host_stack)?;
+        let bound = self.config.netns_dir.join(id.as_str());
         let sandbox = Sandbox {
             schema: SCHEMA,
             id: id.clone(),
             name,
-            netns: netns.clone(),
-            owned,
-            host_stack,
+            netns: match &given {
+                Some(Given { lasting: Some(path), .. }) => path.clone(),
+                _ => bound,
+            },
+            owned: given.is_none(),
+            host_stack: given.as_ref().is_some_and(|given| given.host_stack),
             dns: spec.dns,
             dns_search: spec.dns_search,
             dns_options: spec.dns_options,
+            hostname: spec.hostname,
+            extra_hosts: spec.extra_hosts,
+            sysctls: spec.sysctls,
             created: now(),
         };
+        if sandbox.host_stack && !sandbox.sysctls.is_empty() {
+            return Err(Error::unusable(format!(
+                "sandbox {} is the host's own network stack: set the host's sysctls with sysctl(8)",
+                sandbox.name
+            )));
+        }
+        if let Some(sysctl) = sandbox.sysctls.iter().find(|sysctl| sysctl.is_of_interface()) {
+            return Err(Error::unusable(format!(
+                "sysctl {sysctl} is of an interface: give it to `netctl service attach`"
+            )));
+        }
         self.records.insert(Record {
-            sandbox,
+            sandbox: sandbox.clone(),
             published: Vec::new(),
             attachments: Vec::new(),
             connecting: Vec::new(),
             pending: Some(Pending::default()),
         })?;
-        let made = match (owned, host_stack) {
-            (false, _) => Ok(()),
-            (true, false) => Netns::create(&netns).await.map(drop),
-            // Bound like others, so that it is found, entered and removed like them.
-            (true, true) => own.bind(&netns).await,
-        };
-        if let Err(error) = made {
-            self.records.remove(&id)?;
-            return Err(Error::internal(error.to_string()));
+        if let Err(error) = self.furnish(&sandbox, given).await {
+            self.take_back(&id).await;
+            return Err(error);
         }
         Ok(id)
     }
@@ -117,6 +114,84 @@ impl Controller {
             }
         }
         Ok(false)
+    }
+
+    /// Makes or holds a sandbox's namespace, names it for others, and sets it as it was asked.
+    async fn furnish(&self, sandbox: &Sandbox, given: Option<Given>) -> Result<()> {
+        let netns = match given {
+            None => Netns::create(&sandbox.netns).await?,
+            Some(Given { netns, lasting: None, .. }) => {
+                netns.bind(&sandbox.netns).await?;
+                netns
+            }
+            Some(Given { netns, .. }) => netns,
+        };
+        let dir = &self.config.netns_dir;
+        netns_names::link(dir, sandbox).map_err(|error| {
+            Error::internal(format!("cannot name a namespace in {}: {error}", dir.display()))
+        })?;
+        for sysctl in &sandbox.sysctls {
+            netns
+                .set_sysctl(sysctl.path(), sysctl.value())
+                .await
+                .map_err(|error| Error::unusable(error.to_string()))?;
+        }
+        Ok(())
+    }
+
+    /// The namespace that a sandbox is to be, where one is given.
+    fn given(
+        &self,
+        name: &Name,
+        path: Option<PathBuf>,
+        pid: Option<u32>,
+        host_stack: bool,
+    ) -> Result<Option<Given>> {
+        let own = self.context.netlink.netns();
+        let unusable = |error: kernel::Error| Error::unusable(error.to_string());
+        let (netns, lasting) = match (path, pid) {
+            (None, None) if host_stack => (own.clone(), None),
+            (None, None) => return Ok(None),
+            (Some(_), Some(_)) => {
+                return Err(Error::unusable(
+                    "a sandbox has one namespace: give its path or a process",
+                ));
+            }
+            // What is below /proc goes with its process, whose number another gets then.
+            (Some(path), None) => (
+                Netns::open(&path).map_err(unusable)?,
+                Some(path).filter(|path| !path.starts_with("/proc")),
+            ),
+            (None, Some(pid)) => {
+                let path = PathBuf::from(format!("/proc/{pid}/ns/net"));
+                let netns = Netns::open(&path).map_err(|error| {
+                    if matches!(error, kernel::Error::NetnsMissing { .. }) {
+                        return Error::unusable(format!("there is no process {pid}"));
+                    }
+                    unusable(error)
+                })?;
+                (netns, None)
+            }
+        };
+        let id = netns.id()?;
+        let is_own = id == own.id()?;
+        if host_stack && !is_own {
+            return Err(Error::unusable(format!(
+                "sandbox {name} is to be the host's own network stack, which is not what was given: \
+                 leave the namespace out",
+            )));
+        }
+        // The host's own stack may be shared: nothing is put into it.
+        let taken = |record: &Record| {
+            Netns::open(&record.sandbox.netns).and_then(|netns| netns.id()).ok() == Some(id)
+        };
+        if !is_own && let Some(record) = self.records.all().into_iter().find(taken) {
+            return Err(Error::forbidden(format!(
+                "the namespace is that of sandbox {} already",
+                record.sandbox.name
+            )));
+        }
+        Ok(Some(Given { netns, lasting, host_stack: is_own }))
     }
 
     /// Ends the making of a sandbox: from now on it stays, whatever happens to the daemon.
@@ -283,8 +358,16 @@ impl Controller {
 
     /// Removes what is left of a sandbox once nothing is attached to it.
     pub(super) async fn delete_remains(&self, record: &Record) -> Result<()> {
-        if record.sandbox.owned {
-            Netns::remove(&record.sandbox.netns)?;
+        let sandbox = &record.sandbox;
+        netns_names::unlink(&self.config.netns_dir, sandbox).map_err(|error| {
+            Error::internal(format!(
+                "cannot take back the names of sandbox {}: {error}",
+                sandbox.name
+            ))
+        })?;
+        // What has the sandbox's identifier for its file was bound by us, be the namespace ours or not.
+        if sandbox.netns.file_name().is_some_and(|name| name == sandbox.id.as_str()) {
+            Netns::remove(&sandbox.netns)?;
         }
         for network in record.pending.iter().flat_map(|pending| &pending.networks) {
             match self.remove_network(network.as_str()).await {
@@ -319,6 +402,15 @@ impl Controller {
             sandbox: record.sandbox,
         }
     }
+}
+
+/// A namespace that was given for a sandbox.
+struct Given {
+    netns: Netns,
+    /// Where it stays; none where it has to be bound to stay.
+    lasting: Option<PathBuf>,
+    /// Whether it is the host's own.
+    host_stack: bool,
 }
 
 fn check_driver(network: Network, driver: Option<&Name>) -> Result<Network> {

@@ -35,6 +35,7 @@ pub struct NetnsCommand {
     program: OsString,
     arguments: Vec<OsString>,
     covers: Vec<Cover>,
+    hostname: Option<OsString>,
 }
 
 /// A file that the command sees in place of the host's.
@@ -64,6 +65,7 @@ impl NetnsCommand {
             program: program.into(),
             arguments: Vec::new(),
             covers: Vec::new(),
+            hostname: None,
         }
     }
 
@@ -89,6 +91,13 @@ impl NetnsCommand {
         self
     }
 
+    /// The name that it sees as the host's.
+    #[must_use]
+    pub fn hostname(mut self, name: Option<impl Into<OsString>>) -> Self {
+        self.hostname = name.map(Into::into);
+        self
+    }
+
     /// Runs the command and waits for its end. It has this process' terminal, environment and directory. SIGINT,
     /// SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2 sent to this process are handed on to it, and it is killed if this
     /// process ends before it. Blocks: not for a worker of a runtime. One at a time in a process.
@@ -106,6 +115,9 @@ impl NetnsCommand {
         view::renew_sys();
         for cover in &self.covers {
             view::cover(&cover.at, &cover.with)?;
+        }
+        if let Some(hostname) = &self.hostname {
+            view::rename_host(hostname)?;
         }
         let forwarding =
             Forwarding::begin().map_err(|errno| Error::system("handle signals", errno))?;

@@ -81,10 +81,10 @@ impl Netns {
         Ok(netns)
     }
 
-    /// Mounts this namespace at `path`, as [`Netns::create`] does with a new one.
+    /// Mounts this namespace at `path`, as [`Self::create`] does: from then on it stays, whoever else leaves it.
     ///
     /// # Errors
-    /// The same.
+    /// As [`Self::create`].
     pub async fn bind(&self, path: &Path) -> Result<(), Error> {
         let (netns, target) = (self.clone(), path.to_path_buf());
         tokio::task::spawn_blocking(move || netns.mount_at(&target))

@@ -4,7 +4,7 @@ use std::{net::IpAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Name, ResolverOption, SandboxId, SearchDomain, UnixTime};
+use super::{HostEntry, HostName, Name, ResolverOption, SandboxId, SearchDomain, Sysctl, UnixTime};
 
 /// The network stack of one container: a network namespace, and what belongs to it.
 ///
@@ -19,7 +19,7 @@ pub struct Sandbox {
     pub name: Name,
     /// Where its network namespace is bound.
     pub netns: PathBuf,
-    /// Whether the namespace was bound there by netctl, and goes with the sandbox, unless it is the host's.
+    /// Whether the namespace was made by netctl, and goes with the sandbox.
     pub owned: bool,
     /// Whether it is the host's own namespace.
     #[serde(default)]
@@ -32,6 +32,15 @@ pub struct Sandbox {
     /// Options for its resolver.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dns_options: Vec<ResolverOption>,
+    /// The name of the host that its processes see; they see the host's own where none is given.
+    #[serde(default)]
+    pub hostname: Option<HostName>,
+    /// Further lines of its `/etc/hosts`.
+    #[serde(default)]
+    pub extra_hosts: Vec<HostEntry>,
+    /// What its network stack was set to when it was made.
+    #[serde(default)]
+    pub sysctls: Vec<Sysctl>,
     /// When it was made.
     pub created: UnixTime,
 }

@@ -12,8 +12,8 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DriverName, ExposedPort, HostName, LinkAlias, MacAddr, Name, ResolverOption, SearchDomain,
-    ServiceRef,
+    DeviceName, DriverName, ExposedPort, HostEntry, HostName, LinkAlias, MacAddr, Name,
+    ResolverOption, SearchDomain, ServiceRef, Sysctl,
 };
 
 /// A network to create.
@@ -188,12 +188,25 @@ pub struct AttachSpec {
     /// Of a sandbox's networks with a way out, that with the highest has the default route.
     #[serde(default)]
     pub gw_priority: i32,
+    /// What its interface is to be called; `eth` and the first free number where none is given.
+    #[serde(default)]
+    pub device: Option<DeviceName>,
+    /// Settings of its interface, which each stand for by `IFNAME`.
+    #[serde(default)]
+    pub sysctls: Vec<Sysctl>,
 }
 
 impl AttachSpec {
     /// To this sandbox, as all that is not told otherwise.
     pub fn to(sandbox: impl Into<String>) -> Self {
-        Self { sandbox: sandbox.into(), force: false, aliases: Vec::new(), gw_priority: 0 }
+        Self {
+            sandbox: sandbox.into(),
+            force: false,
+            aliases: Vec::new(),
+            gw_priority: 0,
+            device: None,
+            sysctls: Vec::new(),
+        }
     }
 }
 
@@ -217,6 +230,9 @@ pub struct SandboxSpec {
     /// An existing network namespace to use in place of a new one.
     #[serde(default)]
     pub netns: Option<PathBuf>,
+    /// A process whose network namespace to use in place of a new one.
+    #[serde(default)]
+    pub pid: Option<u32>,
     /// The host's own network stack in place of a new namespace.
     #[serde(default)]
     pub host_stack: bool,
@@ -229,6 +245,15 @@ pub struct SandboxSpec {
     /// Options for its resolver.
     #[serde(default)]
     pub dns_options: Vec<ResolverOption>,
+    /// The name of the host that its processes see; they see the host's own where none is given.
+    #[serde(default)]
+    pub hostname: Option<HostName>,
+    /// Further lines of its `/etc/hosts`.
+    #[serde(default)]
+    pub extra_hosts: Vec<HostEntry>,
+    /// Settings of its network stack.
+    #[serde(default)]
+    pub sysctls: Vec<Sysctl>,
 }
 
 /// A sandbox to create together with services for it, as `netctl run` does: all of it happens, or nothing.

@@ -83,7 +83,7 @@ fn answers(query: &[u8], manner: Manner, limit: usize) -> Vec<Vec<u8>> {
             message.add_answer(record(RData::A(rdata::A::new(198, 51, 100, 8))));
         }
         (_, "unknown.example." | "domain-only.") => {
-            message.metadata.response_code = ResponseCode::NXDomain
+            message.metadata.response_code = ResponseCode::NXDomain;
         }
         (_, "long.example.") => {
             let text = |i| RData::TXT(rdata::TXT::new(vec![format!("{i:02} {}", "x".repeat(40))]));

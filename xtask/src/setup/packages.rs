@@ -25,6 +25,8 @@ const NEEDED: &[(Probe, &str)] = &[
     (Probe::Program("cc"), "gcc"),
     (Probe::File("/usr/include/stdlib.h"), "libc6-dev"),
     (Probe::Program("protoc"), "protobuf-compiler"),
+    // A mere recommendation of the compiler's package, which not every machine follows.
+    (Probe::File("/usr/include/google/protobuf/descriptor.proto"), "libprotobuf-dev"),
     (Probe::File("/etc/ssl/certs/ca-certificates.crt"), "ca-certificates"),
     // To test: hosts made of namespaces, and other people's tools to see the truth with.
     (Probe::Program("nsenter"), "util-linux"),

@@ -33,7 +33,7 @@ fn defaults_are_those_of_the_manual() {
     assert_eq!(settings.run_dir, Path::new("/run/netctl"));
     assert_eq!(settings.state_dir, Path::new("/var/lib/netctl"));
     assert_eq!(settings.bpf_dir, Path::new("/sys/fs/bpf/netctl"));
-    assert_eq!(settings.netns_dir, Path::new("/run/netctl/netns"));
+    assert_eq!(settings.netns_dir, Path::new("/run/netns"));
     assert_eq!(settings.store, StoreSpec::File(None));
     assert_eq!(settings.store_options.file, Path::new("/var/lib/netctl/store.db"));
     assert_eq!(settings.store_options.etcd, EtcdOptions::default());
@@ -75,7 +75,6 @@ fn the_command_line_counts_over_the_file_over_defaults() {
     .expect("a good file");
     let settings = Settings::new(options(&["--run-dir", "/b"]).over(from_file)).expect("good");
     assert_eq!(settings.run_dir, Path::new("/b"));
-    assert_eq!(settings.netns_dir, Path::new("/b/netns"));
     assert_eq!(settings.vxlan_port, 4790);
     assert_eq!(settings.store, StoreSpec::Etcd(vec!["http://10.0.0.1:2379".to_owned()]));
     assert_eq!(settings.state_dir, Path::new("/var/lib/netctl"));

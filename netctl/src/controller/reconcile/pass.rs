@@ -6,12 +6,14 @@ use std::{
     time::Duration,
 };
 
+use ipnet::IpNet;
+
 use super::{Followed, Progress, Reconciler};
 use crate::{
     controller::{follow::Follower, keys, records::Attachment},
     dataplane::Sweep,
     drivers::{self, Joined, Place, Presence, Present},
-    kernel::Netns,
+    kernel::{Netlink, Netns},
     model::{Endpoint, EndpointId, Network, NetworkId, SandboxId},
     store::Revision,
 };
@@ -225,18 +227,25 @@ impl Reconciler {
         let endpoint = &own.endpoint;
         let followed = self.followed.get(&endpoint.network).ok_or("its network is not followed")?;
         let record = self.records.get(&own.sandbox).ok_or("its sandbox is not on this host")?;
-        let interface = record
+        let attachment = record
             .attachments
             .iter()
-            .map(|attachment| &attachment.interface)
-            .find(|interface| interface.endpoint == endpoint.id)
+            .find(|attachment| attachment.interface.endpoint == endpoint.id)
             .ok_or("its sandbox does not know it")?;
-        let device = interface.device.as_deref().unwrap_or_default();
+        let device = attachment.interface.device.as_deref().unwrap_or_default();
         let text = |error: drivers::Error| error.to_string();
         let driver = self.drivers.get(&followed.network.driver).map_err(text)?;
         let netns = Netns::open(&record.sandbox.netns).map_err(|error| error.to_string())?;
         let place = Place { netns: &netns, device };
-        driver.join(&self.context, &followed.network, endpoint, place).await.map_err(text)
+        let joined =
+            driver.join(&self.context, &followed.network, endpoint, place).await.map_err(text)?;
+        for sysctl in &attachment.sysctls {
+            netns
+                .set_sysctl(&sysctl.path_of(device), sysctl.value())
+                .await
+                .map_err(|error| error.to_string())?;
+        }
+        Ok(joined)
     }
 
     /// Opens the host's side of interfaces, now that the data plane serves them.
@@ -259,17 +268,42 @@ impl Reconciler {
             }
             let netlink = &self.context.netlink;
             let raised = match netlink.link_by_name(&device.name).await {
-                Ok(link) => netlink.set_up(&link).await,
+                Ok(link) => netlink.set_up(&link).await.map(|()| !link.up),
                 Err(error) => Err(error),
             };
             match raised {
-                Ok(()) => drop(self.raised.insert(device.index)),
+                Ok(opened) => {
+                    self.raised.insert(device.index);
+                    if opened {
+                        self.announce(&own[id]).await;
+                    }
+                }
                 Err(error) => failures.endpoint(id, error.to_string()),
             }
         }
         let built: BTreeSet<u32> =
             self.built.values().filter_map(|b| b.joined.port.as_ref().map(|d| d.index)).collect();
         self.raised.retain(|index| built.contains(index));
+    }
+
+    /// Tells the members of its network where an endpoint's addresses are now. Who misses it finds out by itself, at
+    /// the price of some packets that are readdressed.
+    async fn announce(&self, Own { endpoint, sandbox, .. }: &Own) {
+        let device = self.records.get(sandbox).and_then(|record| {
+            let of = |a: &&Attachment| a.interface.endpoint == endpoint.id;
+            let device = record.attachments.iter().find(of)?.interface.device.clone()?;
+            Some((record.sandbox.netns, device))
+        });
+        let (Some((netns, device)), Some(mac)) = (device, endpoint.mac) else { return };
+        let addresses = endpoint.addresses.iter().map(IpNet::addr).collect();
+        let announced = async {
+            let netns = Netns::open(&netns)?;
+            let link = Netlink::open(&netns).await?.link_by_name(&device).await?;
+            netns.announce(link.index, mac, addresses).await
+        };
+        if let Err(error) = announced.await {
+            tracing::debug!(service = %endpoint.name, %error, "not announced");
+        }
     }
 
     /// Removes the links of endpoints and networks that the store does not have here.

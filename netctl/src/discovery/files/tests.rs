@@ -22,6 +22,9 @@ fn sandbox(dns: &[&str], search: &[&str], options: &[&str]) -> Sandbox {
         dns: dns.iter().map(|text| ip(text)).collect(),
         dns_search: search.iter().map(|text| text.parse().expect("a domain")).collect(),
         dns_options: options.iter().map(|text| text.parse().expect("an option")).collect(),
+        hostname: None,
+        extra_hosts: Vec::new(),
+        sysctls: Vec::new(),
         created: 0,
     }
 }

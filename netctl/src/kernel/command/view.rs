@@ -1,6 +1,7 @@
 //! The mount namespace of a command.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File, OpenOptions},
     os::{fd::AsRawFd as _, unix::fs::OpenOptionsExt as _},
     path::{Path, PathBuf},
@@ -11,6 +12,7 @@ use nix::{
     libc,
     mount::{MsFlags, mount},
     sched::{CloneFlags, unshare},
+    unistd::sethostname,
 };
 
 use super::super::Error;
@@ -54,6 +56,13 @@ pub(super) fn cover(at: &Path, with: &Path) -> Result<(), Error> {
         fs::canonicalize(at).map_err(|_missing| Error::NothingToCover { path: at.into() })?;
     mount(Some(with), &target, NO_PATH, MsFlags::MS_BIND, NO_DATA)
         .map_err(|errno| Error::path("give the command its own version of", &target, errno))
+}
+
+/// Gives the calling thread a host name of its own.
+pub(super) fn rename_host(name: &OsStr) -> Result<(), Error> {
+    unshare(CloneFlags::CLONE_NEWUTS)
+        .and_then(|()| sethostname(name))
+        .map_err(|errno| Error::system("give the command a host name of its own", errno))
 }
 
 /// A descriptor that stands for the mount at a path, also when another covers it.

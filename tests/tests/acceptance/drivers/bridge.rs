@@ -25,7 +25,7 @@ fn hosts_have_networks_of_their_own(lab: &Lab) -> Result<()> {
     names_are_a_hosts_or_the_clusters(lab, &id, &other)?;
 
     let near = ["a", "b"].map(|name| Container::new(h1, name, "own", &[]));
-    let [Ok(a), Ok(b)] = near else { anyhow::bail!("{:?}", near.map(|c| c.err())) };
+    let [Ok(a), Ok(b)] = near else { anyhow::bail!("{:?}", near.map(Result::err)) };
     let twin = Container::new(h2, "a", "own", &[])?;
     let far = Container::new(h2, "far", "own", &["--ip", "10.9.0.9"])?;
     ensure!(a.address()? == "10.9.0.2" && twin.address()? == "10.9.0.2", "not the same addresses");
