@@ -143,7 +143,12 @@ impl Controller {
     }
 
     fn owner(&self, sandbox: &SandboxId) -> Owner {
-        Owner { host: self.config.host.clone(), sandbox: sandbox.clone(), vteps: self.vteps }
+        Owner {
+            host: self.config.host.clone(),
+            sandbox: sandbox.clone(),
+            vteps: self.vteps,
+            ports: Vec::new(),
+        }
     }
 
     /// Waits until this host has taken notice that an endpoint is no longer its own, so that what is left of the

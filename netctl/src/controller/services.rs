@@ -82,6 +82,7 @@ impl Controller {
             name: name.clone(),
             aliases: spec.aliases.clone(),
             exposed: spec.exposed.clone(),
+            ports: spec.ports.clone(),
             mac: claim.value.mac,
             addresses: claim.value.addresses.clone(),
             bridging: spec.bridging,

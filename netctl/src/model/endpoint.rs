@@ -6,7 +6,8 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    EndpointId, ExposedPort, HostName, MacAddr, Name, NetworkId, SandboxId, UnixTime, Vteps,
+    BoundPort, EndpointId, ExposedPort, HostName, MacAddr, Name, NetworkId, PublishedPort,
+    SandboxId, UnixTime, Vteps,
 };
 
 /// Joins at most one sandbox to exactly one network. People call it a service.
@@ -25,6 +26,9 @@ pub struct Endpoint {
     /// Ports that it listens on, which SRV records tell.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exposed: Vec<ExposedPort>,
+    /// Ports that it is to be reached at by addresses of the host that it is attached on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<PublishedPort>,
     /// Its link-layer address; none where the driver needs none.
     pub mac: Option<MacAddr>,
     /// Its addresses, each with its subnet's prefix length: at most one of each family, IPv4 first.
@@ -60,4 +64,7 @@ pub struct Owner {
     /// They stand here, not with the host, so that what others need to forward is one value that changes at once, and
     /// does not vanish with the host's lease.
     pub vteps: Vteps,
+    /// What the endpoint's published ports are bound to on that host, in the order of the ports.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<BoundPort>,
 }
