@@ -75,6 +75,7 @@ impl Controller {
         }
         self.check_station(network, spec).await?;
         let claim = self.claim_addresses(network, spec, id, attempt).await?;
+        self.check_ports(network, spec, &claim.value.addresses)?;
         let endpoint = Endpoint {
             schema: SCHEMA,
             id: id.clone(),

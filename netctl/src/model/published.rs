@@ -24,6 +24,12 @@ impl PortRange {
         (self.first.get()..=self.last.get()).filter_map(NonZeroU16::new)
     }
 
+    /// Both, where `other` begins behind the last of these.
+    pub fn joined(self, other: Self) -> Option<Self> {
+        let behind = self.last.checked_add(1) == Some(other.first);
+        behind.then_some(Self { first: self.first, last: other.last })
+    }
+
     /// How many they are, from 1 to 65535.
     pub fn count(self) -> u32 {
         u32::from(self.last.get() - self.first.get()) + 1
@@ -201,7 +207,7 @@ fn host_address(text: &str, address: &str) -> Result<IpAddr, PublishedPortError>
         IpAddr::V6(v6) if v6.is_unicast_link_local() => {
             Err(PublishedPortError::LinkLocal { text: text.to_owned(), address: parsed })
         }
-        address => Ok(address),
+        address @ (IpAddr::V4(_) | IpAddr::V6(_)) => Ok(address),
     }
 }
 
