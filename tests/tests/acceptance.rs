@@ -37,6 +37,8 @@ mod names;
 mod overlay;
 #[path = "acceptance/ports.rs"]
 mod ports;
+#[path = "acceptance/published.rs"]
+mod published;
 #[path = "acceptance/restart.rs"]
 mod restart;
 #[path = "acceptance/run.rs"]

@@ -79,7 +79,9 @@ fn at_every_step(store: Store, stride: usize) -> Result<()> {
     lab.host(2).ok(["run", "--name", "witness", "--publish-service", "witness.dev", "true"])?;
     let resting = state::dump(&lab)?;
     let run = "run --name box --publish-service a.dev --publish-service b.fresh true";
-    let attached = ["sandbox create box", "service publish web.dev", "service attach box web.dev"];
+    let with_port = "run --name box -p 8080:80 --publish-service web.dev true";
+    let attached =
+        ["sandbox create box", "service publish -p 8080:80 web.dev", "service attach box web.dev"];
     let clean = ["sandbox rm box", "service unpublish web.dev", "network rm fresh"];
     for (words, prepare, least) in [
         ("network create fresh", &[][..], 2),
@@ -92,6 +94,7 @@ fn at_every_step(store: Store, stride: usize) -> Result<()> {
         ("sandbox create box", &[], 4),
         ("sandbox rm box", &attached, 10),
         (run, &[], 40),
+        (with_port, &[], 20),
     ] {
         let operation = Operation { prepare, words, clean: &clean };
         let deaths = dies_at_each(&lab, &resting, stride, &operation)?;
