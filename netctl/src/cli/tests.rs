@@ -113,7 +113,7 @@ fn what_is_given_is_what_is_asked_for() {
     assert_eq!(
         json(&spec),
         serde_json::json!({
-            "service": "s.dev", "aliases": ["a", "b"], "address": "10.1.0.9",
+            "service": "s.dev", "aliases": ["a", "b"], "exposed": [], "address": "10.1.0.9",
             "address6": "fd00::9", "mac": "02:00:00:00:00:01", "bridging": true,
             "vtep": "192.0.2.9",
         })
