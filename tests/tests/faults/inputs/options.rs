@@ -10,7 +10,7 @@ use super::{case, furnished, refuse};
 fn what_drivers_cannot_do_is_named() -> Result<()> {
     let lab = furnished()?;
     let common = "mtu, allow-overlap, port-security, icc, masquerade, gateway-mode, gateway-mode-ipv4, \
-                  gateway-mode-ipv6, host-binding";
+                  gateway-mode-ipv6, host-binding, peers";
     let switch = "it is on or off, or true or false";
     let mode = "it is nat or routed";
     let vni = "a VNI is a number within 1 and 16777215";
@@ -18,7 +18,8 @@ fn what_drivers_cannot_do_is_named() -> Result<()> {
     let mtu6 = "an MTU for IPv6 is within 1280 and 65535 bytes";
     let no_addresses = |driver: &str| {
         format!(
-            "driver {driver} gives no addresses: leave out --subnet, --ipv6, --ip-range and --gateway"
+            "driver {driver} gives no addresses: leave out --subnet, --ipv6, --ip-range, --gateway, \
+             --aux-address and --ipam-opt"
         )
     };
     refuse(
