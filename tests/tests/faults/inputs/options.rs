@@ -10,7 +10,7 @@ use super::{case, furnished, refuse};
 fn what_drivers_cannot_do_is_named() -> Result<()> {
     let lab = furnished()?;
     let common = "mtu, allow-overlap, port-security, icc, masquerade, gateway-mode, gateway-mode-ipv4, \
-                  gateway-mode-ipv6, host-binding, peers";
+                  gateway-mode-ipv6, host-binding";
     let switch = "it is on or off, or true or false";
     let mode = "it is nat or routed";
     let vni = "a VNI is a number within 1 and 16777215";
@@ -53,7 +53,7 @@ fn what_drivers_cannot_do_is_named() -> Result<()> {
             case(
                 "network create -o colour=blue x",
                 1,
-                format!("driver overlay has no option colour: it has vni, {common}"),
+                format!("driver overlay has no option colour: it has vni, {common}, peers"),
             ),
             case(
                 "network create -d bridge -o vni=7 x",
