@@ -8,6 +8,8 @@
 #[path = "acceptance/stage.rs"]
 #[macro_use]
 mod stage;
+#[path = "acceptance/apart.rs"]
+mod apart;
 #[path = "acceptance/container.rs"]
 mod container;
 #[path = "acceptance/rest.rs"]
@@ -41,6 +43,8 @@ mod ports;
 mod restart;
 #[path = "acceptance/run.rs"]
 mod run;
+#[path = "acceptance/stock.rs"]
+mod stock;
 #[path = "acceptance/underlay6.rs"]
 mod underlay6;
 #[path = "acceptance/wire.rs"]
