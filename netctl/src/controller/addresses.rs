@@ -65,10 +65,7 @@ impl Controller {
             return Ok(());
         }
         for subnet in &network.subnets {
-            let Some(own) = subnet.host_ranges.get(&self.config.host).or(subnet.range.as_ref())
-            else {
-                continue;
-            };
+            let own = subnet.range_of(&self.config.host);
             let other =
                 |address: &&IpAddr| subnet.cidr.contains(*address) && !own.contains(*address);
             if let Some(address) = wanted.iter().find(other) {
