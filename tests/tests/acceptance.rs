@@ -8,6 +8,8 @@
 #[path = "acceptance/stage.rs"]
 #[macro_use]
 mod stage;
+#[path = "acceptance/apart.rs"]
+mod apart;
 #[path = "acceptance/container.rs"]
 mod container;
 #[path = "acceptance/rest.rs"]
@@ -43,6 +45,8 @@ mod published;
 mod restart;
 #[path = "acceptance/run.rs"]
 mod run;
+#[path = "acceptance/stock.rs"]
+mod stock;
 #[path = "acceptance/underlay6.rs"]
 mod underlay6;
 #[path = "acceptance/wire.rs"]

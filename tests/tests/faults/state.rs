@@ -220,7 +220,10 @@ impl Objects {
     /// Sandboxes with their files, namespaces and interfaces.
     fn check_sandboxes(host: &Host, own: &BTreeMap<&String, &Value>) -> Result<()> {
         let sandboxes = rows_of(host, "sandbox")?;
-        let ids: BTreeSet<&str> = sandboxes.iter().map(|sandbox| text(sandbox, "id")).collect();
+        let of_each = |field| -> BTreeSet<&str> {
+            sandboxes.iter().map(|sandbox| text(sandbox, field)).collect()
+        };
+        let ids = of_each("id");
         let mut served = BTreeSet::new();
         for sandbox in &sandboxes {
             let id = text(sandbox, "id");
@@ -266,15 +269,16 @@ impl Objects {
             "sandboxes have {served:?}, the store says {:?}",
             own.keys()
         );
-        for (dir, what) in [
-            (host.dir("netns"), "namespaces"),
-            (host.dir("run").join("sandboxes"), "directories"),
-            (host.dir("state").join("sandboxes"), "records"),
+        let named = ids.union(&of_each("name")).copied().collect();
+        for (dir, what, expected) in [
+            (host.dir("netns"), "namespaces", &named),
+            (host.dir("run").join("sandboxes"), "directories", &ids),
+            (host.dir("state").join("sandboxes"), "records", &ids),
         ] {
             let found = stems(&dir)?;
             ensure!(
-                found.iter().map(String::as_str).collect::<BTreeSet<_>>() == ids,
-                "{what}: {found:?}; sandboxes: {ids:?}"
+                found.iter().map(String::as_str).collect::<BTreeSet<_>>() == *expected,
+                "{what}: {found:?}; sandboxes: {expected:?}"
             );
         }
         Ok(())
