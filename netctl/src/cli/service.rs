@@ -91,7 +91,8 @@ pub(super) struct Publish {
 /// What a service may have of its own.
 #[derive(Debug, Default, Args)]
 pub(super) struct Details {
-    /// Port to be reached at by addresses of the host that it is attached on; any port of the host where none is given
+    /// Port of the host it is attached on that leads to one of its own, or ranges FIRST-LAST of both; a free one of the
+    /// host where none is given
     #[arg(short = 'p', long = "publish", value_name = "[[HOST_IP:][HOST_PORT]:]PORT[/PROTO]")]
     ports: Vec<PublishedPort>,
     /// IPv4 address to have; one is chosen where none is given

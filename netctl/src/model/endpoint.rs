@@ -68,3 +68,24 @@ pub struct Owner {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<BoundPort>,
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_was_stored_before_there_were_ports_is_read_and_written_as_it_was() {
+        let id = "0123456789abcdef".repeat(4);
+        let owner = json!({"host": "h1", "sandbox": id, "vteps": ["192.0.2.1"]});
+        let stored = json!({
+            "schema": 1, "id": id, "network": id, "name": "web", "aliases": [], "mac": null,
+            "addresses": ["10.0.0.2/24"], "bridging": false, "owner": owner, "created": 0,
+        });
+        let endpoint: Endpoint = serde_json::from_value(stored.clone()).expect("an endpoint");
+        assert_eq!(endpoint.ports, []);
+        assert_eq!(endpoint.owner.as_ref().map(|owner| owner.ports.len()), Some(0));
+        assert_eq!(serde_json::to_value(&endpoint).expect("JSON"), stored);
+    }
+}

@@ -4,15 +4,16 @@ use std::net::TcpListener;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use testbed::{Host, Lab, Signal};
+use testbed::{Host, Lab, Signal, eventually};
 
 use crate::{
-    container::Container,
+    container::{Container, SOON},
     stage::{self, field, refused},
 };
 
 on_both_stores! {
     a_port_of_a_host_is_one_services on 2;
+    what_another_host_took_is_free_at_once on 2;
     free_ports_are_chosen_and_kept on 2;
     ports_are_published_as_the_network_says on 2;
 }
@@ -91,6 +92,38 @@ fn ports_are_free_again(lab: &Lab, web: &Container<'_>) -> Result<()> {
     let run = ["run", "--name", "box", "-p", "8080:80", "--publish-service", "x.dev", "--", "true"];
     h1.ok(run)?;
     listed(h2, "x", "0.0.0.0:8080->80/tcp")
+}
+
+/// ```text
+///   h1: its daemon is held while h2 takes box.dev away, and then asked for the port before it can have followed
+/// ```
+fn what_another_host_took_is_free_at_once(lab: &Lab) -> Result<()> {
+    let (h1, h2) = (lab.host(1), lab.host(2));
+    h1.ok(["network", "create", "dev"])?;
+    let next = Container::new(h1, "next", "dev", &["-p", "8080:80"])?;
+    let range = Container::new(h1, "range", "dev", &["-p", "8081-8081:80", "-p", "8082-8083:81"])?;
+    h1.ok(["sandbox", "create", "box"])?;
+    let daemon = nix::unistd::Pid::from_raw(h1.daemon_pid().context("no daemon")?);
+    for (container, ports) in [(&next, "8080:80"), (&range, "8082-8083:80-81")] {
+        container.detach()?;
+        h1.ok(["network", "connect", "-p", ports, "dev", "box"])?;
+        nix::sys::signal::kill(daemon, Signal::SIGSTOP)?;
+        h2.ok(["service", "unpublish", "-f", "box.dev"])?;
+        let words = ["netctl", "service", "attach", &container.name, &container.reference()];
+        let mut attach = h1.spawn(&container.service, words)?;
+        eventually("the daemon is being asked", SOON, || {
+            let sockets = h1.run(["ss", "--no-header", "--unix", "--listening"])?.ok()?;
+            // The third column is how many wait to be accepted.
+            let waiting = |line: &str| line.split_whitespace().nth(2) == Some("1");
+            ensure!(sockets.lines().any(waiting), "{sockets}");
+            Ok(())
+        })?;
+        nix::sys::signal::kill(daemon, Signal::SIGCONT)?;
+        attach.wait(SOON)?;
+        let said = attach.log();
+        ensure!(said.trim() == container.reference(), "{said}");
+    }
+    Ok(())
 }
 
 const LOCAL_PORTS: &str = "net/ipv4/ip_local_port_range";
