@@ -88,7 +88,11 @@ fn ports_are_free_again(lab: &Lab, web: &Container<'_>) -> Result<()> {
     refused(h1, &["service", "attach", "-f", "box-web", "web.dev"], &["box-other.dev already"])?;
     h1.ok(["sandbox", "rm", "box-other"])?;
     h1.ok(["service", "attach", "-f", "box-web", "web.dev"])?;
-    h1.ok(["sandbox", "rm", "box-web"])?;
+    // Its own ports are not in its way where another sandbox of the host takes it.
+    h1.ok(["sandbox", "create", "box-new"])?;
+    h1.ok(["service", "attach", "-f", "box-new", "web.dev"])?;
+    listed(h2, "web", "0.0.0.0:8080->80/tcp,127.0.0.1:5353->53/udp")?;
+    h1.ok(["sandbox", "rm", "box-new"])?;
     let run = ["run", "--name", "box", "-p", "8080:80", "--publish-service", "x.dev", "--", "true"];
     h1.ok(run)?;
     listed(h2, "x", "0.0.0.0:8080->80/tcp")
