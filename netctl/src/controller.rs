@@ -16,6 +16,7 @@ mod keys;
 mod mend;
 mod netns_names;
 mod networks;
+mod outside;
 mod ports;
 mod presence;
 mod reconcile;

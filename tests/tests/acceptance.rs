@@ -35,6 +35,8 @@ mod live;
 mod model;
 #[path = "acceptance/names.rs"]
 mod names;
+#[path = "acceptance/outside.rs"]
+mod outside;
 #[path = "acceptance/overlay.rs"]
 mod overlay;
 #[path = "acceptance/ports.rs"]
@@ -54,3 +56,5 @@ mod wire;
 
 #[path = "support/stream.rs"]
 mod stream;
+#[path = "support/who.rs"]
+mod who;

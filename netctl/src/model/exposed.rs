@@ -22,6 +22,15 @@ pub enum Transport {
 }
 
 impl Transport {
+    /// Its number in IP headers (IANA's protocol numbers).
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Tcp => 6,
+            Self::Udp => 17,
+            Self::Sctp => 132,
+        }
+    }
+
     /// As people write it.
     pub const fn as_str(self) -> &'static str {
         match self {
