@@ -88,7 +88,8 @@ fn a_process_is_connected_and_stays_so() -> Result<()> {
     refused(
         host,
         "service attach twin a.dev",
-        "sandbox twin is the host's own network stack, which joins no other network",
+        "sandbox twin is the host's own network stack, which joins no other network: attach service a.dev to another \
+         sandbox",
     )?;
     refused(
         host,
