@@ -6,6 +6,7 @@
 mod forward;
 mod names;
 mod pass;
+mod raise;
 mod routes;
 
 use std::{
