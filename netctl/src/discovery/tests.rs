@@ -17,7 +17,7 @@ pub(super) fn ip(text: &str) -> IpAddr {
     text.parse().expect("an address")
 }
 
-pub(super) fn network(label: &str, cidr: &str, internal: bool) -> Network {
+pub(crate) fn network(label: &str, cidr: &str, internal: bool) -> Network {
     Network {
         schema: SCHEMA,
         id: NetworkId::random(),
@@ -37,7 +37,7 @@ pub(super) fn network(label: &str, cidr: &str, internal: bool) -> Network {
     }
 }
 
-pub(super) fn endpoint(
+pub(crate) fn endpoint(
     network: &Network,
     label: &str,
     aliases: &[&str],
