@@ -2,6 +2,8 @@
 
 mod commands;
 mod options;
+mod settings;
+mod several;
 mod taken;
 mod unusable;
 
