@@ -38,7 +38,7 @@ ls -A /run/netns
 #[test]
 fn ip_netns_finds_sandboxes_of_a_daemon_with_no_setting() -> Result<()> {
     let lab = Lab::start(Options { hosts: 1, daemons: false, ..Options::default() })?;
-    let limit = std::time::Duration::from_secs(60);
+    let limit = std::time::Duration::from_mins(1);
     let words = ["unshare", "--mount", "sh", "-c", BY_DEFAULT];
     let shown = lab.host(1).run_within(limit, words)?.ok()?;
     let lines: Vec<&str> = shown.lines().collect();
