@@ -16,6 +16,7 @@ mod keys;
 mod mend;
 mod netns_names;
 mod networks;
+mod ports;
 mod presence;
 mod reconcile;
 mod records;
@@ -177,6 +178,7 @@ impl Controller {
             cancel: cancel.clone(),
             tasks: Mutex::new(Vec::new()),
         });
+        reconciler.serve_kept_names().await;
         let heartbeat = presence::keep(
             Arc::clone(&controller.store),
             host.clone(),
@@ -185,7 +187,6 @@ impl Controller {
         );
         let recovering = Arc::clone(&controller);
         let work = async move {
-            reconciler.serve_kept_names().await;
             if cancel.run_until_cancelled(recovering.recover(&host)).await.is_some() {
                 tokio::join!(
                     cancel.run_until_cancelled(recovering.mend()),

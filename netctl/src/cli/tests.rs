@@ -61,7 +61,7 @@ fn every_verb_is_understood() {
         "service attach --gw-priority -5 --ifname front --sysctl net.ipv4.conf.IFNAME.rp_filter=0 box svc1",
         "service detach box svc1.dev svc2.dev",
         "service unpublish svc1.dev svc2.dev",
-        "network connect --alias a --ip 10.1.0.9 --gw-priority 1 dev box",
+        "network connect --alias a -p 8000-8002:80-82 -p 53/udp --ip 10.1.0.9 --gw-priority 1 dev box",
         "network disconnect dev box",
         "network ls --filter label=a=b --filter driver=overlay",
         "network prune -f --filter label=a",
@@ -73,7 +73,7 @@ fn every_verb_is_understood() {
         "sandbox inspect box",
         "sandbox rm box",
         "run -- sleep 1d",
-        "run --name box --publish-service svc1.dev.overlay --dns 10.0.0.1 --rm -- sh -c true",
+        "run --name box -p 8080:80 --publish-service svc1.dev.overlay --dns 10.0.0.1 --rm -- sh -c true",
         "exec box -- ip -br addr",
         "exec box ip -br addr",
         "fdb",
@@ -111,15 +111,15 @@ fn what_is_given_is_what_is_asked_for() {
     );
     assert_eq!(json(&network("network create dev"))["driver"], serde_json::Value::Null);
     let spec = service(
-        "service publish --alias a --alias b --ip 10.1.0.9 --ip6 fd00::9 --mac 02:00:00:00:00:01 --bridging \
-         --vtep 192.0.2.9 s.dev",
+        "service publish --alias a --alias b --expose 80:http -p 8080:80 --publish [::1]::53/udp --ip 10.1.0.9 \
+         --ip6 fd00::9 --mac 02:00:00:00:00:01 --bridging --vtep 192.0.2.9 s.dev",
     );
     assert_eq!(
         json(&spec),
         serde_json::json!({
-            "service": "s.dev", "aliases": ["a", "b"], "address": "10.1.0.9",
-            "address6": "fd00::9", "mac": "02:00:00:00:00:01", "bridging": true,
-            "vtep": "192.0.2.9", "exposed": [],
+            "service": "s.dev", "aliases": ["a", "b"], "exposed": ["80/tcp:http"],
+            "ports": ["8080:80/tcp", "[::1]::53/udp"], "address": "10.1.0.9", "address6": "fd00::9",
+            "mac": "02:00:00:00:00:01", "bridging": true, "vtep": "192.0.2.9",
         })
     );
 }

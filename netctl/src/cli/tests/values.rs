@@ -44,6 +44,7 @@ const ROWS: &[Row] = &[
     (DETAILS, "ip", "fd00::9", "invalid IPv4 address syntax"),
     (DETAILS, "ip6", "10.1.0.9", "invalid IPv6 address syntax"),
     (DETAILS, "mac", "02:00", MAC),
+    (DETAILS, "ports", "80/icmp", "port \"80/icmp\": the protocol must be"),
     (DETAILS, "exposed", "80/quic", "port \"80/quic\": the protocol must be tcp, udp or sctp"),
     ("service publish, network connect", "aliases", "a.b", NAME),
     ("service publish", "vtep", "h1", ADDRESS),
