@@ -125,6 +125,7 @@ async fn play(events: Vec<Event>) {
     let mut pieces: Vec<Endpoint> = (0..4)
         .map(|number| endpoint(&network, "x", &[], &[&format!("10.1.0.{}/24", number + 2)], None))
         .collect();
+    let owned = endpoint(&network, "x", &[], &[], Some(&SandboxId::random()));
     let mut following = Following::start(&store, &network);
     // The last change of each kind.
     let (mut endpoints, mut hosts, mut last) = (Revision(0), Revision(0), Revision(1));
@@ -133,11 +134,8 @@ async fn play(events: Vec<Event>) {
             Event::Put { endpoint, name, host } => {
                 let piece = &mut pieces[endpoint];
                 piece.name = format!("n{name}").parse().expect("a name");
-                piece.owner = host.map(|host| Owner {
-                    host: host_name(host),
-                    sandbox: SandboxId::random(),
-                    vteps: self::host(host).vteps,
-                });
+                let owner = owned.owner.clone().expect("it is attached");
+                piece.owner = host.map(|host| Owner { host: host_name(host), ..owner });
                 Txn::new().put(keys::endpoint(&network.id, &piece.id), keys::write(piece))
             }
             Event::Remove { endpoint } => {
