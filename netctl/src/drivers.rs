@@ -221,7 +221,7 @@ pub trait Driver: Send + Sync + fmt::Debug {
     /// Makes the network present on this host, before the first endpoint joins. Idempotent.
     async fn enter(&self, host: &HostContext, network: &Network) -> Result<Presence, Error>;
 
-    /// Gives a sandbox its interface for an endpoint, down on the host's side until the data plane serves it.
+    /// Gives a sandbox its interface for an endpoint, which is opened when the data plane serves it.
     /// Idempotent.
     async fn join(
         &self,

@@ -357,6 +357,25 @@ fn the_c_library_finds_services_through_the_sandboxs_files() {
 }
 
 #[test]
+fn a_sandboxs_domains_come_first_where_its_ndots_say_so() {
+    let rig = Rig::new();
+    let chosen = Sandbox {
+        dns_search: vec!["twin".parse().expect("a domain")],
+        dns_options: vec!["ndots:1".parse().expect("an option")],
+        ..sandbox()
+    };
+    let path = rig.dir.path().join("chosen.resolv.conf");
+    let gateway = "10.1.0.1".parse().expect("an address");
+    let text = files::resolv_conf(&[gateway], &chosen, &["example".parse().expect("a domain")]);
+    files::write_in_place(&path, &text).expect("written");
+    for (name, line) in [("db", "10.1.0.78 db.twin"), ("web.twin", "10.1.0.77 web.twin")] {
+        let bind = format!("mount --bind {} /etc/resolv.conf", path.display());
+        let found = rig.b.sh(&format!("unshare --mount sh -c '{bind} && getent hosts {name}'"));
+        assert_eq!(found.split_whitespace().collect::<Vec<_>>().join(" "), line, "{name}");
+    }
+}
+
+#[test]
 fn servers_follow_their_devices() {
     let mut rig = Rig::new();
     let ask = |asker: &Namespace| asker.run(|| client::udp("10.1.0.1", "web.", A));
@@ -452,4 +471,19 @@ fn one_connection_serves_many_queries() {
             .map(|name| client::ask_on(&mut stream, name, A).expect("an answer"))
     });
     assert_eq!(answers, [["10.1.0.3"], ["10.1.0.2"], ["10.1.0.3"]].map(|data| Answer::of(&data)));
+}
+
+#[test]
+fn questions_that_come_at_once_on_a_connection_are_all_answered() {
+    let rig = Rig::new();
+    rig.on_host(upstream::start("192.0.2.53", Manner::Answer));
+    rig.name_servers(&["192.0.2.53"]);
+    // One of them is for others to answer.
+    let names = ["web.", "host.example.", "me.", "web.dev."];
+    let answers = rig.a.run(move || {
+        let mut stream = client::connect("10.1.0.1").expect("it is accepted");
+        client::ask_at_once(&mut stream, names, A).expect("answers")
+    });
+    let data = [["10.1.0.3"], ["198.51.100.7"], ["10.1.0.2"], ["10.1.0.3"]];
+    assert_eq!(answers, data.map(|data| Answer::of(&data)));
 }

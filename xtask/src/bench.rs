@@ -5,21 +5,25 @@
 //! at once: see [`rig`]. All TCP goes by cubic: bbr, the default of some machines, paces by
 //! timers that then decide the figure.
 
+mod asker;
 mod figure;
 mod generator;
+mod names;
 mod picture;
 mod program;
 mod quiet;
 mod report;
 mod rig;
+mod sync;
 mod table;
+mod times;
 
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use testbed::Run;
 
 use self::figure::{Figure, Load, Measured};
@@ -28,7 +32,10 @@ use self::rig::{ACROSS, Column, Ground, LOCAL, Rig};
 use crate::{say, setup, shell};
 
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Options {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// How often every figure is taken on every path
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -46,6 +53,15 @@ pub(crate) struct Options {
     svg: Option<PathBuf>,
 }
 
+/// What is measured by itself, on hosts of its own.
+#[derive(Subcommand)]
+enum Other {
+    /// How soon a service is known on another host, by etcd
+    Sync(sync::Options),
+    /// How fast names are answered
+    Names(names::Options),
+}
+
 /// How results are printed.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
@@ -56,6 +72,11 @@ enum Format {
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
+    match &options.other {
+        Some(Other::Sync(options)) => return sync::run(options),
+        Some(Other::Names(options)) => return names::run(options),
+        None => {}
+    }
     if options.format == Format::Json {
         say::aside();
     }

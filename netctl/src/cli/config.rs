@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, fmt};
 
-use clap::{ArgMatches, CommandFactory as _, parser::ValueSource};
+use clap::{ArgMatches, Args as _, CommandFactory as _, parser::ValueSource};
 use serde::Serialize;
 
 use super::{
@@ -98,7 +98,10 @@ fn innermost(matches: &ArgMatches) -> &ArgMatches {
 }
 
 fn given(matches: &ArgMatches, setting: &str) -> Option<Source> {
-    let source = matches.value_source(&setting.replace('-', "_"))?;
+    // Its option has the setting's name; what clap calls it is its own affair.
+    let options = Options::augment_args(clap::Command::new("netctl"));
+    let option = options.get_arguments().find(|option| option.get_long() == Some(setting))?;
+    let source = matches.value_source(option.get_id().as_str())?;
     if source == ValueSource::CommandLine {
         return Some(Source::CommandLine);
     }

@@ -41,23 +41,36 @@ impl Completions {
 
 impl Man {
     pub(super) fn run(&self, Context { output, .. }: &Context) -> Result {
-        let mut command = Cli::command().disable_help_subcommand(true);
-        command.build();
         let Some(dir) = &self.dir else {
-            return output.print(&page(&command)?);
+            return output.print(&page(&whole())?);
         };
         let mut written = Vec::new();
-        let mut left = vec![command];
-        while let Some(command) = left.pop() {
-            let file = dir.join(format!("{}.1", name(&command)));
-            std::fs::write(&file, page(&command)?)
+        for (name, page) in pages()? {
+            let file = dir.join(name);
+            std::fs::write(&file, page)
                 .map_err(|source| Error::File { path: file.clone(), source })?;
             written.push(file.display().to_string());
-            left.extend(command.get_subcommands().filter(|sub| !sub.is_hide_set()).cloned());
         }
         written.sort();
         output.print(&super::output::lines(written))
     }
+}
+
+/// The whole command line, without the commands that only explain others.
+fn whole() -> Command {
+    let mut command = Cli::command().disable_help_subcommand(true);
+    command.build();
+    command
+}
+
+/// The pages of all commands, each with the name of its file.
+pub(super) fn pages() -> io::Result<Vec<(String, String)>> {
+    let (mut pages, mut left) = (Vec::new(), vec![whole()]);
+    while let Some(command) = left.pop() {
+        pages.push((format!("{}.1", name(&command)), page(&command)?));
+        left.extend(command.get_subcommands().filter(|sub| !sub.is_hide_set()).cloned());
+    }
+    Ok(pages)
 }
 
 /// `netctl-network-create`, as manual pages of such commands are called.

@@ -7,6 +7,7 @@ mod forward;
 mod names;
 mod outside;
 mod pass;
+mod raise;
 mod routes;
 
 use std::{

@@ -64,7 +64,7 @@ pub(super) async fn enter(
     Ok(Presence { gateway: Some(Device::of(gateway)), port: Some(Device::of(port)) })
 }
 
-/// Makes an endpoint's interface, which takes packets of `mtu` bytes.
+/// Makes an endpoint's interface, which takes packets of `mtu` bytes. Both ends are down where it is new.
 pub(super) async fn join(
     host: &HostContext,
     network: &Network,
@@ -96,7 +96,6 @@ pub(super) async fn join(
     for &address in &endpoint.addresses {
         inside.add_address(interface, address).await?;
     }
-    inside.set_up(interface).await?;
     let (gateways, routes) = ways(network, endpoint);
     Ok(Joined { port: Some(Device::of(port)), gateways, routes })
 }

@@ -84,15 +84,34 @@ pub(crate) fn connect(address: &str) -> io::Result<TcpStream> {
 
 /// Asks on a connection.
 pub(crate) fn ask_on(stream: &mut TcpStream, name: &str, kind: RecordType) -> io::Result<Answer> {
-    let question = question(name, kind);
-    let bytes = question.to_vec().map_err(io::Error::other)?;
-    let length = u16::try_from(bytes.len()).map_err(io::Error::other)?;
-    stream.write_all(&[&length.to_be_bytes()[..], &bytes].concat())?;
-    let mut length = [0; 2];
-    stream.read_exact(&mut length)?;
-    let mut bytes = vec![0; u16::from_be_bytes(length).into()];
-    stream.read_exact(&mut bytes)?;
-    Ok(answer(&question, &bytes))
+    let [answer] = ask_at_once(stream, [name], kind)?;
+    Ok(answer)
+}
+
+/// Asks several questions on a connection before it waits for the first answer.
+pub(crate) fn ask_at_once<const N: usize>(
+    stream: &mut TcpStream,
+    names: [&str; N],
+    kind: RecordType,
+) -> io::Result<[Answer; N]> {
+    let questions = names.map(|name| question(name, kind));
+    let mut all = Vec::new();
+    for question in &questions {
+        let bytes = question.to_vec().map_err(io::Error::other)?;
+        all.extend(u16::try_from(bytes.len()).map_err(io::Error::other)?.to_be_bytes());
+        all.extend(bytes);
+    }
+    stream.write_all(&all)?;
+    let mut read = || {
+        let mut length = [0; 2];
+        stream.read_exact(&mut length)?;
+        let mut bytes = vec![0; u16::from_be_bytes(length).into()];
+        stream.read_exact(&mut bytes)?;
+        Ok(bytes)
+    };
+    let answers: Vec<Vec<u8>> = questions.iter().map(|_| read()).collect::<io::Result<_>>()?;
+    let mut answers = answers.iter();
+    Ok(questions.map(|question| answer(&question, answers.next().expect("as many"))))
 }
 
 /// Asks over TCP.

@@ -3,6 +3,8 @@
 mod commands;
 mod options;
 mod ports;
+mod settings;
+mod several;
 mod taken;
 mod unusable;
 

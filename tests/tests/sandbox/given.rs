@@ -12,6 +12,43 @@ fn ip_netns(host: &Host, name: &str) -> Result<String> {
     host.run(["unshare", "--mount", "sh", "-c", script, "sh", &dir, name])?.ok()
 }
 
+/// A daemon with no setting, in mounts of its own, so that what it has on this machine is not this machine's.
+const BY_DEFAULT: &str = r#"
+set -e
+netctl=$(readlink -f "$(command -v netctl)")
+unset NETCTL_SOCKET
+mount -t tmpfs run /run
+mount -t tmpfs lib /var/lib
+mount -t bpf bpf /sys/fs/bpf
+$netctl daemon & daemon=$!
+trap 'kill $daemon; wait $daemon' EXIT
+for i in $(seq 100); do
+    if $netctl status > /dev/null 2>&1; then break; fi
+    sleep 0.1
+done
+$netctl network create --subnet 10.87.0.0/24 dev > /dev/null
+$netctl sandbox create box > /dev/null
+$netctl network connect --ip 10.87.0.9 dev box > /dev/null
+ip netns list
+ip netns exec box ip -brief address
+$netctl sandbox rm box > /dev/null
+ls -A /run/netns
+"#;
+
+#[test]
+fn ip_netns_finds_sandboxes_of_a_daemon_with_no_setting() -> Result<()> {
+    let lab = Lab::start(Options { hosts: 1, daemons: false, ..Options::default() })?;
+    let limit = std::time::Duration::from_mins(1);
+    let words = ["unshare", "--mount", "sh", "-c", BY_DEFAULT];
+    let shown = lab.host(1).run_within(limit, words)?.ok()?;
+    let lines: Vec<&str> = shown.lines().collect();
+    ensure!(lines.iter().any(|line| line.split(' ').next() == Some("box")), "{shown}");
+    // The last line is of its interface: nothing is left in /run/netns.
+    let last = lines.last().copied().unwrap_or_default();
+    ensure!(last.starts_with("eth0") && last.contains("10.87.0.9/24"), "{shown}");
+    lab.end()
+}
+
 fn lab() -> Result<Lab> {
     let lab = Lab::start(Options { hosts: 1, ..Options::default() })?;
     for words in [
@@ -88,7 +125,8 @@ fn a_process_is_connected_and_stays_so() -> Result<()> {
     refused(
         host,
         "service attach twin a.dev",
-        "sandbox twin is the host's own network stack, which joins no other network",
+        "sandbox twin is the host's own network stack, which joins no other network: attach service a.dev to another \
+         sandbox",
     )?;
     refused(
         host,

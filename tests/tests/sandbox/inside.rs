@@ -1,7 +1,9 @@
 //! What can be chosen for a sandbox and its interfaces, and what is told to the neighbours.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
-use testbed::{Lab, Options};
+use testbed::{Lab, Netns, Options};
 
 use crate::{exec, ok, refused};
 
@@ -78,6 +80,41 @@ fn settings_are_as_they_were_chosen() -> Result<()> {
     lab.end()
 }
 
+/// What comes to an interface without a carrier is answered a second late: the question for the neighbour's address is
+/// lost.
+#[test]
+fn an_interface_is_up_with_a_carrier_or_not_at_all() -> Result<()> {
+    let lab = Lab::start(Options { hosts: 1, ..Options::default() })?;
+    let host = lab.host(1);
+    let given = Netns::new(lab.dir(), "given")?;
+    let path = given.path().display();
+    for words in [
+        "network create --subnet 10.86.0.0/24 --subnet fd86::/64 dev",
+        "service publish web.dev",
+        &format!("sandbox create --netns {path} box"),
+    ] {
+        ok(host, words)?;
+    }
+    let monitor = given.spawn("links", ["ip", "-o", "monitor", "link"])?;
+    let says = |marker: &str| {
+        testbed::eventually("a new interface is seen", Duration::from_secs(5), || {
+            // It may not listen yet.
+            drop(given.ip([format!("link del {marker}")]));
+            given.ip([format!("link add {marker} type veth peer name {marker}p")])?;
+            ensure!(monitor.log().contains(marker), "{}", monitor.log());
+            Ok(())
+        })
+    };
+    says("before")?;
+    ok(host, "service attach box web.dev")?;
+    says("after")?;
+    let log = monitor.log();
+    let seen: Vec<&str> = log.lines().filter(|line| line.contains(": eth0@")).collect();
+    let up: Vec<&&str> = seen.iter().filter(|line| line.contains(",UP")).collect();
+    ensure!(!up.is_empty() && up.iter().all(|line| line.contains("LOWER_UP")), "{log}");
+    lab.end()
+}
+
 /// ```text
 ///   watcher, which knows `first` ─ dev ─ first, then second: the same addresses, another station
 /// ```
@@ -116,8 +153,6 @@ fn neighbours_are_told_who_has_an_address_now() -> Result<()> {
         ok(host, words)?;
     }
     // Nothing was sent to it since.
-    testbed::eventually("it knows better", std::time::Duration::from_secs(5), || {
-        knows("02:00:00:00:00:02")
-    })?;
+    testbed::eventually("it knows better", Duration::from_secs(5), || knows("02:00:00:00:00:02"))?;
     lab.end()
 }

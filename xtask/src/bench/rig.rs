@@ -24,6 +24,7 @@ use super::program::{self, Costs};
 use crate::measure::use_cubic;
 
 pub(super) use self::engine::sweep;
+pub(super) use self::overlay::{container, sandbox};
 
 /// A way that is measured: its two ends, and what it is made of.
 pub(super) struct Rig {

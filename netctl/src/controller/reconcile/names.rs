@@ -17,9 +17,13 @@ use super::{
     pass::{Failures, Own},
 };
 use crate::{
-    controller::{follow::Follower, keys, records::Record},
+    controller::{
+        follow::{Follower, Mirror},
+        keys,
+        records::Record,
+    },
     discovery::{Asker, Counters, Directory, Joined, Listener, Servers, Upstreams, Zone},
-    model::{EndpointId, Host, HostName, NetworkId, ResolverOption},
+    model::{Endpoint, EndpointId, Host, HostName, Network, NetworkId, ResolverOption},
     store::{Revision, SharedStore},
 };
 
@@ -30,8 +34,7 @@ pub(super) struct Names {
     servers: Servers,
     /// The hosts that are alive; followed once the store could be reached.
     hosts: Option<Follower<Host>>,
-    /// Networks that were listed whole, each as of what is known of its endpoints and of the hosts.
-    zones: BTreeMap<NetworkId, ((Revision, Revision), Arc<Zone>)>,
+    zones: Zones,
     /// Where what is answered from is kept for the next daemon.
     dir: PathBuf,
     keepers: BTreeMap<NetworkId, Keeper>,
@@ -41,6 +44,33 @@ pub(super) struct Names {
     kept: BTreeMap<NetworkId, (Arc<Zone>, Kept)>,
 }
 
+/// Networks that were listed whole, each as of what is known of its endpoints and of the hosts.
+///
+/// A zone follows from these alone, whatever came before it: what is answered cannot drift from what the store says.
+#[derive(Debug, Default)]
+struct Zones(BTreeMap<NetworkId, ((Revision, Revision), Arc<Zone>)>);
+
+impl Zones {
+    /// Makes a network's zone as `host` sees it, unless it is as of that already.
+    fn update(
+        &mut self,
+        host: &HostName,
+        network: &Network,
+        endpoints: &Mirror<Endpoint>,
+        hosts: Option<&Mirror<Host>>,
+    ) {
+        let at = (endpoints.revision, hosts.map_or(Revision(0), |hosts| hosts.revision));
+        if !endpoints.complete || self.0.get(&network.id).is_some_and(|(made, _)| *made == at) {
+            return;
+        }
+        let dead = |other: &HostName| {
+            other != host && hosts.is_some_and(|hosts| kept::is_dead(hosts, other))
+        };
+        let all = endpoints.entries.values().map(|(endpoint, _)| endpoint);
+        self.0.insert(network.id.clone(), (at, Arc::new(Zone::build(network, all, dead))));
+    }
+}
+
 impl Names {
     pub(super) fn new(dir: PathBuf) -> Self {
         let (directory, receiver) = watch::channel(Arc::default());
@@ -48,7 +78,7 @@ impl Names {
             directory,
             servers: Servers::new(receiver, Upstreams::new("/etc/resolv.conf")),
             hosts: None,
-            zones: BTreeMap::new(),
+            zones: Zones::default(),
             dir,
             keepers: BTreeMap::new(),
             tidy: false,
@@ -76,9 +106,10 @@ impl Names {
 
     /// The zones of all that is known, and where they are served besides the networks that are present.
     fn publish(&self, askers: impl Iterator<Item = Asker>) {
-        let kept = self.kept.iter().filter(|(id, _)| !self.zones.contains_key(*id));
+        let Zones(zones) = &self.zones;
+        let kept = self.kept.iter().filter(|(id, _)| !zones.contains_key(*id));
         let kept = kept.map(|(id, (zone, _))| (id.clone(), Arc::clone(zone)));
-        let zones = self.zones.iter().map(|(id, (_, zone))| (id.clone(), Arc::clone(zone)));
+        let zones = zones.iter().map(|(id, (_, zone))| (id.clone(), Arc::clone(zone)));
         self.directory.send_replace(Arc::new(Directory::new(zones.chain(kept), askers)));
     }
 }
@@ -127,21 +158,11 @@ impl Reconciler {
     /// Makes anew the zones of networks of which something changed.
     fn update_zones(&mut self) {
         let Names { hosts, zones, .. } = &mut self.names;
-        zones.retain(|id, _| self.followed.contains_key(id));
+        zones.0.retain(|id, _| self.followed.contains_key(id));
         let hosts = hosts.as_ref().map(Follower::borrow);
-        let seen = hosts.as_ref().map_or(Revision(0), |hosts| hosts.revision);
-        for (id, followed) in &self.followed {
-            let mirror = followed.endpoints.borrow();
-            let at = (mirror.revision, seen);
-            if !mirror.complete || zones.get(id).is_some_and(|(made, _)| *made == at) {
-                continue;
-            }
-            let endpoints = mirror.entries.values().map(|(endpoint, _)| endpoint);
-            let dead = |host: &HostName| {
-                *host != self.host && hosts.as_ref().is_some_and(|hosts| kept::is_dead(hosts, host))
-            };
-            let zone = Arc::new(Zone::build(&followed.network, endpoints, dead));
-            zones.insert(id.clone(), (at, zone));
+        for followed in self.followed.values() {
+            let endpoints = followed.endpoints.borrow();
+            zones.update(&self.host, &followed.network, &endpoints, hosts.as_deref());
         }
     }
 
@@ -156,7 +177,7 @@ impl Reconciler {
         for (id, followed) in &self.followed {
             let gateway = followed.presence.as_ref().and_then(|presence| presence.gateway.as_ref());
             if let (Some(gateway), Some(hosts), true, false) =
-                (gateway, &*hosts, zones.contains_key(id), keepers.contains_key(id))
+                (gateway, &*hosts, zones.0.contains_key(id), keepers.contains_key(id))
             {
                 let network = followed.network.clone();
                 let keeper = Keeper::start(
@@ -216,3 +237,6 @@ fn asker(record: Record, is_own: impl Fn(&EndpointId) -> bool) -> Asker {
         qualifies: ndots.is_some_and(|ndots| ndots > 0),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,14 +6,12 @@ use std::{
     time::Duration,
 };
 
-use ipnet::IpNet;
-
 use super::{Followed, Progress, Reconciler};
 use crate::{
     controller::{follow::Follower, keys, records::Attachment},
     dataplane::Sweep,
     drivers::{self, Joined, Place, Presence, Present},
-    kernel::{Netlink, Netns},
+    kernel::Netns,
     model::{Endpoint, EndpointId, Network, NetworkId, SandboxId},
     store::Revision,
 };
@@ -249,68 +247,6 @@ impl Reconciler {
         Ok(joined)
     }
 
-    /// Opens the host's side of interfaces, now that the data plane serves them.
-    async fn raise(
-        &mut self,
-        own: &BTreeMap<EndpointId, Own>,
-        full: bool,
-        failures: &mut Failures,
-    ) {
-        if full {
-            self.raised.clear();
-        }
-        let served =
-            |(id, own): (&EndpointId, &Own)| failures.of(id, &own.endpoint.network).is_ok();
-        let ids: Vec<&EndpointId> =
-            own.iter().filter(|each| served(*each)).map(|(id, _)| id).collect();
-        for id in ids {
-            let Some(device) = self.built.get(id).and_then(|built| built.joined.port.as_ref())
-            else {
-                continue;
-            };
-            if self.raised.contains(&device.index) {
-                continue;
-            }
-            let netlink = &self.context.netlink;
-            let raised = match netlink.link_by_name(&device.name).await {
-                Ok(link) => netlink.set_up(&link).await.map(|()| !link.up),
-                Err(error) => Err(error),
-            };
-            match raised {
-                Ok(opened) => {
-                    self.raised.insert(device.index);
-                    if opened {
-                        self.announce(&own[id]).await;
-                    }
-                }
-                Err(error) => failures.endpoint(id, error.to_string()),
-            }
-        }
-        let built: BTreeSet<u32> =
-            self.built.values().filter_map(|b| b.joined.port.as_ref().map(|d| d.index)).collect();
-        self.raised.retain(|index| built.contains(index));
-    }
-
-    /// Tells the members of its network where an endpoint's addresses are now. Who misses it finds out by itself, at
-    /// the price of some packets that are readdressed.
-    async fn announce(&self, Own { endpoint, sandbox, .. }: &Own) {
-        let device = self.records.get(sandbox).and_then(|record| {
-            let of = |a: &&Attachment| a.interface.endpoint == endpoint.id;
-            let device = record.attachments.iter().find(of)?.interface.device.clone()?;
-            Some((record.sandbox.netns, device))
-        });
-        let (Some((netns, device)), Some(mac)) = (device, endpoint.mac) else { return };
-        let addresses = endpoint.addresses.iter().map(IpNet::addr).collect();
-        let announced = async {
-            let netns = Netns::open(&netns)?;
-            let link = Netlink::open(&netns).await?.link_by_name(&device).await?;
-            netns.announce(link.index, mac, addresses).await
-        };
-        if let Err(error) = announced.await {
-            tracing::debug!(service = %endpoint.name, %error, "not announced");
-        }
-    }
-
     /// Removes the links of endpoints and networks that the store does not have here.
     async fn sweep(
         &mut self,
@@ -364,7 +300,7 @@ impl Reconciler {
 pub(super) struct Failures {
     all: Option<String>,
     networks: BTreeMap<NetworkId, String>,
-    endpoints: BTreeMap<EndpointId, String>,
+    pub(super) endpoints: BTreeMap<EndpointId, String>,
     others: Vec<String>,
     /// Whether something is left that should be gone.
     left: bool,
@@ -398,7 +334,7 @@ impl Failures {
     }
 
     /// Why an endpoint of that network is not served, if so.
-    fn of(&self, endpoint: &EndpointId, network: &NetworkId) -> Result<(), String> {
+    pub(super) fn of(&self, endpoint: &EndpointId, network: &NetworkId) -> Result<(), String> {
         let reason =
             self.all.as_ref().or(self.networks.get(network)).or(self.endpoints.get(endpoint));
         reason.map_or(Ok(()), |reason| Err(reason.clone()))

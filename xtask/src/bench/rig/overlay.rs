@@ -27,11 +27,21 @@ fn joined(lab: &Lab) -> Result<[Netns; 2]> {
 }
 
 /// A sandbox that has joined the network, as a namespace.
-pub(super) fn container(lab: &Lab, host: &Host, name: &str, address: &str) -> Result<Netns> {
+pub(in crate::bench) fn container(
+    lab: &Lab,
+    host: &Host,
+    name: &str,
+    address: &str,
+) -> Result<Netns> {
     let service = format!("{name}.bench");
     host.ok(["sandbox", "create", name])?;
     host.ok(["service", "publish", "--ip", address, &service])?;
     host.ok(["service", "attach", name, &service])?;
+    sandbox(lab, host, name)
+}
+
+/// A sandbox as a namespace.
+pub(in crate::bench) fn sandbox(lab: &Lab, host: &Host, name: &str) -> Result<Netns> {
     let text = host.ok(["--format", "json", "sandbox", "inspect", name])?;
     let view: Value = serde_json::from_str(&text)?;
     let path = view.pointer("/0/netns").and_then(Value::as_str);

@@ -1,0 +1,87 @@
+//! Opening interfaces, once the data plane serves them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
+
+use ipnet::IpNet;
+
+use super::{
+    Reconciler,
+    pass::{Failures, Own},
+};
+use crate::{
+    controller::records::Attachment,
+    drivers::Device,
+    kernel::{self, Netlink, Netns},
+    model::EndpointId,
+};
+
+impl Reconciler {
+    /// Opens interfaces that are not open yet.
+    pub(super) async fn raise(
+        &mut self,
+        own: &BTreeMap<EndpointId, Own>,
+        full: bool,
+        failures: &mut Failures,
+    ) {
+        if full {
+            self.raised.clear();
+        }
+        for (id, own) in own {
+            let port = self.built.get(id).and_then(|built| built.joined.port.as_ref());
+            let Some(port) = port.filter(|port| !self.raised.contains(&port.index)) else {
+                continue;
+            };
+            if failures.of(id, &own.endpoint.network).is_err() {
+                continue;
+            }
+            match self.open(own, port).await {
+                Ok(()) => drop(self.raised.insert(port.index)),
+                Err(error) => failures.endpoint(id, error.to_string()),
+            }
+        }
+        let built: BTreeSet<u32> =
+            self.built.values().filter_map(|b| b.joined.port.as_ref().map(|d| d.index)).collect();
+        self.raised.retain(|index| built.contains(index));
+    }
+
+    /// Opens both ends of an endpoint's interface, the sandbox's last: so it has a carrier from the first packet on that
+    /// it gets. Without one its answer would wait until its kernel, a second later, asks for its neighbour again.
+    async fn open(&self, own: &Own, port: &Device) -> Result<(), kernel::Error> {
+        let netlink = &self.context.netlink;
+        let outer = netlink.link_by_name(&port.name).await?;
+        netlink.set_up(&outer).await?;
+        let Some((netns, device)) = self.place(own) else { return Ok(()) };
+        let netns = Netns::open(&netns)?;
+        let inside = Netlink::open(&netns).await?;
+        let inner = inside.link_by_name(&device).await?;
+        inside.set_up(&inner).await?;
+        // The outer end has a carrier only now. That it is looked at, has the kernel take notice at once instead of soon,
+        // and drop none of what the programs answer (`linkwatch_sync_dev` in `rtnl_getlink`, since Linux 6.8).
+        netlink.link_by_name(&port.name).await?;
+        if !(outer.up && inner.up) {
+            announce(own, &netns, inner.index).await;
+        }
+        Ok(())
+    }
+
+    /// The namespace of an endpoint's sandbox, and what its interface is called there.
+    fn place(&self, Own { endpoint, sandbox, .. }: &Own) -> Option<(PathBuf, String)> {
+        let record = self.records.get(sandbox)?;
+        let of = |a: &&Attachment| a.interface.endpoint == endpoint.id;
+        let device = record.attachments.iter().find(of)?.interface.device.clone()?;
+        Some((record.sandbox.netns, device))
+    }
+}
+
+/// Tells the members of its network where an endpoint's addresses are now. Who misses it finds out by itself, at the
+/// price of some packets that are readdressed.
+async fn announce(Own { endpoint, .. }: &Own, netns: &Netns, link: u32) {
+    let Some(mac) = endpoint.mac else { return };
+    let addresses = endpoint.addresses.iter().map(IpNet::addr).collect();
+    if let Err(error) = netns.announce(link, mac, addresses).await {
+        tracing::debug!(service = %endpoint.name, %error, "not announced");
+    }
+}
