@@ -13,7 +13,7 @@ use crate::{
     controller::{follow::Follower, keys, records::Attachment},
     dataplane::Sweep,
     drivers::{self, Joined, Place, Presence, Present},
-    kernel::{Netlink, Netns},
+    kernel::{self, Netlink, Netns},
     model::{Endpoint, EndpointId, Network, NetworkId, SandboxId},
     store::Revision,
 };
@@ -71,7 +71,7 @@ impl Reconciler {
         // What an earlier daemon left is kept until all of it was found to stand, or known not to.
         self.settled |= *complete && (failures.none() || self.started.elapsed() > PATIENCE);
         let sweep = if *complete && !damaged && self.settled { Sweep::Remove } else { Sweep::Keep };
-        if self.apply(sweep, own, &mut failures).await {
+        if self.apply(sweep, own, full, &mut failures).await {
             self.raise(own, full, &mut failures).await;
             // Before links are removed: a sandbox that leaves the network of its default route has the next at once.
             self.route(own, full, &mut failures).await;
@@ -146,7 +146,9 @@ impl Reconciler {
                 continue;
             }
             // What is made now may be unwanted before the next sweep, which is to look for it.
-            self.swept = None;
+            if let Some(swept) = &mut self.swept {
+                swept.segments.extend(followed.network.vni);
+            }
             let entered = match self.drivers.get(&followed.network.driver) {
                 Ok(driver) => driver.enter(&self.context, &followed.network).await,
                 Err(error) => Err(error),
@@ -160,17 +162,17 @@ impl Reconciler {
 
     /// Has the sandboxes of this host forget endpoints that others took, or took away.
     fn forget(&mut self, own: &BTreeMap<EndpointId, Own>, failures: &mut Failures) {
-        for record in self.records.all() {
+        let stays = |id: &SandboxId, attachment: &Attachment| {
+            let owner = own.get(&attachment.interface.endpoint).map(|own| &own.sandbox);
+            owner == Some(id) || attachment.unsettled
+        };
+        let lost = self.records.each(|record| {
             let id = &record.sandbox.id;
-            let stays = |attachment: &Attachment| {
-                let owned =
-                    own.get(&attachment.interface.endpoint).is_some_and(|own| own.sandbox == *id);
-                owned || attachment.unsettled
-            };
-            if record.attachments.iter().all(stays) {
-                continue;
-            }
-            let forgotten = self.records.update(id, |record| record.attachments.retain(stays));
+            (!record.attachments.iter().all(|of| stays(id, of))).then(|| id.clone())
+        });
+        for id in lost.iter().flatten() {
+            let forgotten =
+                self.records.update(id, |record| record.attachments.retain(|of| stays(id, of)));
             if let Err(error) = forgotten {
                 failures.other(error.to_string());
             }
@@ -186,7 +188,9 @@ impl Reconciler {
             if self.built.contains_key(id) && !full {
                 continue;
             }
-            self.swept = None;
+            if let Some(swept) = &mut self.swept {
+                swept.endpoints.insert(id.clone());
+            }
             match self.join_one(own).await {
                 Ok(joined) => {
                     self.built.insert(id.clone(), Built { sandbox: own.sandbox.clone(), joined });
@@ -202,9 +206,16 @@ impl Reconciler {
         &self,
         sweep: Sweep,
         own: &BTreeMap<EndpointId, Own>,
+        full: bool,
         failures: &mut Failures,
     ) -> bool {
-        let applied = match self.dataplane.apply(self.desired(), sweep).await {
+        let desired = self.desired();
+        let applied = if full {
+            self.dataplane.apply(desired, sweep).await
+        } else {
+            self.dataplane.apply_new(desired, sweep).await
+        };
+        let applied = match applied {
             Ok(applied) => applied,
             Err(error) => {
                 failures.all(format!("the data plane: {error}"));
@@ -275,7 +286,7 @@ impl Reconciler {
                 Ok(opened) => {
                     self.raised.insert(device.index);
                     if opened {
-                        self.announce(&own[id]).await;
+                        self.announce(&own[id]);
                     }
                 }
                 Err(error) => failures.endpoint(id, error.to_string()),
@@ -287,8 +298,9 @@ impl Reconciler {
     }
 
     /// Tells the members of its network where an endpoint's addresses are now. Who misses it finds out by itself, at
-    /// the price of some packets that are readdressed.
-    async fn announce(&self, Own { endpoint, sandbox, .. }: &Own) {
+    /// the price of some packets that are readdressed. Nobody waits for it: the kernel is slow to close a socket of
+    /// packets (`packet_release` waits for all processors).
+    fn announce(&self, Own { endpoint, sandbox, .. }: &Own) {
         let device = self.records.get(sandbox).and_then(|record| {
             let of = |a: &&Attachment| a.interface.endpoint == endpoint.id;
             let device = record.attachments.iter().find(of)?.interface.device.clone()?;
@@ -296,17 +308,22 @@ impl Reconciler {
         });
         let (Some((netns, device)), Some(mac)) = (device, endpoint.mac) else { return };
         let addresses = endpoint.addresses.iter().map(IpNet::addr).collect();
-        let announced = async {
-            let netns = Netns::open(&netns)?;
-            let link = Netlink::open(&netns).await?.link_by_name(&device).await?;
-            netns.announce(link.index, mac, addresses).await
-        };
-        if let Err(error) = announced.await {
-            tracing::debug!(service = %endpoint.name, %error, "not announced");
-        }
+        let service = endpoint.name.clone();
+        drop(tokio::spawn(async move {
+            let announced: Result<(), kernel::Error> = async {
+                let netns = Netns::open(&netns)?;
+                let link = Netlink::open(&netns).await?.link_by_name(&device).await?;
+                netns.announce(link.index, mac, addresses).await
+            }
+            .await;
+            if let Err(error) = announced {
+                tracing::debug!(%service, %error, "not announced");
+            }
+        }));
     }
 
-    /// Removes the links of endpoints and networks that the store does not have here.
+    /// Removes the links of endpoints and networks that the store does not have here: those that were made since it was
+    /// looked at all links, or in a `full` pass whatever is found.
     async fn sweep(
         &mut self,
         own: &BTreeMap<EndpointId, Own>,
@@ -317,11 +334,20 @@ impl Reconciler {
             segments: self.followed.values().filter_map(|followed| followed.network.vni).collect(),
             endpoints: own.keys().cloned().collect(),
         };
-        if self.swept.as_ref() == Some(&present) && !full {
+        let swept = self.swept.take().filter(|_| !full);
+        if swept.as_ref() == Some(&present) {
+            self.swept = swept;
             return;
         }
-        self.swept = None;
-        if let Err(error) = drivers::sweep_links(&self.context, &present).await {
+        let removed = match &swept {
+            // With a network, or the last endpoint, more goes than their links.
+            Some(swept) if swept.segments == present.segments && !present.endpoints.is_empty() => {
+                let gone = swept.endpoints.difference(&present.endpoints);
+                drivers::remove_ports(&self.context, gone).await
+            }
+            _ => drivers::sweep_links(&self.context, &present).await,
+        };
+        if let Err(error) = removed {
             failures.left(error.to_string());
         }
         for driver in self.drivers.all() {
