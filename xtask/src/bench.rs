@@ -5,6 +5,7 @@
 //! at once: see [`rig`]. All TCP goes by cubic: bbr, the default of some machines, paces by
 //! timers that then decide the figure.
 
+mod endpoints;
 mod figure;
 mod generator;
 mod picture;
@@ -19,7 +20,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use testbed::Run;
 
 use self::figure::{Figure, Load, Measured};
@@ -28,7 +29,10 @@ use self::rig::{ACROSS, Column, Ground, LOCAL, Rig};
 use crate::{say, setup, shell};
 
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Options {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// How often every figure is taken on every path
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -46,6 +50,13 @@ pub(crate) struct Options {
     svg: Option<PathBuf>,
 }
 
+/// What is measured in place of paths.
+#[derive(Subcommand)]
+enum Other {
+    /// What it takes to make and to remove an endpoint, beside what the kernel alone takes
+    Endpoints(endpoints::Options),
+}
+
 /// How results are printed.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
@@ -56,6 +67,9 @@ enum Format {
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
+    if let Some(Other::Endpoints(options)) = &options.other {
+        return endpoints::run(options);
+    }
     if options.format == Format::Json {
         say::aside();
     }
