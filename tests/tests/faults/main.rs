@@ -10,6 +10,7 @@ mod interference;
 mod kills;
 mod leftovers;
 mod races;
+mod scale;
 mod start;
 mod state;
 mod steps;
