@@ -8,6 +8,8 @@
 #[path = "acceptance/stage.rs"]
 #[macro_use]
 mod stage;
+#[path = "acceptance/apart.rs"]
+mod apart;
 #[path = "acceptance/container.rs"]
 mod container;
 #[path = "acceptance/rest.rs"]
@@ -37,10 +39,14 @@ mod names;
 mod overlay;
 #[path = "acceptance/ports.rs"]
 mod ports;
+#[path = "acceptance/published.rs"]
+mod published;
 #[path = "acceptance/restart.rs"]
 mod restart;
 #[path = "acceptance/run.rs"]
 mod run;
+#[path = "acceptance/stock.rs"]
+mod stock;
 #[path = "acceptance/underlay6.rs"]
 mod underlay6;
 #[path = "acceptance/wire.rs"]

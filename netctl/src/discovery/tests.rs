@@ -51,6 +51,7 @@ pub(super) fn endpoint(
         name: name(label),
         aliases: aliases.iter().map(|alias| name(alias)).collect(),
         exposed: Vec::new(),
+        ports: Vec::new(),
         mac: None,
         bridging: false,
         vtep: None,
@@ -59,6 +60,7 @@ pub(super) fn endpoint(
             host: "h1".parse().expect("a host's name"),
             sandbox: sandbox.clone(),
             vteps: ip("192.0.2.1").into(),
+            ports: Vec::new(),
         }),
         created: 0,
     }

@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::{Name, NameError};
 
 /// What a port is a port of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
 pub enum Transport {
     /// RFC 9293.
     #[default]

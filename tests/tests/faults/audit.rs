@@ -12,7 +12,7 @@ use crate::state;
 
 /// Does to the store what no daemon would.
 fn meddle(lab: &Lab, txn: Txn) -> Result<()> {
-    let url = lab.store();
+    let url = lab.store_of(lab.host(1));
     let work = || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {

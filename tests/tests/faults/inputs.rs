@@ -3,6 +3,7 @@
 mod commands;
 mod misuse;
 mod options;
+mod ports;
 mod taken;
 mod unusable;
 

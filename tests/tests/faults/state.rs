@@ -229,8 +229,13 @@ impl Objects {
             let id = text(sandbox, "id");
             for interface in list(sandbox, "interfaces") {
                 let endpoint = text(interface, "endpoint");
-                let owner = own.get(&endpoint.to_owned()).map(|own| text(&own["owner"], "sandbox"));
-                ensure!(owner == Some(id), "sandbox {sandbox} is shown with {endpoint}: {owner:?}");
+                let owner = own.get(&endpoint.to_owned()).map(|own| &own["owner"]);
+                ensure!(
+                    owner.is_some_and(|owner| {
+                        text(owner, "sandbox") == id && owner["ports"] == interface["ports"]
+                    }),
+                    "sandbox {sandbox} is shown with {endpoint}: {owner:?}"
+                );
                 served.insert(endpoint);
             }
             let netns = text(sandbox, "netns");

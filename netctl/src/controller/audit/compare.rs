@@ -131,6 +131,7 @@ mod tests {
             name: name.parse().expect("a name"),
             aliases: Vec::new(),
             exposed: Vec::new(),
+            ports: Vec::new(),
             mac: None,
             addresses: vec![address.parse().expect("an address")],
             bridging: false,
