@@ -5,6 +5,7 @@
 
 mod addresses;
 mod attach;
+mod audit;
 mod big_tcp;
 mod connect;
 mod error;
@@ -12,6 +13,7 @@ mod files;
 mod filter;
 mod find;
 mod follow;
+mod holdings;
 mod keys;
 mod mend;
 mod netns_names;
@@ -49,7 +51,7 @@ use crate::{
     drivers::{self, Drivers, HostContext},
     ipam::{Allocator, DefaultPool},
     kernel::{self, Link, Netlink, Netns, Underlay},
-    model::{Choice, Chosen, Host, HostName, SCHEMA, UnixTime, Vteps},
+    model::{AuditView, Choice, Chosen, Host, HostName, SCHEMA, UnixTime, Vteps},
     store::SharedStore,
 };
 
@@ -104,6 +106,7 @@ pub struct Controller {
     progress: watch::Receiver<Progress>,
     /// What the name servers did.
     names: Arc<discovery::Counters>,
+    audited: watch::Sender<Option<AuditView>>,
     started: UnixTime,
     cancel: CancellationToken,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -175,6 +178,7 @@ impl Controller {
             operations: Mutex::new(()),
             progress,
             names: reconciler.name_counters(),
+            audited: watch::Sender::default(),
             started,
             cancel: cancel.clone(),
             tasks: Mutex::new(Vec::new()),
@@ -191,6 +195,7 @@ impl Controller {
             if cancel.run_until_cancelled(recovering.recover(&host)).await.is_some() {
                 tokio::join!(
                     cancel.run_until_cancelled(recovering.mend()),
+                    cancel.run_until_cancelled(recovering.audit()),
                     cancel.run_until_cancelled(following),
                     reconciler.run(&cancel)
                 );

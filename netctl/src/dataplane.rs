@@ -38,7 +38,7 @@ pub use self::{
 };
 use self::{
     mirror::Mirror,
-    owner::{Reply, Request},
+    owner::{Look, Reply, Request},
 };
 use crate::{
     kernel::{Netlink, Netns},
@@ -121,7 +121,17 @@ impl Dataplane {
     /// Where `desired` cannot be held, in which case nothing was changed, or where the kernel refused a change; those
     /// before it are made, and applying the same again goes on from there.
     pub async fn apply(&self, desired: Desired, sweep: Sweep) -> Result<Applied, Error> {
-        self.ask(|reply| Request::Apply(Box::new(desired), sweep, reply)).await
+        self.ask(|reply| Request::Apply(Box::new(desired), sweep, Look::All, reply)).await
+    }
+
+    /// As [`Self::apply`], but ports that were found to run their program are taken to run it still: what it costs does
+    /// not grow with how many there are.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::apply`].
+    pub async fn apply_new(&self, desired: Desired, sweep: Sweep) -> Result<Applied, Error> {
+        self.ask(|reply| Request::Apply(Box::new(desired), sweep, Look::New, reply)).await
     }
 
     /// Where each station is, as the map says.

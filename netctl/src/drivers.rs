@@ -255,6 +255,17 @@ pub trait Driver: Send + Sync + fmt::Debug {
     }
 }
 
+/// Removes the links of these endpoints, whichever driver they were made for.
+pub async fn remove_ports(
+    host: &HostContext,
+    endpoints: impl IntoIterator<Item = &EndpointId>,
+) -> Result<(), Error> {
+    for endpoint in endpoints {
+        host.netlink.delete_link(&links::port(endpoint)).await?;
+    }
+    Ok(())
+}
+
 /// Removes the links of endpoints and networks that are not in `present`, whichever driver they were made for.
 pub async fn sweep_links(host: &HostContext, present: &Present) -> Result<(), Error> {
     segment::sweep(host, present).await

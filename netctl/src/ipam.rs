@@ -16,12 +16,12 @@ mod vni;
 
 use self::address::Held;
 pub use self::{
-    address::{AddressWish, Allocator, address_key, check_options},
+    address::{ADDRESSES, AddressWish, Allocator, address_key, check_options},
     default_pool::{DefaultPool, DefaultPoolError},
-    mac::{derived_mac, mac, mac_key},
-    memory::{forget, remember},
-    pool::{PoolWish, pools, release_pools},
-    vni::{vni, vni_key},
+    mac::{MACS, derived_mac, mac, mac_key},
+    memory::{HINTS, forget, remember},
+    pool::{PREFIX as POOLS, PoolWish, pool_entry, pools, unsettle_pools},
+    vni::{PREFIX as VNIS, vni, vni_key},
 };
 use crate::{
     model::{MacAddr, Name, SubnetError, Vni},

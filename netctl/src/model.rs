@@ -48,8 +48,8 @@ pub use self::{
     },
     sysctl::{Sysctl, SysctlError},
     view::{
-        CounterView, FdbView, HostView, InterfaceView, NamesView, NeighView, NetworkView,
-        SandboxView, ServiceView, StatusView,
+        AuditView, CounterView, FdbView, HostView, InterfaceView, NamesView, NeighView,
+        NetworkView, SandboxView, ServiceView, StatusView,
     },
     vteps::{Vteps, VtepsError},
 };

@@ -66,6 +66,35 @@ fn what_is_applied_is_held_and_what_is_held_is_adopted() {
 }
 
 #[test]
+fn a_port_that_was_found_to_run_is_looked_at_again_with_all() {
+    let host = Host::new();
+    let desired = host.desired();
+    let port0 = host.index("port0");
+    let mut fewer = desired.clone();
+    fewer.ports.remove(&port0);
+    host.within(async || {
+        let dataplane = Dataplane::start(host.config()).await?;
+        dataplane.apply(fewer.clone(), Sweep::Remove).await?;
+        let one = dataplane.apply_new(desired.clone(), Sweep::Remove).await?;
+        ensure!((one.added, &*one.attached) == (1, &[port0][..]), "{one:?}");
+        ensure!(running("port0")? == 1);
+        // Somebody takes its link away.
+        fs::remove_file(host.link(&format!("port-{port0}")))?;
+        stopped("port0").await?;
+        let nothing = dataplane.apply_new(desired.clone(), Sweep::Remove).await?;
+        ensure!(nothing == dataplane::Applied::default(), "{nothing:?}");
+        let again = dataplane.apply(desired.clone(), Sweep::Remove).await?;
+        ensure!((again.added, &*again.attached) == (0, &[port0][..]), "{again:?}");
+        ensure!(running("port0")? == 1);
+        dataplane.apply_new(fewer.clone(), Sweep::Remove).await?;
+        stopped("port0").await?;
+        ensure!(running("port1")? == 1);
+        expect(&dataplane, &fewer).await?;
+        Ok(dataplane.shutdown().await?)
+    });
+}
+
+#[test]
 fn changes_are_made_by_difference() {
     let host = Host::new();
     let mut desired = host.desired();

@@ -6,6 +6,7 @@
 //! timers that then decide the figure.
 
 mod asker;
+mod endpoints;
 mod figure;
 mod generator;
 mod names;
@@ -60,6 +61,8 @@ enum Other {
     Sync(sync::Options),
     /// How fast names are answered
     Names(names::Options),
+    /// What it takes to make and to remove an endpoint, beside what the kernel alone takes
+    Endpoints(endpoints::Options),
 }
 
 /// How results are printed.
@@ -75,6 +78,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     match &options.other {
         Some(Other::Sync(options)) => return sync::run(options),
         Some(Other::Names(options)) => return names::run(options),
+        Some(Other::Endpoints(options)) => return endpoints::run(options),
         None => {}
     }
     if options.format == Format::Json {

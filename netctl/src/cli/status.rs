@@ -1,7 +1,7 @@
 //! `netctl status`.
 
 use super::{Context, Result, host::age, table::fields};
-use crate::model::{NamesView, StatusView};
+use crate::model::{AuditView, NamesView, StatusView};
 
 pub(super) async fn run(Context { client, output }: &Context) -> Result {
     output.show(&client.status().await?, text)
@@ -32,6 +32,7 @@ fn text(status: &StatusView) -> String {
         ("Endpoints", status.endpoints.to_string()),
         ("Sandboxes", status.sandboxes.to_string()),
         ("Names", names(&status.names)),
+        ("Audit", audit(status.audit)),
         ("BPF", status.bpf_dir.display().to_string()),
     ])
 }
@@ -44,6 +45,19 @@ fn names(names: &NamesView) -> String {
     let mut words = vec![format!("{queries} queries"), format!("{forwarded} forwarded")];
     words.extend(faults.map(|(count, what)| format!("{count} {what}")));
     words.join(", ")
+}
+
+/// What the daemon found in the store that nobody holds.
+fn audit(audit: Option<AuditView>) -> String {
+    let Some(AuditView { at, freed, put_back, unclear }) = audit else {
+        return "not yet".to_owned();
+    };
+    let found =
+        [(freed, "freed"), (put_back, "put back"), (unclear, "unclear, see the daemon's log")];
+    let found = found.into_iter().filter(|(count, _)| *count > 0);
+    let words: Vec<String> = found.map(|(count, what)| format!("{count} {what}")).collect();
+    let words = if words.is_empty() { "all keys are held".to_owned() } else { words.join(", ") };
+    format!("{words}, looked {} ago", age(at))
 }
 
 #[cfg(test)]
@@ -59,6 +73,7 @@ mod tests {
             "xdp": { "on": false, "why": "as was asked" }, "next_hops": 2,
             "store": "etcd http://10.0.0.1:2379",
             "store_error": "connection refused", "networks": 1, "endpoints": 2, "sandboxes": 3,
+            "audit": { "at": 0, "freed": 3, "put_back": 0, "unclear": 1 },
             "names": { "queries": 9, "malformed": 1, "forwarded": 4, "failed": 2, "refused": 0 },
             "bpf_dir": "/sys/fs/bpf/netctl", "started": 0,
         }))
@@ -68,6 +83,8 @@ mod tests {
                         Underlay:    eth0 192.168.0.1 mtu 1500\n";
         assert!(text.contains(expected), "{text}");
         let expected = "Names:       9 queries, 4 forwarded, 2 failed, 1 malformed\n";
+        assert!(text.contains(expected), "{text}");
+        let expected = "Audit:       3 freed, 1 unclear, see the daemon's log, looked ";
         assert!(text.contains(expected), "{text}");
         assert!(text.contains("BIG TCP:     off, switched off\n"), "{text}");
     }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{Controller, Error, Result, keys, keys::Stored};
+use super::{Controller, Error, Result, holdings, keys, keys::Stored};
 use crate::{
     ipam::{self, AddressWish, Claim},
     model::{Endpoint, EndpointId, Host, MacAddr, Network, ServiceSpec},
@@ -118,19 +118,9 @@ impl Controller {
 /// Everything that publishing and attaching put, given back.
 pub(super) async fn removal(store: &dyn Store, stored: &Stored<Endpoint>) -> Result<Txn> {
     let endpoint = &stored.value;
-    let mut txn = Txn::new()
+    Ok(Txn::new()
         .when(stored.unchanged())
         .delete(stored.key.clone())
-        .delete(keys::endpoint_name(&endpoint.network, &endpoint.name))
-        .and(ipam::remember(store, &endpoint.network, &endpoint.name, &endpoint.addresses).await?);
-    for address in &endpoint.addresses {
-        txn = txn.delete(ipam::address_key(&endpoint.network, address.addr()));
-    }
-    if let Some(mac) = endpoint.mac {
-        txn = txn.delete(ipam::mac_key(&endpoint.network, mac));
-    }
-    if let Some(owner) = &endpoint.owner {
-        txn = txn.delete(keys::attachment(&owner.host, &endpoint.id));
-    }
-    Ok(txn)
+        .and(holdings::released(holdings::of_endpoint(endpoint)))
+        .and(ipam::remember(store, &endpoint.network, &endpoint.name, &endpoint.addresses).await?))
 }

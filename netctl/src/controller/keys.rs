@@ -11,6 +11,9 @@ use crate::{
 pub(super) const NETWORKS: &str = "networks/";
 pub(super) const ENDPOINTS: &str = "endpoints/";
 pub(super) const HOSTS: &str = "hosts/";
+pub(super) const NAMES: &str = "names/";
+pub(super) const SOLE: &str = "sole/";
+pub(super) const ATTACHMENTS: &str = "attachments/";
 
 pub(super) fn network(id: &NetworkId) -> String {
     format!("{NETWORKS}{id}")
@@ -18,7 +21,7 @@ pub(super) fn network(id: &NetworkId) -> String {
 
 /// Names are told apart without regard to case, as they are in DNS (RFC 4343).
 pub(super) fn network_name(name: &Name) -> String {
-    format!("names/networks/{}", name.as_str().to_ascii_lowercase())
+    format!("{NAMES}networks/{}", name.as_str().to_ascii_lowercase())
 }
 
 /// A local network's name on its host.
@@ -28,12 +31,12 @@ pub(super) fn local_name(name: &Name, host: &HostName) -> String {
 
 /// The hosts that have a local network of this name.
 pub(super) fn local_names(name: &Name) -> String {
-    format!("names/local/{}/", name.as_str().to_ascii_lowercase())
+    format!("{NAMES}local/{}/", name.as_str().to_ascii_lowercase())
 }
 
 /// Put with the one network of a driver that a host can have one of; the value is its name.
 pub(super) fn sole(driver: &DriverName, host: &HostName) -> String {
-    format!("sole/{driver}/{host}")
+    format!("{SOLE}{driver}/{host}")
 }
 
 /// The key that says whose name a network's is.
@@ -53,7 +56,7 @@ pub(super) fn endpoint(network: &NetworkId, id: &EndpointId) -> String {
 }
 
 pub(super) fn endpoint_name(network: &NetworkId, name: &Name) -> String {
-    format!("names/endpoints/{network}/{}", name.as_str().to_ascii_lowercase())
+    format!("{NAMES}endpoints/{network}/{}", name.as_str().to_ascii_lowercase())
 }
 
 pub(super) fn host(name: &HostName) -> String {
@@ -62,12 +65,12 @@ pub(super) fn host(name: &HostName) -> String {
 
 /// What a host watches to know its own endpoints and, from them, its networks of interest.
 pub(super) fn attachments(host: &HostName) -> String {
-    format!("attachments/{host}/")
+    format!("{ATTACHMENTS}{host}/")
 }
 
 /// Written and removed in the transaction that sets and clears the endpoint's owner; the value is the network.
 pub(super) fn attachment(host: &HostName, id: &EndpointId) -> String {
-    format!("attachments/{host}/{id}")
+    format!("{ATTACHMENTS}{host}/{id}")
 }
 
 /// A stored object with the revision that a compare-and-set of it names.

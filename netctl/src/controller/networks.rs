@@ -3,7 +3,7 @@
 mod subnets;
 
 use super::{
-    Controller, Error, Result, find,
+    Controller, Error, Result, find, holdings,
     keys::{self, Stored},
     now,
     retry::{Attempts, Tried},
@@ -18,6 +18,8 @@ use crate::{
 
 /// The driver of a network for which none is given.
 pub(super) const DEFAULT_DRIVER: &str = "overlay";
+/// Whose the gateway's addresses are, where an endpoint's identifier stands otherwise.
+pub(super) const GATEWAY: &str = "gateway";
 
 impl Controller {
     /// Creates a network.
@@ -88,10 +90,10 @@ impl Controller {
             network.subnets = claim.value;
             txn = txn.and(claim.txn);
             for subnet in &network.subnets {
-                txn = txn.put(ipam::address_key(id, subnet.gateway), "gateway");
+                txn = txn.put(ipam::address_key(id, subnet.gateway), GATEWAY);
             }
             if let Some(first) = network.subnets.first() {
-                let claim = ipam::mac(store, &network, first.gateway, None, "gateway").await?;
+                let claim = ipam::mac(store, &network, first.gateway, None, GATEWAY).await?;
                 network.gateway_mac = Some(claim.value);
                 txn = txn.and(claim.txn);
             }
@@ -214,27 +216,12 @@ impl Controller {
 /// Everything that [`Controller::create_network`] put, while no service is there.
 fn removal(stored: &Stored<Network>) -> Txn {
     let network = &stored.value;
-    let mut txn = Txn::new()
+    Txn::new()
         .when(stored.unchanged())
         .when(Guard::Empty(keys::endpoints(&network.id)))
         .delete(stored.key.clone())
-        .delete(keys::name_of(network))
-        .and(ipam::release_pools(&network.id, &network.subnets))
-        .and(ipam::forget(network));
-    for subnet in &network.subnets {
-        txn = txn.delete(ipam::address_key(&network.id, subnet.gateway));
-    }
-    if let Some(mac) = network.gateway_mac {
-        txn = txn.delete(ipam::mac_key(&network.id, mac));
-    }
-    if let Some(vni) = network.vni {
-        txn = txn.delete(ipam::vni_key(vni));
-    }
-    if let Some(host) = &network.host {
-        // It is there only where this network is the one.
-        txn = txn.delete(keys::sole(&network.driver, host));
-    }
-    txn
+        .and(holdings::released(holdings::of_network(network)))
+        .and(ipam::forget(network))
 }
 
 pub(super) fn default_driver() -> Name {

@@ -16,6 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::FutureExt as _;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +34,8 @@ use crate::{
 const RETRY: Duration = Duration::from_millis(500);
 /// How often a pass looks also at what is known to stand: what others did to the kernel's state is mended.
 const PERIOD: Duration = Duration::from_secs(30);
+/// How long a pass waits for more: the changes of one transaction are heard by several watches.
+const GATHER: Duration = Duration::from_millis(1);
 
 /// How far the loop has come, for operations that wait for it.
 #[derive(Clone, Debug, Default)]
@@ -69,8 +72,9 @@ pub(super) struct Reconciler {
     built: BTreeMap<EndpointId, Built>,
     /// Indices of devices of `built` that are up.
     raised: BTreeSet<u32>,
-    /// What sandboxes were found to have, or given.
-    routed: BTreeMap<SandboxId, Vec<Wanted>>,
+    /// What sandboxes were found to have, or given, and the endpoints that it follows from.
+    routed: BTreeMap<SandboxId, (BTreeSet<EndpointId>, Vec<Wanted>)>,
+    /// What links there may be; nothing where any may.
     swept: Option<Present>,
     started: Instant,
     /// Whether all that an earlier daemon left was found to stand; nothing is taken down before.
@@ -151,7 +155,13 @@ impl Reconciler {
                     Ok(()) = underlay_mtu.changed() => looked = None,
                 }
             };
-            if cancel.run_until_cancelled(woken).await.is_none() {
+            let gathered = async {
+                woken.await;
+                tokio::time::sleep(GATHER).await;
+                // What woke it until now is seen by the next pass.
+                wake.notified().now_or_never();
+            };
+            if cancel.run_until_cancelled(gathered).await.is_none() {
                 break;
             }
         }

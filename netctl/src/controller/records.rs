@@ -111,6 +111,11 @@ impl Records {
         self.lock().values().cloned().collect()
     }
 
+    /// What `view` makes of each, for those who need no copy.
+    pub(super) fn each<T>(&self, view: impl FnMut(&Record) -> T) -> Vec<T> {
+        self.lock().values().map(view).collect()
+    }
+
     /// A copy of those that are made whole.
     pub(super) fn made(&self) -> Vec<Record> {
         self.all().into_iter().filter(|record| record.pending.is_none()).collect()

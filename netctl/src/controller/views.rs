@@ -116,6 +116,7 @@ impl Controller {
             endpoints: records.iter().map(|record| record.attachments.len()).sum(),
             sandboxes: records.len(),
             names: self.names.read(),
+            audit: self.audited(),
             bpf_dir: self.config.bpf_dir.clone(),
             started: self.started,
         }

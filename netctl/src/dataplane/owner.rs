@@ -33,9 +33,18 @@ const VXLAN_HINT: &str = "the daemon makes it when it starts, so restart the dae
 /// Where the answer to a request goes.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
 
+/// Which ports are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// Every one.
+    All,
+    /// Those that were not found to run their program yet.
+    New,
+}
+
 /// What the owner is asked to do.
 pub(super) enum Request {
-    Apply(Box<Desired>, Sweep, Reply<Applied>),
+    Apply(Box<Desired>, Sweep, Look, Reply<Applied>),
     Fdb(Reply<Vec<FdbRow>>),
     Flood(Reply<Vec<FloodRow>>),
     Neigh(Reply<Vec<NeighRow>>),
@@ -93,6 +102,8 @@ struct Owner {
     maps: Maps,
     links: Links,
     pins: Pins,
+    /// Ports that were found to run their program, by index, with their names.
+    running: BTreeMap<u32, String>,
     unfiltered: Option<String>,
 }
 
@@ -124,7 +135,16 @@ impl Owner {
         let links = Links::new(&pins)?;
         let adopted = !pins.fresh;
         let config = config.clone();
-        let mut owner = Self { config, settings, ebpf, maps, links, pins, unfiltered: None };
+        let mut owner = Self {
+            config,
+            settings,
+            ebpf,
+            maps,
+            links,
+            pins,
+            running: BTreeMap::new(),
+            unfiltered: None,
+        };
         owner.links.adopt(&mut owner.ebpf)?;
         owner.settle_host()?;
         let Config { underlay, vteps, .. } = &owner.config;
@@ -177,7 +197,9 @@ impl Owner {
 
     fn serve(&mut self, request: Request) {
         match request {
-            Request::Apply(desired, sweep, reply) => answer(reply, self.apply(&desired, sweep)),
+            Request::Apply(desired, sweep, look, reply) => {
+                answer(reply, self.apply(&desired, sweep, look));
+            }
             Request::Fdb(reply) => answer(reply, self.fdb()),
             Request::Flood(reply) => answer(reply, self.flood()),
             Request::Neigh(reply) => answer(reply, self.neigh()),
@@ -194,7 +216,7 @@ impl Owner {
         }
     }
 
-    fn apply(&mut self, desired: &Desired, sweep: Sweep) -> Result<Applied, Error> {
+    fn apply(&mut self, desired: &Desired, sweep: Sweep, look: Look) -> Result<Applied, Error> {
         values::check(desired, self.maps.local())?;
         let plan = plan(self.maps.tables(), desired, sweep)?;
         let mut applied = Applied::default();
@@ -204,11 +226,19 @@ impl Owner {
         if sweep == Sweep::Remove && self.links.yielding {
             self.take_over()?;
         }
+        let pinned = match look {
+            Look::All => {
+                self.running.clear();
+                self.links.held(Role::Port)?
+            }
+            Look::New => self.running.keys().copied().collect(),
+        };
         self.attach(desired, &mut applied);
         if sweep == Sweep::Remove {
-            for ifindex in self.links.held(Role::Port)? {
+            for ifindex in pinned {
                 if !desired.ports.contains_key(&ifindex) {
                     self.links.remove(Role::Port, ifindex)?;
+                    self.running.remove(&ifindex);
                 }
             }
         }
@@ -224,9 +254,16 @@ impl Owner {
     /// Attaches the program to all ports that lack it. One device that cannot be had does not keep the others from it.
     fn attach(&mut self, desired: &Desired, applied: &mut Applied) {
         for (&ifindex, port) in &desired.ports {
+            if self.running.get(&ifindex) == Some(&port.ifname) {
+                continue;
+            }
             match self.links.ensure(&mut self.ebpf, Role::Port, ifindex, &port.ifname) {
-                Ok(Ensured::Held | Ensured::Left) => {}
-                Ok(Ensured::Attached) => applied.attached.push(ifindex),
+                Ok(Ensured::Left) => {}
+                Ok(Ensured::Held) => drop(self.running.insert(ifindex, port.ifname.clone())),
+                Ok(Ensured::Attached) => {
+                    self.running.insert(ifindex, port.ifname.clone());
+                    applied.attached.push(ifindex);
+                }
                 Ok(Ensured::Absent) => {
                     let reason = format!("device {} is not there, or is another", port.ifname);
                     applied.failed.push((ifindex, reason));

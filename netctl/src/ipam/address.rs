@@ -23,8 +23,11 @@ const CHOICE: &str = "choice";
 /// Docker's name for it; `true` is what it always is here.
 const SERIAL: &str = "com.docker.network.ipam.serial";
 
+/// What the keys of all addresses begin with; the network follows.
+pub const ADDRESSES: &str = "ipam/addresses/";
+
 pub(super) fn addresses_prefix(network: &NetworkId) -> String {
-    format!("ipam/addresses/{network}/")
+    format!("{ADDRESSES}{network}/")
 }
 
 /// The key that says whose an address of a network is.

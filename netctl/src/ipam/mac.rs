@@ -11,13 +11,12 @@ use crate::{
 /// What a derived address begins with, before the last four bytes of the IP address: as Docker derives them.
 const DERIVED: [u8; 2] = [0x02, 0x42];
 
+/// What the keys of all link-layer addresses begin with; the network follows.
+pub const MACS: &str = "ipam/macs/";
+
 /// The key that says whose a link-layer address of a network is.
 pub fn mac_key(network: &NetworkId, mac: MacAddr) -> String {
-    format!("{}{mac}", macs_prefix(network))
-}
-
-pub(super) fn macs_prefix(network: &NetworkId) -> String {
-    format!("ipam/macs/{network}/")
+    format!("{MACS}{network}/{mac}")
 }
 
 /// Claims a link-layer address for who has `address`: the one that follows from it where the network has it so, else

@@ -16,7 +16,8 @@ use crate::{
     store::{Guard, Store, Txn},
 };
 
-const PREFIX: &str = "ipam/hints/";
+/// What the keys of all hints begin with; the network follows.
+pub const HINTS: &str = "ipam/hints/";
 /// How many keys hold the names of a network.
 const SLOTS: u8 = 16;
 /// How many names one of them holds; the oldest goes.
@@ -30,11 +31,11 @@ struct Kept {
 }
 
 pub(super) fn last_key(network: &NetworkId, range: IpNet) -> String {
-    format!("{PREFIX}{network}/last/{range}")
+    format!("{HINTS}{network}/last/{range}")
 }
 
 fn slot_key(network: &NetworkId, slot: u8) -> String {
-    format!("{PREFIX}{network}/kept/{slot:x}")
+    format!("{HINTS}{network}/kept/{slot:x}")
 }
 
 /// FNV-1a of the name as the cluster tells names apart: the same in every version.

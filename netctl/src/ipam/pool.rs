@@ -8,14 +8,11 @@ use crate::{
     store::{Entry, Guard, Store, Txn},
 };
 
-pub(super) const PREFIX: &str = "ipam/pools/";
+/// What the keys of all pools begin with.
+pub const PREFIX: &str = "ipam/pools/";
 /// Put by every transaction that takes a pool, and guarded by it: two pools may overlap without being equal, which
 /// no guard on their own keys would see.
 const SERIAL: &str = "ipam/pools-serial";
-
-fn pool_key(cidr: IpNet, network: &NetworkId) -> String {
-    format!("{PREFIX}{cidr}/{network}")
-}
 
 /// What a network wants for subnets.
 #[derive(Clone, Debug)]
@@ -62,14 +59,26 @@ pub async fn pools(store: &dyn Store, wish: PoolWish<'_>) -> Result<Claim<Vec<Su
     }
     let mut txn = Txn::new().when(serial_guard(serial)).put(SERIAL, wish.id.as_str());
     for subnet in &subnets {
-        txn = txn.put(pool_key(subnet.cidr, wish.id), holder(wish.name, wish.local));
+        let (key, value) = pool_entry(subnet.cidr, wish.id, wish.name, wish.local);
+        txn = txn.put(key, value);
     }
     Ok(Claim::new(subnets, txn))
 }
 
-/// The piece of a transaction that gives the subnets of a network back.
-pub fn release_pools(id: &NetworkId, subnets: &[Subnet]) -> Txn {
-    subnets.iter().fold(Txn::new(), |txn, subnet| txn.delete(pool_key(subnet.cidr, id)))
+/// The key that says whose a subnet is, and its value: the network's name, and behind a space the host of a local one.
+pub fn pool_entry(
+    cidr: IpNet,
+    id: &NetworkId,
+    name: &Name,
+    local: Option<&HostName>,
+) -> (String, String) {
+    (format!("{PREFIX}{cidr}/{id}"), holder(name, local))
+}
+
+/// The piece of a transaction that makes those lose that take a pool at the same time, for who puts back the pool of a
+/// network.
+pub fn unsettle_pools(id: &NetworkId) -> Txn {
+    Txn::new().put(SERIAL, id.as_str())
 }
 
 fn serial_guard(serial: Option<Entry>) -> Guard {
@@ -79,7 +88,6 @@ fn serial_guard(serial: Option<Entry>) -> Guard {
     }
 }
 
-/// Whose a pool is, as it stands in the store: a network's name, and behind a space the host of a local one.
 fn holder(network: &Name, local: Option<&HostName>) -> String {
     local.map_or_else(|| network.to_string(), |host| format!("{network} {host}"))
 }

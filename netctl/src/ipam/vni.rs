@@ -8,7 +8,8 @@ use crate::{
     store::{Guard, Store, Txn},
 };
 
-pub(super) const PREFIX: &str = "vnis/";
+/// What the keys of all VNIs begin with.
+pub const PREFIX: &str = "vnis/";
 
 /// The key that says whose a VNI is.
 pub fn vni_key(vni: Vni) -> String {

@@ -1,6 +1,6 @@
 //! Identifiers: 256 random bits in hexadecimal, as Docker's are.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,12 +16,13 @@ pub struct IdError {
     text: String,
 }
 
+// Clones share the text: every pass of the reconcile loop makes some for each endpoint.
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// Makes a new one from the kernel's random numbers.
@@ -37,7 +38,7 @@ macro_rules! id {
 
             /// The identifier that these bytes spell.
             pub fn from_bytes(bytes: [u8; DIGITS / 2]) -> Self {
-                Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+                Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into())
             }
 
             /// The bytes that its digits spell.
@@ -74,13 +75,13 @@ macro_rules! id {
 
             fn try_from(text: String) -> Result<Self, IdError> {
                 let fits = text.len() == DIGITS && text.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'));
-                if fits { Ok(Self(text)) } else { Err(IdError { text }) }
+                if fits { Ok(Self(text.into())) } else { Err(IdError { text }) }
             }
         }
 
         impl From<$name> for String {
             fn from(id: $name) -> Self {
-                id.0
+                id.0.as_ref().to_owned()
             }
         }
 

@@ -1,6 +1,6 @@
 //! Names that people give.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +33,7 @@ pub enum NameError {
 /// It has no dots, so that `service.network` always reads one way.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Name(String);
+pub struct Name(Arc<str>);
 
 fn check_label(text: &str) -> Result<(), NameError> {
     let inner = |c: u8| c.is_ascii_alphanumeric() || c == b'-' || c == b'_';
@@ -63,14 +63,14 @@ impl TryFrom<String> for Name {
     type Error = NameError;
 
     fn try_from(text: String) -> Result<Self, NameError> {
-        check_label(&text).map(|()| Self(text))
+        check_label(&text).map(|()| Self(text.into()))
     }
 }
 
 /// The name of a host: DNS labels separated by dots.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct HostName(String);
+pub struct HostName(Arc<str>);
 
 impl HostName {
     /// The text.
@@ -86,7 +86,7 @@ impl TryFrom<String> for HostName {
         if text.len() > 253 {
             return Err(NameError::TooLong { name: text });
         }
-        text.split('.').try_for_each(check_label).map(|()| Self(text))
+        text.split('.').try_for_each(check_label).map(|()| Self(text.into()))
     }
 }
 
@@ -102,7 +102,7 @@ macro_rules! text {
 
         impl From<$name> for String {
             fn from(name: $name) -> Self {
-                name.0
+                name.0.as_ref().to_owned()
             }
         }
 
@@ -181,7 +181,7 @@ impl ServiceRef {
 /// A full identifier has 64 characters, one more than a name may have, and may stand for one.
 fn part_by_id(part: &str, source: NameError) -> Result<Name, NameError> {
     if part.len() == 64 && part.bytes().all(|c| c.is_ascii_hexdigit()) {
-        Ok(Name(part.to_owned()))
+        Ok(Name(part.into()))
     } else {
         Err(source)
     }

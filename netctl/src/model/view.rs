@@ -145,6 +145,19 @@ pub struct NamesView {
     pub refused: u64,
 }
 
+/// What a daemon found when it compared what is taken in the store with what objects hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditView {
+    /// When it looked last.
+    pub at: UnixTime,
+    /// How many keys nobody held and it has freed, since its start.
+    pub freed: u64,
+    /// How many keys it has put back that an object holds, since its start.
+    pub put_back: u64,
+    /// How much it left as it was when it looked last: what cannot be read, or is held twice. Its log says what.
+    pub unclear: u64,
+}
+
 /// How a daemon and what it depends on are doing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatusView {
@@ -183,6 +196,8 @@ pub struct StatusView {
     pub sandboxes: usize,
     /// What its name servers did.
     pub names: NamesView,
+    /// What it found in the store that nobody holds; none before it has looked.
+    pub audit: Option<AuditView>,
     /// Where links and maps are pinned.
     pub bpf_dir: PathBuf,
     /// When the daemon started.

@@ -17,6 +17,7 @@
 //! The root namespace's links and settings are never touched.
 
 mod capture;
+mod client;
 mod command;
 mod daemon;
 mod etcd;
@@ -31,6 +32,7 @@ mod underlay;
 mod wire;
 
 pub use capture::Capture;
+pub use client::Client;
 pub use command::{DEADLINE, Output, eventually, output, output_of};
 pub use etcd::Etcd;
 pub use host::Host;

@@ -1,6 +1,7 @@
 //! Bad input over the real command line: one sentence, the exit code, and nothing changed anywhere.
 
 mod commands;
+mod misuse;
 mod options;
 mod ports;
 mod settings;

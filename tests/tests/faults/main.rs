@@ -1,6 +1,7 @@
 //! What goes wrong: bad input, daemons that cannot start or are killed, a store that is away, others who meddle. Over
 //! real daemons; each test has a lab of its own.
 
+mod audit;
 mod away;
 mod clients;
 mod http;
@@ -9,6 +10,7 @@ mod interference;
 mod kills;
 mod leftovers;
 mod races;
+mod scale;
 mod start;
 mod state;
 mod steps;

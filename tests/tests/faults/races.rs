@@ -1,16 +1,15 @@
 //! Many at once: of those who want the same, exactly one gets it, and nothing leaks.
 
-use std::{thread, time::Duration};
+use std::{sync::Barrier, thread, time::Duration};
 
-use anyhow::{Context as _, Result, ensure};
-use testbed::{Host, Lab, Options, Output, Store, eventually};
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::{Value, json};
+use testbed::{Client, Host, Lab, Options, Output, Store, eventually};
 
 use crate::state;
 
-/// How often several publish the same name at once; `NETCTL_TEST_ROUNDS` for more.
-fn rounds() -> Result<usize> {
-    std::env::var("NETCTL_TEST_ROUNDS").map_or(Ok(200), |text| Ok(text.parse()?))
-}
+/// How often several publish the same name at once.
+const ROUNDS: usize = 1_000;
 
 /// Does the same on several hosts at once, each with its number.
 fn all_at_once(
@@ -35,30 +34,46 @@ fn all_at_once(
 fn winner(outputs: &[Output], refusal: &str) -> Result<usize> {
     let won: Vec<usize> =
         outputs.iter().enumerate().filter(|(_, o)| o.success()).map(|(number, _)| number).collect();
-    let [winner] = won.as_slice() else { anyhow::bail!("{won:?} won: {outputs:#?}") };
+    let [winner] = won.as_slice() else { bail!("{won:?} won: {outputs:#?}") };
     let refused = |o: &&Output| o.code() == 1 && o.stderr.contains(refusal);
     ensure!(outputs.iter().filter(refused).count() == outputs.len() - 1, "{outputs:#?}");
     Ok(*winner)
 }
 
+/// Each host publishes the same name at the same moment, a thousand times.
 fn one_name_is_one_hosts(store: Store) -> Result<()> {
     let lab = Lab::start(Options { hosts: 4, store, ..Options::default() })?;
     lab.host(1).ok(["network", "create", "--subnet", "10.80.0.0/24", "dev"])?;
     let empty = state::dump(&lab)?;
+    let connect = |host: &Host| Client::connect(&host.socket());
+    let mut clients: Vec<Client> = lab.hosts().iter().map(connect).collect::<Result<_>>()?;
     let mut wins = [0; 4];
-    // Each host publishes all names, one after another: they meet at each.
-    let rounds = rounds()?;
-    for round in 0..rounds {
-        let name = format!("n{round}.dev");
-        let outputs =
-            all_at_once(lab.hosts(), |_, host| host.netctl(["service", "publish", &name]))?;
-        let won = winner(&outputs, "is published on network dev already")
-            .with_context(|| format!("round {round}"))?;
-        wins[won] += 1;
-        // The address of the one that won is given back and taken again.
-        let freed = lab.hosts()[(won + 1) % 4].netctl(["service", "unpublish", &name])?;
-        ensure!(freed.success(), "{freed:?}");
-        if round % 50 == 0 || round + 1 == rounds {
+    for round in 0..ROUNDS {
+        let (name, start) = (format!("n{round}.dev"), Barrier::new(clients.len()));
+        let publish = |client: &mut Client| {
+            start.wait();
+            client.ask("POST", "/v1/services", &json!({ "service": name }))
+        };
+        let answers: Vec<(u16, Value)> = thread::scope(|scope| {
+            let threads: Vec<_> =
+                clients.iter_mut().map(|client| scope.spawn(|| publish(client))).collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().expect("no panic"))
+                .collect::<Result<_>>()
+        })?;
+        let won: Vec<usize> = (0..4).filter(|host| answers[*host].0 == 201).collect();
+        let lost = |(status, answer): &&(u16, Value)| {
+            let said = answer["error"].as_str().unwrap_or_default();
+            *status == 409 && said.contains("is published on network dev already")
+        };
+        let [winner] = won.as_slice() else { bail!("round {round}: {answers:?}") };
+        ensure!(answers.iter().filter(lost).count() == 3, "round {round}: {answers:?}");
+        wins[*winner] += 1;
+        // The address of the one that won is given back by another, and taken again.
+        let other = &mut clients[(winner + 1) % 4];
+        other.ok("DELETE", &format!("/v1/services/{name}"), &Value::Null)?;
+        if round % 250 == 0 || round + 1 == ROUNDS {
             ensure!(state::dump(&lab)? == empty, "something is left: {:#?}", state::dump(&lab)?);
         }
     }

@@ -105,7 +105,7 @@ impl Names {
     }
 
     /// The zones of all that is known, and where they are served besides the networks that are present.
-    fn publish(&self, askers: impl Iterator<Item = Asker>) {
+    fn publish(&self, askers: Vec<Asker>) {
         let Zones(zones) = &self.zones;
         let kept = self.kept.iter().filter(|(id, _)| !zones.contains_key(*id));
         let kept = kept.map(|(id, (zone, _))| (id.clone(), Arc::clone(zone)));
@@ -121,7 +121,7 @@ impl Reconciler {
             .into_iter()
             .map(|kept| (kept.network.id.clone(), (Arc::new(kept.zone()), kept)))
             .collect();
-        self.names.publish(self.records.all().into_iter().map(|record| asker(record, |_| true)));
+        self.names.publish(self.records.each(|record| asker(record, |_| true)));
         let listeners = self.names.kept.values().flat_map(|(_, kept)| kept.listeners()).collect();
         for error in self.names.servers.apply(&listeners).await {
             // As after a restart of the machine.
@@ -141,9 +141,9 @@ impl Reconciler {
             self.names.kept.clear();
         }
         self.update_zones();
-        let askers = self.records.all().into_iter().map(|record| {
-            let sandbox = record.sandbox.id.clone();
-            let is_own = |id: &EndpointId| own.get(id).is_some_and(|own| own.sandbox == sandbox);
+        let askers = self.records.each(|record| {
+            let sandbox = &record.sandbox.id;
+            let is_own = |id: &EndpointId| own.get(id).is_some_and(|own| own.sandbox == *sandbox);
             asker(record, |id| !complete || is_own(id))
         });
         self.names.publish(askers);
@@ -220,20 +220,19 @@ impl Reconciler {
 }
 
 /// A sandbox as one who asks, with those of its attachments that are its own.
-fn asker(record: Record, is_own: impl Fn(&EndpointId) -> bool) -> Asker {
-    let joined = record
-        .attachments
-        .into_iter()
-        .filter(|attachment| is_own(&attachment.interface.endpoint))
-        .map(|attachment| Joined {
-            network: attachment.network,
-            addresses: attachment.interface.addresses.iter().map(IpNet::addr).collect(),
-            aliases: attachment.interface.aliases,
-        });
+fn asker(record: &Record, is_own: impl Fn(&EndpointId) -> bool) -> Asker {
+    let joined =
+        record.attachments.iter().filter(|attachment| is_own(&attachment.interface.endpoint)).map(
+            |attachment| Joined {
+                network: attachment.network.clone(),
+                addresses: attachment.interface.addresses.iter().map(IpNet::addr).collect(),
+                aliases: attachment.interface.aliases.clone(),
+            },
+        );
     let ndots = record.sandbox.dns_options.iter().rev().find_map(ResolverOption::ndots);
     Asker {
         joined: joined.collect(),
-        servers: record.sandbox.dns,
+        servers: record.sandbox.dns.clone(),
         qualifies: ndots.is_some_and(|ndots| ndots > 0),
     }
 }

@@ -69,7 +69,7 @@ impl Reconciler {
         // What an earlier daemon left is kept until all of it was found to stand, or known not to.
         self.settled |= *complete && (failures.none() || self.started.elapsed() > PATIENCE);
         let sweep = if *complete && !damaged && self.settled { Sweep::Remove } else { Sweep::Keep };
-        if self.apply(sweep, own, &mut failures).await {
+        if self.apply(sweep, own, full, &mut failures).await {
             self.open_ways(own, sweep, full, &mut failures).await;
             self.raise(own, full, &mut failures).await;
             // Before links are removed: a sandbox that leaves the network of its default route has the next at once.
@@ -145,7 +145,9 @@ impl Reconciler {
                 continue;
             }
             // What is made now may be unwanted before the next sweep, which is to look for it.
-            self.swept = None;
+            if let Some(swept) = &mut self.swept {
+                swept.segments.extend(followed.network.vni);
+            }
             let entered = match self.drivers.get(&followed.network.driver) {
                 Ok(driver) => driver.enter(&self.context, &followed.network).await,
                 Err(error) => Err(error),
@@ -159,17 +161,17 @@ impl Reconciler {
 
     /// Has the sandboxes of this host forget endpoints that others took, or took away.
     fn forget(&mut self, own: &BTreeMap<EndpointId, Own>, failures: &mut Failures) {
-        for record in self.records.all() {
+        let stays = |id: &SandboxId, attachment: &Attachment| {
+            let owner = own.get(&attachment.interface.endpoint).map(|own| &own.sandbox);
+            owner == Some(id) || attachment.unsettled
+        };
+        let lost = self.records.each(|record| {
             let id = &record.sandbox.id;
-            let stays = |attachment: &Attachment| {
-                let owned =
-                    own.get(&attachment.interface.endpoint).is_some_and(|own| own.sandbox == *id);
-                owned || attachment.unsettled
-            };
-            if record.attachments.iter().all(stays) {
-                continue;
-            }
-            let forgotten = self.records.update(id, |record| record.attachments.retain(stays));
+            (!record.attachments.iter().all(|of| stays(id, of))).then(|| id.clone())
+        });
+        for id in lost.iter().flatten() {
+            let forgotten =
+                self.records.update(id, |record| record.attachments.retain(|of| stays(id, of)));
             if let Err(error) = forgotten {
                 failures.other(error.to_string());
             }
@@ -185,7 +187,9 @@ impl Reconciler {
             if self.built.contains_key(id) && !full {
                 continue;
             }
-            self.swept = None;
+            if let Some(swept) = &mut self.swept {
+                swept.endpoints.insert(id.clone());
+            }
             match self.join_one(own).await {
                 Ok(joined) => {
                     self.built.insert(id.clone(), Built { sandbox: own.sandbox.clone(), joined });
@@ -201,9 +205,16 @@ impl Reconciler {
         &self,
         sweep: Sweep,
         own: &BTreeMap<EndpointId, Own>,
+        full: bool,
         failures: &mut Failures,
     ) -> bool {
-        let applied = match self.dataplane.apply(self.desired(), sweep).await {
+        let desired = self.desired();
+        let applied = if full {
+            self.dataplane.apply(desired, sweep).await
+        } else {
+            self.dataplane.apply_new(desired, sweep).await
+        };
+        let applied = match applied {
             Ok(applied) => applied,
             Err(error) => {
                 failures.all(format!("the data plane: {error}"));
@@ -247,7 +258,8 @@ impl Reconciler {
         Ok(joined)
     }
 
-    /// Removes the links of endpoints and networks that the store does not have here.
+    /// Removes the links of endpoints and networks that the store does not have here: those that were made since it was
+    /// looked at all links, or in a `full` pass whatever is found.
     async fn sweep(
         &mut self,
         own: &BTreeMap<EndpointId, Own>,
@@ -258,11 +270,20 @@ impl Reconciler {
             segments: self.followed.values().filter_map(|followed| followed.network.vni).collect(),
             endpoints: own.keys().cloned().collect(),
         };
-        if self.swept.as_ref() == Some(&present) && !full {
+        let swept = self.swept.take().filter(|_| !full);
+        if swept.as_ref() == Some(&present) {
+            self.swept = swept;
             return;
         }
-        self.swept = None;
-        if let Err(error) = drivers::sweep_links(&self.context, &present).await {
+        let removed = match &swept {
+            // With a network, or the last endpoint, more goes than their links.
+            Some(swept) if swept.segments == present.segments && !present.endpoints.is_empty() => {
+                let gone = swept.endpoints.difference(&present.endpoints);
+                drivers::remove_ports(&self.context, gone).await
+            }
+            _ => drivers::sweep_links(&self.context, &present).await,
+        };
+        if let Err(error) = removed {
             failures.left(error.to_string());
         }
         for driver in self.drivers.all() {

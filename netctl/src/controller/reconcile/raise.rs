@@ -62,7 +62,7 @@ impl Reconciler {
         // and drop none of what the programs answer (`linkwatch_sync_dev` in `rtnl_getlink`, since Linux 6.8).
         netlink.link_by_name(&port.name).await?;
         if !(outer.up && inner.up) {
-            announce(own, &netns, inner.index).await;
+            announce(own, netns, inner.index);
         }
         Ok(())
     }
@@ -77,11 +77,15 @@ impl Reconciler {
 }
 
 /// Tells the members of its network where an endpoint's addresses are now. Who misses it finds out by itself, at the
-/// price of some packets that are readdressed.
-async fn announce(Own { endpoint, .. }: &Own, netns: &Netns, link: u32) {
+/// price of some packets that are readdressed. Nobody waits for it: the kernel is slow to close a socket of packets
+/// (`packet_release` waits for all processors).
+fn announce(Own { endpoint, .. }: &Own, netns: Netns, link: u32) {
     let Some(mac) = endpoint.mac else { return };
     let addresses = endpoint.addresses.iter().map(IpNet::addr).collect();
-    if let Err(error) = netns.announce(link, mac, addresses).await {
-        tracing::debug!(service = %endpoint.name, %error, "not announced");
-    }
+    let service = endpoint.name.clone();
+    drop(tokio::spawn(async move {
+        if let Err(error) = netns.announce(link, mac, addresses).await {
+            tracing::debug!(%service, %error, "not announced");
+        }
+    }));
 }

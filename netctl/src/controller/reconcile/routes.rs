@@ -24,9 +24,18 @@ impl Reconciler {
         full: bool,
         failures: &mut Failures,
     ) {
-        let sandboxes: BTreeSet<&SandboxId> = own.values().map(|own| &own.sandbox).collect();
-        self.routed.retain(|sandbox, _| sandboxes.contains(sandbox));
-        for sandbox in sandboxes {
+        let mut sandboxes: BTreeMap<&SandboxId, BTreeSet<&EndpointId>> = BTreeMap::new();
+        for (id, own) in own.iter().filter(|(id, _)| self.built.contains_key(*id)) {
+            sandboxes.entry(&own.sandbox).or_default().insert(id);
+        }
+        self.routed.retain(|sandbox, _| sandboxes.contains_key(sandbox));
+        for (sandbox, joined) in sandboxes {
+            let routed = self.routed.get(sandbox);
+            if !full
+                && routed.is_some_and(|(endpoints, _)| endpoints.iter().eq(joined.iter().copied()))
+            {
+                continue;
+            }
             let Some(record) = self.records.get(sandbox) else { continue };
             let interfaces: Vec<_> = record
                 .attachments
@@ -38,12 +47,11 @@ impl Reconciler {
                 })
                 .collect();
             let wanted = routes::wanted(&interfaces);
-            if self.routed.get(sandbox) == Some(&wanted) && !full {
-                continue;
-            }
-            self.routed.remove(sandbox);
-            match settle(&record, &wanted).await {
-                Ok(()) => drop(self.routed.insert(sandbox.clone(), wanted)),
+            let endpoints: BTreeSet<EndpointId> = joined.into_iter().cloned().collect();
+            let same = self.routed.remove(sandbox).is_some_and(|(_, before)| before == wanted);
+            let settled = if same && !full { Ok(()) } else { settle(&record, &wanted).await };
+            match settled {
+                Ok(()) => drop(self.routed.insert(sandbox.clone(), (endpoints, wanted))),
                 Err(error) => {
                     for (interface, _) in interfaces {
                         failures.endpoint(&interface.endpoint, error.to_string());
