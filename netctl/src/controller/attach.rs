@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{
     Controller, Error, Result, find,
     keys::{self, Stored},
-    reconcile::Progress,
+    reconcile::{Progress, Service},
     records::{Attachment, Record},
     retry::Attempts,
     services,
@@ -163,7 +163,10 @@ impl Controller {
                 && !progress.endpoints.contains_key(&endpoint.id)
         };
         let served = |progress: &Progress| {
-            progress.endpoints.get(&endpoint.id).is_some_and(|(at, _)| *at >= revision)
+            let reached = |(at, service): &(Revision, Service)| {
+                *at >= revision && *service != Service::Pending
+            };
+            progress.endpoints.get(&endpoint.id).is_some_and(reached)
         };
         let outcome = self
             .progress(|progress| served(progress) || lost(progress))
@@ -171,9 +174,9 @@ impl Controller {
             .endpoints
             .remove(&endpoint.id);
         match outcome {
-            Some((_, Ok(()))) => Ok(()),
-            Some((_, Err(reason))) => Err(Error::internal(reason)),
-            None => Err(Error::conflict(format!(
+            Some((_, Service::Ready)) => Ok(()),
+            Some((_, Service::Failed(reason))) => Err(Error::internal(reason)),
+            Some((_, Service::Pending)) | None => Err(Error::conflict(format!(
                 "service {} was taken away by another while it was being attached",
                 endpoint.name
             ))),
@@ -197,17 +200,21 @@ impl Controller {
 
     pub(super) async fn progress(
         &self,
-        reached: impl FnMut(&Progress) -> bool,
+        mut reached: impl FnMut(&Progress) -> bool,
     ) -> Result<Progress> {
         let mut progress = self.progress.clone();
-        let waited = tokio::time::timeout(SETTLE, progress.wait_for(reached)).await;
-        match waited {
-            Ok(Ok(reached)) => Ok(reached.clone()),
-            Ok(Err(_closed)) => Err(Error::internal("the daemon is stopping")),
-            Err(_elapsed) => Err(Error::internal(format!(
-                "the host has not followed the store within {} seconds: see the daemon's log",
-                SETTLE.as_secs()
-            ))),
+        loop {
+            let waited = tokio::time::timeout(SETTLE, progress.wait_for(&mut reached)).await;
+            return match waited {
+                Ok(Ok(reached)) => Ok(reached.clone()),
+                Ok(Err(_closed)) => Err(Error::internal("the daemon is stopping")),
+                // A plugin has a time limit of its own.
+                Err(_elapsed) if self.progress.borrow().is_pending() => continue,
+                Err(_elapsed) => Err(Error::internal(format!(
+                    "the host has not followed the store within {} seconds: see the daemon's log",
+                    SETTLE.as_secs()
+                ))),
+            };
         }
     }
 
@@ -261,7 +268,7 @@ impl Controller {
     ) -> Result<()> {
         let Some(Record { sandbox, .. }) = self.records.get(sandbox) else { return Ok(()) };
         let service = format!("{}.{}", endpoint.name, network.name);
-        match (sandbox.host_stack, self.drivers.get(&network.driver)?.is_host()) {
+        match (sandbox.host_stack, self.drivers.get(&network.driver).is_host()) {
             (true, false) => Err(Error::forbidden(format!(
                 "sandbox {} is the host's own network stack, which joins no other network: \
                  attach service {service} to another sandbox",
@@ -296,7 +303,7 @@ impl Controller {
             Netlink::open(&Netns::open(&record.sandbox.netns)?).await?.links().await?
         };
         let device = match &how.device {
-            Some(_) if endpoint.mac.is_none() => {
+            Some(_) if endpoint.addresses.is_empty() => {
                 return Err(Error::unusable(format!(
                     "network {} gives no interface that could have a name: leave out --ifname",
                     network.name
@@ -309,7 +316,7 @@ impl Controller {
                 )));
             }
             Some(device) => Some(device.to_string()),
-            None => endpoint.mac.map(|_| record.free_device(&links)),
+            None => (!endpoint.addresses.is_empty()).then(|| record.free_device(&links)),
         };
         Ok(Attachment {
             unsettled: true,
@@ -325,6 +332,7 @@ impl Controller {
                 gw_priority: how.gw_priority,
                 aliases: how.aliases.clone(),
             },
+            named: how.device.is_some(),
             sysctls: how.sysctls.clone(),
         })
     }

@@ -119,6 +119,7 @@ fn whichever_source_says_it_every_setting_is_taken() {
         big_tcp: Some(Choice::On),
         xdp: Some(Choice::Off),
         default_pools: Some(pools(&["10.0.0.0/8,24"])),
+        plugin_dirs: Some(vec!["/10".into()]),
         host_name: Some("h1".parse().expect("a name")),
         log: Some("debug".to_owned()),
     };

@@ -11,6 +11,7 @@ use crate::{
         records::Record,
         routes::{self, Wanted},
     },
+    drivers,
     kernel::{self, Netlink, Netns, Route},
     model::{EndpointId, SandboxId},
 };
@@ -38,18 +39,36 @@ impl Reconciler {
                 })
                 .collect();
             let wanted = routes::wanted(&interfaces);
-            if self.routed.get(sandbox) == Some(&wanted) && !full {
-                continue;
-            }
+            let known = self.routed.get(sandbox) == Some(&wanted) && !full;
+            let settled = if known { Ok(()) } else { settle(&record, &wanted).await };
             self.routed.remove(sandbox);
-            match settle(&record, &wanted).await {
-                Ok(()) => drop(self.routed.insert(sandbox.clone(), wanted)),
+            match settled {
+                Ok(()) => {
+                    for (interface, _) in interfaces {
+                        self.lead(&own[&interface.endpoint], &wanted, failures);
+                    }
+                    self.routed.insert(sandbox.clone(), wanted);
+                }
                 Err(error) => {
                     for (interface, _) in interfaces {
                         failures.endpoint(&interface.endpoint, error.to_string());
                     }
                 }
             }
+        }
+    }
+
+    /// Has an endpoint's driver know whether the sandbox's default routes are by it.
+    fn lead(&self, own: &Own, wanted: &[Wanted], failures: &mut Failures) {
+        let Own { endpoint, .. } = own;
+        let Some(followed) = self.followed.get(&endpoint.network) else { return };
+        let leads = wanted
+            .iter()
+            .any(|route| route.endpoint == endpoint.id && route.destination.prefix_len() == 0);
+        match self.drivers.get(&followed.network.driver).lead(&endpoint.id, leads) {
+            Ok(()) => {}
+            Err(drivers::Error::Pending) => failures.pending(&endpoint.id),
+            Err(error) => failures.endpoint(&endpoint.id, error.to_string()),
         }
     }
 }
