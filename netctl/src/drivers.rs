@@ -265,6 +265,21 @@ pub trait Driver: Send + Sync + fmt::Debug {
         Ok(())
     }
 
+    /// Has others make ready what an endpoint needs that is about to be attached, so that [`Self::join`] does not wait for
+    /// them. [`Self::prepared`] follows when it is attached, or is not to be any more.
+    async fn prepare(
+        &self,
+        _host: &HostContext,
+        _network: &Network,
+        _endpoint: &Endpoint,
+        _sandbox: &Path,
+    ) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Says that from now on the store tells whether the endpoint is attached.
+    fn prepared(&self, _endpoint: &EndpointId) {}
+
     /// Makes the network present on this host, before the first endpoint joins. Idempotent.
     async fn enter(&self, host: &HostContext, network: &Network) -> Result<Presence, Error>;
 

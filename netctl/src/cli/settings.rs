@@ -92,6 +92,7 @@ pub(super) struct Options {
     /// Where subnets come from that nobody asked for, and their size; for several, several times, or with spaces between
     /// [default: pieces of 10.0.0.0/8, and unique local ones of IPv6]
     #[arg(
+        id = "default_pool",
         long = "default-pool",
         env = "NETCTL_DEFAULT_POOL",
         value_name = "BASE,SIZE",
@@ -103,6 +104,7 @@ pub(super) struct Options {
     /// Where plugins are looked for, the first first; for several, several times, or with colons between
     /// [default: /run/docker/plugins, /etc/docker/plugins, /usr/lib/docker/plugins]
     #[arg(
+        id = "plugin_dir",
         long = "plugin-dir",
         env = "NETCTL_PLUGIN_DIR",
         value_name = "PATH",

@@ -3,7 +3,7 @@
 //! Who owns an endpoint is decided in the store, by compare-and-set; the kernel follows. An operation here changes the
 //! store and then waits until the reconcile loop has done what follows from it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     Controller, Error, Result, find,
@@ -14,6 +14,7 @@ use super::{
     services,
 };
 use crate::{
+    drivers::Driver,
     kernel::{Netlink, Netns},
     model::{
         self, AttachSpec, Endpoint, EndpointId, InterfaceView, Network, NetworkId, Owner,
@@ -28,9 +29,37 @@ const SETTLE: Duration = Duration::from_secs(15);
 impl Controller {
     /// Attaches a service to a sandbox of this host; one that is attached elsewhere only by force.
     pub async fn attach(&self, service: &ServiceRef, how: &AttachSpec) -> Result<ServiceView> {
+        let ready = self.prepare(service, how).await?;
         let _one = self.operations.lock().await;
-        let record = self.records.find(&how.sandbox)?;
-        self.attach_to(&record.sandbox.id, service, how).await
+        let attached = async {
+            let record = self.records.find(&how.sandbox)?;
+            self.attach_to(&record.sandbox.id, service, how).await
+        };
+        let attached = attached.await;
+        if let Some((driver, endpoint)) = ready {
+            driver.prepared(&endpoint);
+        }
+        attached
+    }
+
+    /// Has the driver make ready what it can before others are kept waiting. What is not free, or does not fit, is left to
+    /// [`Self::attach_to`], which says why.
+    async fn prepare(
+        &self,
+        service: &ServiceRef,
+        how: &AttachSpec,
+    ) -> Result<Option<(Arc<dyn Driver>, EndpointId)>> {
+        let sandbox = self.records.find(&how.sandbox)?.sandbox;
+        let (network, stored) = find::service(&*self.store, &self.config.host, service).await?;
+        let (network, endpoint) = (network.value, stored.value);
+        let fits = self.check_here(&network, "attach").is_ok()
+            && self.check_stack(&sandbox.id, &network, &endpoint).is_ok();
+        if !fits || endpoint.owner.is_some() || endpoint.vtep.is_some() {
+            return Ok(None);
+        }
+        let driver = self.drivers.get(&network.driver);
+        driver.prepare(&self.context, &network, &endpoint, &sandbox.netns).await?;
+        Ok(Some((driver, endpoint.id)))
     }
 
     /// As [`Self::attach`], by a caller that holds the lock and knows the sandbox.
@@ -70,6 +99,7 @@ impl Controller {
                 Err(error) => Err(error.into()),
             };
             if let Err(error) = done {
+                self.drivers.get(&network.value.driver).prepared(&endpoint.id);
                 self.take_back_attachment(sandbox, &endpoint).await;
                 return Err(error);
             }

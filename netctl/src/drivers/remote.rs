@@ -41,6 +41,8 @@ pub(super) struct Remotes {
     endpoints: Journal<NotedEndpoint>,
     /// Networks that are not in the store yet, and are about to be.
     held: Mutex<BTreeSet<NetworkId>>,
+    /// Endpoints that are not attached yet, and are about to be.
+    preparing: Mutex<BTreeSet<EndpointId>>,
     tasks: Arc<Tasks>,
 }
 
@@ -52,6 +54,7 @@ impl Remotes {
             networks: Journal::open(&dir.join("networks"))?,
             endpoints: Journal::open(&dir.join("endpoints"))?,
             held: Mutex::default(),
+            preparing: Mutex::default(),
             tasks: Tasks::new(wake),
         }))
     }
@@ -78,6 +81,10 @@ impl Remotes {
     fn held(&self) -> MutexGuard<'_, BTreeSet<NetworkId>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn preparing(&self) -> MutexGuard<'_, BTreeSet<EndpointId>> {
+        self.preparing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// One plugin as a driver.
@@ -98,6 +105,33 @@ impl fmt::Debug for Remote {
 impl Remote {
     pub(super) fn new(plugin: String, remotes: Arc<Remotes>, known: String) -> Self {
         Self { plugin, remotes, known }
+    }
+
+    fn is_made(&self, network: &Network) -> bool {
+        self.remotes.networks.get(network.id.as_str()).is_some_and(|noted| noted.made)
+    }
+
+    /// Has the plugin make a network, and waits for it.
+    async fn make_network(&self, network: &Network) -> Result<(), Error> {
+        let (this, id, network) = (self.clone(), network.id.clone(), network.clone());
+        let work = async move { this.remotes.make_network(&this.plugin, &network).await };
+        self.remotes.tasks.run(id.as_str(), Aim::Make, work).await
+    }
+
+    /// What has an endpoint be made and join.
+    fn making(
+        &self,
+        host: &HostContext,
+        network: &Network,
+        endpoint: &Endpoint,
+        sandbox: &Path,
+    ) -> impl Future<Output = Result<(), Error>> + Send + 'static {
+        let (this, host, network) = (self.clone(), host.clone(), network.clone());
+        let (endpoint, sandbox) = (endpoint.clone(), sandbox.to_owned());
+        async move {
+            let Self { plugin, remotes, .. } = &this;
+            remotes.make_endpoint(&host, plugin, &network, &endpoint, sandbox).await
+        }
     }
 
     fn unknown(&self, error: plugin::Error) -> Error {
@@ -131,15 +165,9 @@ impl Driver for Remote {
 
     async fn create(&self, network: &Network) -> Result<(), Error> {
         self.remotes.held().insert(network.id.clone());
-        let (this, network) = (self.clone(), network.clone());
-        let (remotes, id) = (Arc::clone(&self.remotes), network.id.clone());
-        let work = move || {
-            let (this, network) = (this.clone(), network.clone());
-            async move { this.remotes.make_network(&this.plugin, &network).await }
-        };
-        let made = remotes.tasks.run(id.as_str(), Aim::Make, work).await;
+        let made = self.make_network(network).await;
         if made.is_err() {
-            self.created(&id);
+            self.created(&network.id);
         }
         made
     }
@@ -149,16 +177,42 @@ impl Driver for Remote {
     }
 
     async fn remove(&self, network: &NetworkId) -> Result<(), Error> {
-        let work = || {
-            let (remotes, network) = (Arc::clone(&self.remotes), network.clone());
-            async move { remotes.remove_network(&network).await }
-        };
+        let (remotes, id) = (Arc::clone(&self.remotes), network.clone());
+        let work = async move { remotes.remove_network(&id).await };
         self.remotes.tasks.run(network.as_str(), Aim::Remove, work).await
+    }
+
+    async fn prepare(
+        &self,
+        host: &HostContext,
+        network: &Network,
+        endpoint: &Endpoint,
+        sandbox: &Path,
+    ) -> Result<(), Error> {
+        self.remotes.preparing().insert(endpoint.id.clone());
+        let prepared = async {
+            if !self.is_made(network) {
+                self.make_network(network).await?;
+            }
+            let work = self.making(host, network, endpoint, sandbox);
+            self.remotes.tasks.run(endpoint.id.as_str(), Aim::Make, work).await
+        };
+        let prepared = prepared.await;
+        if prepared.is_err() {
+            self.prepared(&endpoint.id);
+        }
+        prepared
+    }
+
+    fn prepared(&self, endpoint: &EndpointId) {
+        if self.remotes.preparing().remove(endpoint) {
+            self.remotes.tasks.wake();
+        }
     }
 
     async fn enter(&self, host: &HostContext, network: &Network) -> Result<Presence, Error> {
         let id = network.id.as_str();
-        if self.remotes.networks.get(id).is_none_or(|noted| !noted.made) {
+        if !self.is_made(network) {
             let (this, network) = (self.clone(), network.clone());
             let work = async move { this.remotes.make_network(&this.plugin, &network).await };
             self.remotes.tasks.poll(id, Aim::Make, work)?;
@@ -180,12 +234,7 @@ impl Driver for Remote {
             Some((note, joined))
         };
         if noted(id).is_none() {
-            let (this, host, network) = (self.clone(), host.clone(), network.clone());
-            let (endpoint, sandbox) = (endpoint.clone(), place.path.to_owned());
-            let work = async move {
-                let Self { plugin, remotes, .. } = &this;
-                remotes.make_endpoint(&host, plugin, &network, &endpoint, sandbox).await
-            };
+            let work = self.making(host, network, endpoint, place.path);
             self.remotes.tasks.poll(id, Aim::Make, work)?;
         }
         let (mut note, answer) = noted(id).ok_or(Error::Pending)?;
@@ -211,7 +260,7 @@ impl Driver for Remote {
         interface::put_in(host, &inside, [&source, &device], endpoint, mac).await.map_err(
             |error| Error::Network {
                 network: network.name.clone(),
-                reason: format!("the device {source} of plugin {}: {error}", self.plugin),
+                reason: format!("the device of plugin {}: {error}", self.plugin),
             },
         )?;
         joined.device = Some(device);
@@ -236,7 +285,7 @@ impl Driver for Remote {
         }
         let (remotes, endpoint) = (Arc::clone(&self.remotes), endpoint.clone());
         let work = async move { remotes.lead(&endpoint, leads).await };
-        self.remotes.tasks.poll(id, Aim::Lead, work)
+        self.remotes.tasks.poll(id, Aim::Lead(leads), work)
     }
 
     async fn sweep(&self, host: &HostContext, present: &Present) -> Result<(), Error> {
@@ -247,11 +296,16 @@ impl Driver for Remote {
             Err(error) => swept = Err(error),
             Ok(()) => {}
         };
+        let preparing = self.remotes.preparing().clone();
         let mut used = BTreeSet::new();
         for (id, noted) in self.remotes.endpoints.all() {
             let Ok(endpoint) = id.parse::<EndpointId>() else { continue };
             used.insert(noted.network.clone());
             if present.endpoints.contains(&endpoint) || !own(&noted.plugin) {
+                continue;
+            }
+            if preparing.contains(&endpoint) {
+                note(Err(Error::Pending));
                 continue;
             }
             let (remotes, host) = (Arc::clone(&self.remotes), host.clone());

@@ -65,6 +65,7 @@ fn a_plugin_that_is_away_holds_up_nobody_else() -> Result<()> {
         })?;
         // The loop goes on: another network of this host is served meanwhile.
         ok(host, "service publish d.near")?;
+        ok(host, "service attach box-a d.near")?;
         exec(host, "box-a", "ping -c 1 -W 1 10.77.0.3")?;
         ensure!(!slow.is_finished(), "it has not waited for the plugin");
         let output = slow.join().expect("the thread ended by itself")?;
@@ -78,7 +79,7 @@ fn a_plugin_that_is_away_holds_up_nobody_else() -> Result<()> {
     plugin.be_good()?;
     plugin.kill()?;
     exec(host, "box-a", "ping -c 1 -W 1 10.77.0.3")?;
-    ok(host, "service attach box-a d.near")?;
+    ok(host, "service detach box-a d.near")?;
     let socket = host.dir("plugin").join("cable.sock").display().to_string();
     plugin.run(host, "cable", &socket)?;
     for words in [

@@ -75,7 +75,7 @@ fn an_attachment_that_a_plugin_refuses_is_taken_back() -> Result<()> {
         (
             "Join",
             "no-device",
-            "network far: the device nowhere of plugin cable: there is no interface eth0",
+            "network far: the device of plugin cable: there is no interface nowhere in this network namespace",
         ),
     ] {
         cases.push((method, kind, sentence.to_owned()));

@@ -61,7 +61,7 @@ fn a_plugin_is_told_the_opposite_of_all_that_it_was_told() -> Result<()> {
     for (prepare, words, least) in [
         (&[][..], create, 6),
         (&all[..3], all[3], 20),
-        (&all, "service detach box a.far", 20),
+        (&all, "service detach box a.far", 15),
         (&all[..1], "network rm far", 4),
     ] {
         let deaths = dies_at_each(&lab, &plugin, &resting, (prepare, words))?;

@@ -42,7 +42,9 @@ pub(super) async fn put_in(
     {
         host.netlink.move_link(&link, inside.netns(), device).await?;
     }
-    let link: Link = inside.link_by_name(device).await?;
+    let Some(link): Option<Link> = inside.find_link(device).await? else {
+        return Err(kernel::Error::LinkMissing { name: source.to_owned() }.into());
+    };
     settle_interface(inside.netns(), device, endpoint).await?;
     if let Some(mac) = mac.filter(|mac| link.mac != Some(*mac)) {
         inside.set_mac(&link, mac).await?;

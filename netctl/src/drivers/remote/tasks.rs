@@ -16,7 +16,7 @@ pub(super) enum Aim {
     /// To have the plugin make it.
     Make,
     /// To tell it whether an endpoint is a way out.
-    Lead,
+    Lead(bool),
     /// To have it removed.
     Remove,
 }
@@ -24,11 +24,11 @@ pub(super) enum Aim {
 #[derive(Debug)]
 enum State {
     Running,
-    /// Nobody has asked yet how it ended.
-    Ended(Aim, Result<(), Error>),
+    /// Nobody has asked yet why.
+    Failed(Aim, Error),
 }
 
-/// The tasks, by the identifier of what they are about.
+/// The tasks, by the identifier of what they are about. One that has ended well is not there: what it was to do is done.
 #[derive(Debug)]
 pub(super) struct Tasks {
     states: Mutex<BTreeMap<String, State>>,
@@ -48,50 +48,74 @@ impl Tasks {
         self.states.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How the task of this aim has ended; it is begun where there is none.
+    /// Has the reconcile loop look at what it could not do before.
+    pub(super) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Begins a task, unless one has this aim and has failed, or one runs.
     ///
     /// # Errors
-    /// [`Error::Pending`] while one runs; else the task's own.
+    /// [`Error::Pending`] while one runs; else that of the one that has failed.
     pub(super) fn poll<F>(self: &Arc<Self>, id: &str, aim: Aim, work: F) -> Result<(), Error>
     where
         F: Future<Output = Result<(), Error>> + Send + 'static,
     {
         let mut states = self.lock();
         match states.remove(id) {
-            Some(State::Running) => {}
-            Some(State::Ended(other, outcome)) if other == aim => return outcome,
-            Some(State::Ended(..)) | None => {
-                let (tasks, id) = (Arc::clone(self), id.to_owned());
-                drop(tokio::spawn(async move {
-                    let outcome = work.await;
-                    tasks.lock().insert(id, State::Ended(aim, outcome));
-                    tasks.ended.send_modify(|ended| *ended += 1);
-                    tasks.wake.notify_one();
-                }));
-            }
+            Some(State::Failed(other, error)) if other == aim => return Err(error),
+            Some(State::Running) => drop(states.insert(id.to_owned(), State::Running)),
+            Some(State::Failed(..)) | None => self.begin(&mut states, id, aim, work),
         }
-        states.insert(id.to_owned(), State::Running);
         Err(Error::Pending)
     }
 
     /// Does it, after whatever goes on with the same, and waits for the end.
-    pub(super) async fn run<F>(
-        self: &Arc<Self>,
-        id: &str,
-        aim: Aim,
-        work: impl Fn() -> F,
-    ) -> Result<(), Error>
+    pub(super) async fn run<F>(self: &Arc<Self>, id: &str, aim: Aim, work: F) -> Result<(), Error>
     where
         F: Future<Output = Result<(), Error>> + Send + 'static,
     {
         let mut ended = self.ended.subscribe();
         loop {
-            match self.poll(id, aim, work()) {
-                // The sender is ours.
-                Err(Error::Pending) => drop(ended.changed().await),
-                outcome => return outcome,
+            {
+                let mut states = self.lock();
+                if !matches!(states.get(id), Some(State::Running)) {
+                    self.begin(&mut states, id, aim, work);
+                    break;
+                }
+            }
+            // The sender is ours.
+            drop(ended.changed().await);
+        }
+        loop {
+            drop(ended.changed().await);
+            let mut states = self.lock();
+            match states.remove(id) {
+                Some(State::Running) => drop(states.insert(id.to_owned(), State::Running)),
+                Some(State::Failed(_, error)) => return Err(error),
+                None => return Ok(()),
             }
         }
+    }
+
+    fn begin<F>(self: &Arc<Self>, states: &mut BTreeMap<String, State>, id: &str, aim: Aim, work: F)
+    where
+        F: Future<Output = Result<(), Error>> + Send + 'static,
+    {
+        states.insert(id.to_owned(), State::Running);
+        let (tasks, id) = (Arc::clone(self), id.to_owned());
+        drop(tokio::spawn(async move {
+            let outcome = work.await;
+            {
+                let mut states = tasks.lock();
+                match outcome {
+                    Ok(()) => drop(states.remove(&id)),
+                    Err(error) => drop(states.insert(id, State::Failed(aim, error))),
+                }
+            }
+            tasks.ended.send_modify(|ended| *ended += 1);
+            tasks.wake();
+        }));
     }
 
     /// Whether one runs.
