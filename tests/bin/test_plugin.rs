@@ -10,7 +10,7 @@ use std::{
     net::TcpListener,
     os::unix::net::UnixListener,
     path::PathBuf,
-    process::{Command, exit},
+    process::{Command, abort},
     sync::{Arc, Mutex, PoisonError},
     thread,
     time::Duration,
@@ -91,7 +91,7 @@ impl Plugin {
             }
             Some("notfound") => (404, "404 page not found".to_owned()),
             Some("stall") => {
-                thread::sleep(Duration::from_secs(3600));
+                thread::sleep(Duration::from_hours(1));
                 return Ok(());
             }
             _ => {
@@ -114,7 +114,7 @@ impl Plugin {
         let text = format!("HTTP/1.1 {status} X\r\nContent-Length: {length}\r\n\r\n{answer}");
         if kind.as_deref() == Some("die") {
             write.write_all(&text.as_bytes()[..20])?;
-            exit(1);
+            abort();
         }
         Ok(write.write_all(text.as_bytes())?)
     }
@@ -152,7 +152,7 @@ impl Plugin {
             }
             "NetworkDriver.Join" => {
                 self.known("endpoints", &endpoint)?;
-                Ok(self.join(&self.known("networks", &network)?, &endpoint))
+                Ok(join(&self.known("networks", &network)?, &endpoint))
             }
             "NetworkDriver.Leave" | "NetworkDriver.RevokeExternalConnectivity" => {
                 self.known("endpoints", &endpoint).map(|_| json!({}))
@@ -196,29 +196,6 @@ impl Plugin {
         Ok(json!({"Interface": {"MacAddress": mac}}))
     }
 
-    /// What the network's options say of it: `prefix`, and `route` with a destination and a next hop.
-    fn join(&self, network: &Value, endpoint: &str) -> Value {
-        let generic = &network["Options"]["com.docker.network.generic"];
-        let gateway = |family: &str| {
-            let text = network[family][0]["Gateway"].as_str().unwrap_or_default();
-            text.split('/').next().unwrap_or_default().to_owned()
-        };
-        let route = generic["route"].as_str().and_then(|route| route.split_once(','));
-        let routes: Vec<Value> = route
-            .map(|(to, by)| json!({"Destination": to, "RouteType": 0, "NextHop": by}))
-            .into_iter()
-            .collect();
-        json!({
-            "InterfaceName": {
-                "SrcName": device(endpoint),
-                "DstPrefix": generic["prefix"].as_str().unwrap_or("eth"),
-            },
-            "Gateway": gateway("IPv4Data"),
-            "GatewayIPv6": gateway("IPv6Data"),
-            "StaticRoutes": routes,
-        })
-    }
-
     fn known(&self, kind: &str, id: &str) -> Result<Value> {
         let text = fs::read(self.dir.join(kind).join(id)).ok();
         let text = text.with_context(|| format!("unknown {}", &kind[..kind.len() - 1]))?;
@@ -229,6 +206,29 @@ impl Plugin {
         self.known(kind, id)?;
         Ok(fs::remove_file(self.dir.join(kind).join(id))?)
     }
+}
+
+/// What the network's options say of it: `prefix`, and `route` with a destination and a next hop.
+fn join(network: &Value, endpoint: &str) -> Value {
+    let generic = &network["Options"]["com.docker.network.generic"];
+    let gateway = |family: &str| {
+        let text = network[family][0]["Gateway"].as_str().unwrap_or_default();
+        text.split('/').next().unwrap_or_default().to_owned()
+    };
+    let route = generic["route"].as_str().and_then(|route| route.split_once(','));
+    let routes: Vec<Value> = route
+        .map(|(to, by)| json!({"Destination": to, "RouteType": 0, "NextHop": by}))
+        .into_iter()
+        .collect();
+    json!({
+        "InterfaceName": {
+            "SrcName": device(endpoint),
+            "DstPrefix": generic["prefix"].as_str().unwrap_or("eth"),
+        },
+        "Gateway": gateway("IPv4Data"),
+        "GatewayIPv6": gateway("IPv6Data"),
+        "StaticRoutes": routes,
+    })
 }
 
 fn bridge(network: &str) -> String {

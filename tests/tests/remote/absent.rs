@@ -54,7 +54,7 @@ fn a_plugin_that_is_away_holds_up_nobody_else() -> Result<()> {
     thread::scope(|scope| -> Result<()> {
         let slow = scope.spawn(|| {
             host.run_within(
-                Duration::from_secs(60),
+                Duration::from_mins(1),
                 ["netctl", "service", "attach", "box-c", "c.far"],
             )
         });
@@ -95,6 +95,45 @@ fn a_plugin_that_is_away_holds_up_nobody_else() -> Result<()> {
     ] {
         ok(host, words)?;
     }
-    eventually("nothing is left", Duration::from_secs(60), || resting.check(&lab, &plugin))?;
+    eventually("nothing is left", Duration::from_mins(1), || resting.check(&lab, &plugin))?;
+    lab.end()
+}
+
+/// It has done what it was asked, and has not said so.
+#[test]
+fn a_plugin_that_dies_in_the_middle_of_an_answer_is_told_to_undo_it() -> Result<()> {
+    let lab = lab()?;
+    let host = lab.host(1);
+    let resting = Resting::of(&lab)?;
+    let mut plugin = Plugin::start(host, "cable")?;
+    let socket = host.dir("plugin").join("cable.sock").display().to_string();
+    for words in ["network create -d cable far", "sandbox create box", "service publish a.far"] {
+        ok(host, words)?;
+    }
+    for method in ["CreateEndpoint", "Join"] {
+        plugin.behave(&format!("NetworkDriver.{method}"), "die")?;
+        let output = thread::scope(|scope| {
+            let attaching = scope.spawn(|| host.netctl(["service", "attach", "box", "a.far"]));
+            eventually("the plugin is dead", Duration::from_secs(10), || {
+                let sockets = host.run(["ss", "-lxnH"])?.ok()?;
+                ensure!(!sockets.contains(&socket), "{sockets}");
+                Ok(())
+            })?;
+            plugin.be_good()?;
+            plugin.run(host, "cable", &socket)?;
+            attaching.join().expect("the thread ended by itself")
+        })?;
+        // Asked once more, it says what it knows; that is an error of CreateEndpoint, and none of Join.
+        ensure!(output.success() == (method == "Join"), "{method}: {output:?}");
+        if !output.success() {
+            let refusal = "error: plugin cable refuses NetworkDriver.CreateEndpoint: endpoint ";
+            ensure!(output.stderr.starts_with(refusal), "{output:?}");
+        }
+    }
+    exec(host, "box", "ip addr show dev eth0")?;
+    for words in ["sandbox rm box", "service unpublish a.far", "network rm far"] {
+        ok(host, words)?;
+    }
+    resting.check(&lab, &plugin)?;
     lab.end()
 }

@@ -17,7 +17,7 @@ fn shape(value: &Value) -> Value {
             .collect(),
         Value::Array(values) => values.iter().map(shape).collect(),
         Value::String(_) => json!("text"),
-        other => other.clone(),
+        plain @ (Value::Null | Value::Bool(_) | Value::Number(_)) => plain.clone(),
     }
 }
 

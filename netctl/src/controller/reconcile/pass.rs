@@ -402,9 +402,10 @@ enum Undone {
 
 impl From<drivers::Error> for Undone {
     fn from(error: drivers::Error) -> Self {
-        match error {
-            drivers::Error::Pending => Self::Pending,
-            error => Self::Failed(error.to_string()),
+        if matches!(error, drivers::Error::Pending) {
+            Self::Pending
+        } else {
+            Self::Failed(error.to_string())
         }
     }
 }
