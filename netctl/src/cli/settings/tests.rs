@@ -93,6 +93,7 @@ fn each_setting_is_an_option_a_variable_and_a_key_of_the_same_name() {
                 "vxlan-port" => "1",
                 "big-tcp" | "xdp" => "\"off\"",
                 "default-pool" => "[\"10.0.0.0/8,24\"]",
+                "plugin-dir" => "[\"/a\", \"/b\"]",
                 _ => "\"a\"",
             };
             file(&format!("{option} = {value}")).expect(option);
