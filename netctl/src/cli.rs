@@ -21,6 +21,7 @@ mod network;
 mod notify;
 mod output;
 mod pair;
+mod ports;
 mod run;
 mod sandbox;
 mod service;

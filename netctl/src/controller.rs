@@ -16,6 +16,8 @@ mod keys;
 mod mend;
 mod netns_names;
 mod networks;
+mod outside;
+mod ports;
 mod presence;
 mod reconcile;
 mod records;
@@ -182,6 +184,7 @@ impl Controller {
             cancel: cancel.clone(),
             tasks: Mutex::new(Vec::new()),
         });
+        reconciler.serve_kept_names().await;
         let heartbeat = presence::keep(
             Arc::clone(&controller.store),
             host.clone(),
@@ -190,7 +193,6 @@ impl Controller {
         );
         let recovering = Arc::clone(&controller);
         let work = async move {
-            reconciler.serve_kept_names().await;
             if cancel.run_until_cancelled(recovering.recover(&host)).await.is_some() {
                 tokio::join!(
                     cancel.run_until_cancelled(recovering.mend()),

@@ -2,6 +2,7 @@
 //!
 //! Nothing here does I/O. The JSON form of these types is the state in the store and the body of the API at once.
 
+mod bound;
 mod choice;
 mod device;
 mod endpoint;
@@ -14,6 +15,7 @@ mod name;
 mod network;
 mod peer;
 mod policy;
+mod published;
 mod resolver;
 mod sandbox;
 mod spec;
@@ -24,6 +26,7 @@ mod vteps;
 pub use netctl_common::{MacAddr, Vni};
 
 pub use self::{
+    bound::BoundPort,
     choice::{Choice, ChoiceError, Chosen},
     device::{DeviceName, DeviceNameError},
     endpoint::{Endpoint, Owner},
@@ -36,6 +39,7 @@ pub use self::{
     network::{DriverName, Network, Subnet, SubnetError},
     peer::{Peer, PeerError},
     policy::{GatewayMode, Policy, WayOut},
+    published::{PortRange, PublishedPort, PublishedPortError},
     resolver::{ResolverOption, ResolverOptionError, SearchDomain},
     sandbox::Sandbox,
     spec::{

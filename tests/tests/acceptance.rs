@@ -8,6 +8,8 @@
 #[path = "acceptance/stage.rs"]
 #[macro_use]
 mod stage;
+#[path = "acceptance/apart.rs"]
+mod apart;
 #[path = "acceptance/container.rs"]
 mod container;
 #[path = "acceptance/rest.rs"]
@@ -33,14 +35,20 @@ mod live;
 mod model;
 #[path = "acceptance/names.rs"]
 mod names;
+#[path = "acceptance/outside.rs"]
+mod outside;
 #[path = "acceptance/overlay.rs"]
 mod overlay;
 #[path = "acceptance/ports.rs"]
 mod ports;
+#[path = "acceptance/published.rs"]
+mod published;
 #[path = "acceptance/restart.rs"]
 mod restart;
 #[path = "acceptance/run.rs"]
 mod run;
+#[path = "acceptance/stock.rs"]
+mod stock;
 #[path = "acceptance/underlay6.rs"]
 mod underlay6;
 #[path = "acceptance/wire.rs"]
@@ -48,3 +56,5 @@ mod wire;
 
 #[path = "support/stream.rs"]
 mod stream;
+#[path = "support/who.rs"]
+mod who;

@@ -386,6 +386,9 @@ fn a_restart_loses_no_packet() {
     desired.fdb.retain(|_, target| {
         matches!(target, FdbTarget::Container { .. } | FdbTarget::Bridging { .. })
     });
+    for port in desired.ports.values_mut() {
+        port.entry.isolated = false;
+    }
     let lost = host.within(async || {
         let mut dataplane = Dataplane::start(host.config()).await?;
         dataplane.apply(desired.clone(), Sweep::Remove).await?;

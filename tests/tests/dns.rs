@@ -70,6 +70,7 @@ fn endpoint(network: &Network, name: &str, address: &str, sandbox: &SandboxId) -
         name: name.parse().expect("a name"),
         aliases: vec![],
         exposed: vec![],
+        ports: vec![],
         mac: None,
         addresses: vec![address.parse().expect("an address")],
         bridging: false,
@@ -78,6 +79,7 @@ fn endpoint(network: &Network, name: &str, address: &str, sandbox: &SandboxId) -
             host: "h1".parse().expect("a name"),
             sandbox: sandbox.clone(),
             vteps: IpAddr::from([192, 0, 2, 1]).into(),
+            ports: vec![],
         }),
         created: 0,
     }

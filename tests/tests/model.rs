@@ -62,6 +62,7 @@ const REACHED: &[(Direction, &[Outcome])] = &[
         Outcome::Forwarded(Verdict::NdAnswered),
         Outcome::Forwarded(Verdict::Flooded),
         Outcome::Forwarded(Verdict::TooBigReported),
+        Outcome::Forwarded(Verdict::TtlReported),
         Outcome::Dropped(DropReason::UnknownPort),
         Outcome::Dropped(DropReason::SourceMac),
         Outcome::Dropped(DropReason::SourceAddress),
@@ -80,6 +81,8 @@ const REACHED: &[(Direction, &[Outcome])] = &[
         Outcome::Dropped(DropReason::UnknownDestination),
         Outcome::Dropped(DropReason::UnknownVtep),
         Outcome::Dropped(DropReason::OwnStation),
+        Outcome::Dropped(DropReason::Isolated),
+        Outcome::Dropped(DropReason::TtlExpired),
     ]),
     (Direction::FromUnderlay, &[
         Outcome::Forwarded(Verdict::ToContainer),

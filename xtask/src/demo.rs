@@ -47,7 +47,7 @@ const PAIR: [(usize, &str, &str); 2] = [(1, "box1", "svc1"), (2, "box2", "svc2")
 
 fn tell(lab: &Lab, story: &mut Story) -> Result<()> {
     let (h1, h2) = (lab.host(1), lab.host(2));
-    say::remark(&format!("hosts are network namespaces; the daemons share {}", lab.store()));
+    say::remark(&format!("hosts are network namespaces; the daemons share {}", lab.store_of(h1)));
     story::run(h1, "ip -br address show dev eth0")?;
     story::run(h2, "ip -br address show dev eth0")?;
     story::run(h1, "netctl host ls")?;

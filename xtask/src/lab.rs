@@ -166,7 +166,7 @@ fn show(lab: &Lab) {
         );
     }
     out!("  {:<9} {:<13} outside every network", say::strong("external"), lab.external().address());
-    out!("  {:<9} {}", say::strong("store"), lab.store());
+    out!("  {:<9} {}", say::strong("store"), lab.store_of(lab.host(1)));
     out!("\nNow try:");
     out!(
         "  cargo xtask lab exec h1 -- netctl run --publish-service svc1.dev.overlay -- sleep 1d &"

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     controller::{Error, Kind},
-    model::{NetworkSpec, ServiceRef},
+    model::{NetworkSpec, ServiceRef, ServiceSpec},
 };
 
 /// A running server; it ends with the test's runtime.
@@ -96,9 +96,12 @@ async fn every_kind_of_failure_reaches_the_caller_as_it_is() {
 
 #[tokio::test]
 async fn what_is_no_request_of_ours_is_refused_in_the_same_form() {
-    let routes = Router::new()
-        .route("/v1/networks", post(async |Body(_): Body<NetworkSpec>| "done"))
-        .route("/v1/services", get(async |Params(_): Params<super::ServiceFilter>| "done"));
+    let routes =
+        Router::new().route("/v1/networks", post(async |Body(_): Body<NetworkSpec>| "done")).route(
+            "/v1/services",
+            get(async |Params(_): Params<super::ServiceFilter>| "done")
+                .post(async |Body(_): Body<ServiceSpec>| "done"),
+        );
     let served = Served::new(routes);
     let long = format!("{{\"name\": \"{}\"}}", "x".repeat(300_000));
     for (answer, status, sentence) in [
@@ -118,6 +121,13 @@ async fn what_is_no_request_of_ours_is_refused_in_the_same_form() {
             served.post("/v1/networks", "{\"name\": \"a b\"}").await,
             "400",
             "field name is \\\"a b\\\": name \\\"a b\\\" must consist of",
+        ),
+        (
+            served
+                .post("/v1/services", "{\"service\": \"a.b\", \"ports\": [\"80\", \"81/icmp\"]}")
+                .await,
+            "400",
+            "field ports[1] is \\\"81/icmp\\\": port \\\"81/icmp\\\": the protocol must be tcp, udp or sctp",
         ),
         (
             served.post("/v1/networks", &long).await,

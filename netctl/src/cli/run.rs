@@ -69,7 +69,7 @@ fn published(
     match <[ServiceRef; 1]>::try_from(services) {
         Ok([service]) => Ok(vec![with(details.of(service))]),
         Err(_) => Err(Error::Unusable(
-            "--ip, --ip6, --mac and --bridging are for one service: give --publish-service once",
+            "--publish, --ip, --ip6, --mac and --bridging are for one service: give --publish-service once",
         )),
     }
 }

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
 use super::{
     Context, Result,
     output::{ListArgs, each, lines},
+    ports,
     table::{Table, fields},
 };
 use crate::model::{
@@ -174,6 +175,7 @@ fn interface_text(interface: &InterfaceView) -> String {
     ];
     words.extend(interface.mac.map(|mac| format!("lladdr {mac}")));
     words.extend(interface.addresses.iter().map(|address| format!("inet {address}")));
+    words.extend(ports::folded(&interface.ports).iter().map(|port| format!("port {port}")));
     words.extend(interface.aliases.iter().map(|alias| format!("alias {alias}")));
     words.join(" ")
 }

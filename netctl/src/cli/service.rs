@@ -7,11 +7,12 @@ use clap::{Args, Subcommand, builder::NonEmptyStringValueParser};
 use super::{
     Context, Result,
     output::{ListArgs, each, lines},
+    ports,
     table::{Table, fields},
 };
 use crate::model::{
-    AttachSpec, DeviceName, Endpoint, ExposedPort, LinkAlias, MacAddr, Name, ServiceRef,
-    ServiceSpec, ServiceView, Sysctl,
+    AttachSpec, DeviceName, Endpoint, ExposedPort, LinkAlias, MacAddr, Name, PublishedPort,
+    ServiceRef, ServiceSpec, ServiceView, Sysctl,
 };
 
 #[derive(Debug, Subcommand)]
@@ -90,6 +91,10 @@ pub(super) struct Publish {
 /// What a service may have of its own.
 #[derive(Debug, Default, Args)]
 pub(super) struct Details {
+    /// Port of the host it is attached on that leads to one of its own, or ranges FIRST-LAST of both; a free one of the
+    /// host where none is given
+    #[arg(short = 'p', long = "publish", value_name = "[[HOST_IP:][HOST_PORT]:]PORT[/PROTO]")]
+    ports: Vec<PublishedPort>,
     /// IPv4 address to have; one is chosen where none is given
     #[arg(long, value_name = "IP")]
     ip: Option<Ipv4Addr>,
@@ -107,14 +112,14 @@ pub(super) struct Details {
 impl Details {
     /// Whether any is given.
     pub(super) fn given(&self) -> bool {
-        let Self { ip, ip6, mac, bridging } = self;
-        ip.is_some() || ip6.is_some() || mac.is_some() || *bridging
+        let Self { ports, ip, ip6, mac, bridging } = self;
+        !ports.is_empty() || ip.is_some() || ip6.is_some() || mac.is_some() || *bridging
     }
 
     /// The service with these.
     pub(super) fn of(self, service: ServiceRef) -> ServiceSpec {
-        let Self { ip, ip6, mac, bridging } = self;
-        ServiceSpec { address: ip, address6: ip6, mac, bridging, ..ServiceSpec::of(service) }
+        let Self { ports, ip, ip6, mac, bridging } = self;
+        ServiceSpec { ports, address: ip, address6: ip6, mac, bridging, ..ServiceSpec::of(service) }
     }
 }
 
@@ -201,7 +206,8 @@ fn names(services: &[ServiceView]) -> String {
 }
 
 fn table(args: &ListArgs, services: &[ServiceView]) -> Table {
-    let mut table = Table::new(["SERVICE ID", "NAME", "NETWORK", "ADDRESS", "HOST", "SANDBOX"]);
+    let mut table =
+        Table::new(["SERVICE ID", "NAME", "NETWORK", "ADDRESS", "PORTS", "HOST", "SANDBOX"]);
     for ServiceView { endpoint, network_name } in services {
         let owner = endpoint.owner.as_ref();
         table.row([
@@ -209,6 +215,7 @@ fn table(args: &ListArgs, services: &[ServiceView]) -> Table {
             endpoint.name.to_string(),
             network_name.to_string(),
             endpoint.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+            ports::shown(endpoint).join(","),
             place(endpoint),
             owner.map(|owner| args.id(owner.sandbox.as_str())).unwrap_or_default(),
         ]);
@@ -230,6 +237,7 @@ fn text(ServiceView { endpoint, network_name }: &ServiceView) -> String {
     ];
     lines.extend(endpoint.aliases.iter().map(|alias| ("Alias", alias.to_string())));
     lines.extend(endpoint.exposed.iter().map(|port| ("Exposed", port.to_string())));
+    lines.extend(endpoint.ports.iter().map(|port| ("Published", port.to_string())));
     lines.extend(endpoint.mac.map(|mac| ("MAC", mac.to_string())));
     lines.extend(endpoint.addresses.iter().map(|address| ("Address", address.to_string())));
     lines.extend(endpoint.bridging.then(|| ("Bridging", "yes".to_owned())));
@@ -238,6 +246,7 @@ fn text(ServiceView { endpoint, network_name }: &ServiceView) -> String {
         lines.push(("Host", owner.host.to_string()));
         lines.push(("Sandbox", owner.sandbox.to_string()));
         lines.extend(owner.vteps.iter().map(|vtep| ("VTEP", vtep.to_string())));
+        lines.extend(ports::folded(&owner.ports).into_iter().map(|port| ("Bound", port)));
     }
     fields(lines)
 }

@@ -57,7 +57,7 @@ fn every_verb_is_understood() {
         "service attach --gw-priority -5 --ifname front --sysctl net.ipv4.conf.IFNAME.rp_filter=0 box svc1",
         "service detach box svc1.dev svc2.dev",
         "service unpublish svc1.dev svc2.dev",
-        "network connect --alias a --ip 10.1.0.9 --gw-priority 1 dev box",
+        "network connect --alias a -p 8000-8002:80-82 -p 53/udp --ip 10.1.0.9 --gw-priority 1 dev box",
         "network disconnect dev box",
         "network ls --filter label=a=b --filter driver=overlay",
         "network prune -f --filter label=a",
@@ -69,7 +69,7 @@ fn every_verb_is_understood() {
         "sandbox inspect box",
         "sandbox rm box",
         "run -- sleep 1d",
-        "run --name box --publish-service svc1.dev.overlay --dns 10.0.0.1 --rm -- sh -c true",
+        "run --name box -p 8080:80 --publish-service svc1.dev.overlay --dns 10.0.0.1 --rm -- sh -c true",
         "exec box -- ip -br addr",
         "exec box ip -br addr",
         "fdb",
@@ -107,15 +107,15 @@ fn what_is_given_is_what_is_asked_for() {
     );
     assert_eq!(json(&network("network create dev"))["driver"], serde_json::Value::Null);
     let spec = service(
-        "service publish --alias a --alias b --ip 10.1.0.9 --ip6 fd00::9 --mac 02:00:00:00:00:01 --bridging \
-         --vtep 192.0.2.9 s.dev",
+        "service publish --alias a --alias b --expose 80:http -p 8080:80 --publish [::1]::53/udp --ip 10.1.0.9 \
+         --ip6 fd00::9 --mac 02:00:00:00:00:01 --bridging --vtep 192.0.2.9 s.dev",
     );
     assert_eq!(
         json(&spec),
         serde_json::json!({
-            "service": "s.dev", "aliases": ["a", "b"], "address": "10.1.0.9",
-            "address6": "fd00::9", "mac": "02:00:00:00:00:01", "bridging": true,
-            "vtep": "192.0.2.9",
+            "service": "s.dev", "aliases": ["a", "b"], "exposed": ["80/tcp:http"],
+            "ports": ["8080:80/tcp", "[::1]::53/udp"], "address": "10.1.0.9", "address6": "fd00::9",
+            "mac": "02:00:00:00:00:01", "bridging": true, "vtep": "192.0.2.9",
         })
     );
 }
@@ -157,6 +157,10 @@ fn unusable_arguments_are_named_with_their_value() {
         ("service publish --ip fd00::9 s.dev", "invalid value 'fd00::9' for '--ip <IP>'"),
         ("service publish --ip6 10.1.0.9 s.dev", "invalid value '10.1.0.9' for '--ip6 <IP6>'"),
         ("service publish --vtep x s.dev", "invalid value 'x' for '--vtep <IP>'"),
+        (
+            "service publish -p 80/icmp s.dev",
+            "invalid value '80/icmp' for '--publish <[[HOST_IP:][HOST_PORT]:]PORT[/PROTO]>': port \"80/icmp\": the",
+        ),
         ("service publish --mac 02:00 s.dev", "invalid value '02:00' for '--mac <MAC>'"),
         ("service attach box", "not provided:\n  <SERVICE[.NETWORK]>"),
         ("sandbox create --dns x", "invalid value 'x' for '--dns <IP>'"),

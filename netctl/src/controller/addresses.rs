@@ -42,6 +42,7 @@ impl Controller {
             }
             return Ok(Claim::default());
         }
+        self.check_own_part(network, &wanted)?;
         let wish = AddressWish {
             network,
             host: &self.config.host,
@@ -60,6 +61,26 @@ impl Controller {
         }
         let mac = ipam::mac(&*self.store, network, first, spec.mac, id.as_str()).await?;
         Ok(addresses.with(mac, |addresses, mac| Given { addresses, mac: Some(mac) }))
+    }
+
+    /// Where hosts share no store, nothing but its range says on which of them an address is.
+    fn check_own_part(&self, network: &Network, wanted: &[IpAddr]) -> Result<()> {
+        if network.peers.is_empty() {
+            return Ok(());
+        }
+        for subnet in &network.subnets {
+            let own = subnet.range_of(&self.config.host);
+            let other =
+                |address: &&IpAddr| subnet.cidr.contains(*address) && !own.contains(*address);
+            if let Some(address) = wanted.iter().find(other) {
+                return Err(Error::unusable(format!(
+                    "address {address} is not in {own}, this host's part of network {}, whose hosts share no store: \
+                     choose one of those",
+                    network.name
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// Checks that an endpoint may be a station behind `vtep`, where it is to be one.

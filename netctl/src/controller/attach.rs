@@ -17,8 +17,8 @@ use crate::{
     drivers::Driver,
     kernel::{Netlink, Netns},
     model::{
-        self, AttachSpec, Endpoint, EndpointId, InterfaceView, Network, NetworkId, Owner,
-        SandboxId, ServiceRef, ServiceView,
+        self, AttachSpec, BoundPort, Endpoint, EndpointId, InterfaceView, Network, NetworkId,
+        Owner, SandboxId, ServiceRef, ServiceView,
     },
     store::{Outcome, Revision, Txn},
 };
@@ -86,9 +86,9 @@ impl Controller {
                 .ok_or_else(|| Error::not_found(format!("sandbox {} is gone", sandbox.short())))?;
             check_owner(&record, &network.value, &stored.value, how.force)?;
             let attachment = self.attachment(&record, &network.value, &stored.value, how).await?;
-            self.records.update(sandbox, |record| record.attachments.push(attachment))?;
             let mut endpoint = stored.value.clone();
-            endpoint.owner = Some(self.owner(sandbox));
+            endpoint.owner = Some(self.owner(sandbox, attachment.interface.ports.clone()));
+            self.records.update(sandbox, |record| record.attachments.push(attachment))?;
             let done = match self.store.commit(Self::ownership(&stored, &endpoint)).await {
                 Ok(Outcome::Committed(revision)) => self.settle(&endpoint, revision).await,
                 Ok(Outcome::Conflict) => {
@@ -172,8 +172,9 @@ impl Controller {
         Self::ownership(stored, &Endpoint { owner: None, ..stored.value.clone() })
     }
 
-    fn owner(&self, sandbox: &SandboxId) -> Owner {
-        Owner { host: self.config.host.clone(), sandbox: sandbox.clone(), vteps: self.vteps }
+    fn owner(&self, sandbox: &SandboxId, ports: Vec<BoundPort>) -> Owner {
+        let host = self.config.host.clone();
+        Owner { host, sandbox: sandbox.clone(), vteps: self.vteps, ports }
     }
 
     /// Waits until this host has taken notice that an endpoint is no longer its own, so that what is left of the
@@ -361,6 +362,7 @@ impl Controller {
                 addresses: endpoint.addresses.clone(),
                 gw_priority: how.gw_priority,
                 aliases: how.aliases.clone(),
+                ports: self.bind_ports(network, endpoint).await?,
             },
             named: how.device.is_some(),
             sysctls: how.sysctls.clone(),

@@ -5,6 +5,7 @@
 
 mod forward;
 mod names;
+mod outside;
 mod pass;
 mod routes;
 
@@ -18,7 +19,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::{names::Names, pass::Built};
-use super::{follow::Follower, keys, records::Records, routes::Wanted};
+use super::{follow::Follower, keys, outside::Outside, records::Records, routes::Wanted};
 use crate::{
     dataplane::Dataplane,
     discovery::Counters,
@@ -92,6 +93,7 @@ pub(super) struct Reconciler {
     /// Whether all that an earlier daemon left was found to stand; nothing is taken down before.
     settled: bool,
     names: Names,
+    outside: Outside,
 }
 
 impl Reconciler {
@@ -106,6 +108,7 @@ impl Reconciler {
         let (progress, receiver) = watch::channel(Progress::default());
         let names = Names::new(records.run_dir().join("names"));
         let wake = drivers.wake();
+        let outside = Outside::new(records.run_dir().join("lent.json"));
         let reconciler = Self {
             host,
             store,
@@ -123,6 +126,7 @@ impl Reconciler {
             started: Instant::now(),
             settled: false,
             names,
+            outside,
         };
         (reconciler, receiver)
     }
@@ -141,6 +145,7 @@ impl Reconciler {
         );
         let wake = Arc::clone(&self.wake);
         self.names.follow_hosts(Arc::clone(&self.store), Arc::clone(&wake));
+        let guard = self.guard_ways().await;
         let mut underlay_mtu = self.context.underlay_mtu.clone();
         let mut pause = RETRY;
         let mut looked: Option<Instant> = None;
@@ -167,6 +172,9 @@ impl Reconciler {
             if cancel.run_until_cancelled(woken).await.is_none() {
                 break;
             }
+        }
+        if let Some(guard) = guard {
+            guard.abort();
         }
         attachments.stop().await;
         for (_, followed) in std::mem::take(&mut self.followed) {

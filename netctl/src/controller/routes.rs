@@ -83,6 +83,7 @@ mod tests {
                     addresses: Vec::new(),
                     gw_priority: *priority,
                     aliases: Vec::new(),
+                    ports: Vec::new(),
                 };
                 let address = |text: &str| text.parse().expect("an address");
                 let joined = Joined {

@@ -75,6 +75,7 @@ impl Controller {
         }
         self.check_station(network, spec).await?;
         let claim = self.claim_addresses(network, spec, id, attempt).await?;
+        self.check_ports(network, spec, &claim.value.addresses)?;
         let endpoint = Endpoint {
             schema: SCHEMA,
             id: id.clone(),
@@ -82,6 +83,7 @@ impl Controller {
             name: name.clone(),
             aliases: spec.aliases.clone(),
             exposed: spec.exposed.clone(),
+            ports: spec.ports.clone(),
             mac: claim.value.mac,
             addresses: claim.value.addresses.clone(),
             bridging: spec.bridging,

@@ -17,7 +17,7 @@ pub(super) fn ip(text: &str) -> IpAddr {
     text.parse().expect("an address")
 }
 
-pub(super) fn network(label: &str, cidr: &str, internal: bool) -> Network {
+pub(crate) fn network(label: &str, cidr: &str, internal: bool) -> Network {
     Network {
         schema: SCHEMA,
         id: NetworkId::random(),
@@ -37,7 +37,7 @@ pub(super) fn network(label: &str, cidr: &str, internal: bool) -> Network {
     }
 }
 
-pub(super) fn endpoint(
+pub(crate) fn endpoint(
     network: &Network,
     label: &str,
     aliases: &[&str],
@@ -51,6 +51,7 @@ pub(super) fn endpoint(
         name: name(label),
         aliases: aliases.iter().map(|alias| name(alias)).collect(),
         exposed: Vec::new(),
+        ports: Vec::new(),
         mac: None,
         bridging: false,
         vtep: None,
@@ -59,6 +60,7 @@ pub(super) fn endpoint(
             host: "h1".parse().expect("a host's name"),
             sandbox: sandbox.clone(),
             vteps: ip("192.0.2.1").into(),
+            ports: Vec::new(),
         }),
         created: 0,
     }

@@ -48,7 +48,8 @@ pub(super) async fn enter(
     )
     .await?;
     let VethPair { host: gateway, peer: port, .. } = &made;
-    host.settle_gateway(&gateway.name, &port.name, has_ipv6(network)).await?;
+    let (name, port_name) = (&gateway.name, &port.name);
+    host.settle_gateway(name, port_name, has_ipv6(network), !network.internal).await?;
     headroom::give(&host.netlink, &made, port).await;
     host.settle_sizes(&host.netlink, gateway).await?;
     host.settle_sizes(&host.netlink, port).await?;

@@ -153,6 +153,17 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// There is no program `nft`.
+    #[error("there is no nft on the PATH: install the package nftables")]
+    NftMissing,
+    /// `nft` did not do what it was told.
+    #[error("cannot {doing}: {said}")]
+    Nft {
+        /// What was tried.
+        doing: &'static str,
+        /// The first line of what it said.
+        said: String,
+    },
     /// A file that the sandbox gets its own version of is not on this host.
     #[error("cannot give the command its own {}: it does not exist on this host; `touch {}` makes an empty one", path.display(), path.display())]
     NothingToCover {

@@ -6,7 +6,8 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    EndpointId, ExposedPort, HostName, MacAddr, Name, NetworkId, SandboxId, UnixTime, Vteps,
+    BoundPort, EndpointId, ExposedPort, HostName, MacAddr, Name, NetworkId, PublishedPort,
+    SandboxId, UnixTime, Vteps,
 };
 
 /// Joins at most one sandbox to exactly one network. People call it a service.
@@ -25,6 +26,9 @@ pub struct Endpoint {
     /// Ports that it listens on, which SRV records tell.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exposed: Vec<ExposedPort>,
+    /// Ports that it is to be reached at by addresses of the host that it is attached on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<PublishedPort>,
     /// Its link-layer address; none where the driver needs none.
     pub mac: Option<MacAddr>,
     /// Its addresses, each with its subnet's prefix length: at most one of each family, IPv4 first.
@@ -60,4 +64,28 @@ pub struct Owner {
     /// They stand here, not with the host, so that what others need to forward is one value that changes at once, and
     /// does not vanish with the host's lease.
     pub vteps: Vteps,
+    /// What the endpoint's published ports are bound to on that host, in the order of the ports.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<BoundPort>,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_was_stored_before_there_were_ports_is_read_and_written_as_it_was() {
+        let id = "0123456789abcdef".repeat(4);
+        let owner = json!({"host": "h1", "sandbox": id, "vteps": ["192.0.2.1"]});
+        let stored = json!({
+            "schema": 1, "id": id, "network": id, "name": "web", "aliases": [], "mac": null,
+            "addresses": ["10.0.0.2/24"], "bridging": false, "owner": owner, "created": 0,
+        });
+        let endpoint: Endpoint = serde_json::from_value(stored.clone()).expect("an endpoint");
+        assert_eq!(endpoint.ports, []);
+        assert_eq!(endpoint.owner.as_ref().map(|owner| owner.ports.len()), Some(0));
+        assert_eq!(serde_json::to_value(&endpoint).expect("JSON"), stored);
+    }
 }

@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::{Name, NameError};
 
 /// What a port is a port of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
 pub enum Transport {
     /// RFC 9293.
     #[default]
@@ -19,6 +22,15 @@ pub enum Transport {
 }
 
 impl Transport {
+    /// Its number in IP headers (IANA's protocol numbers).
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Tcp => 6,
+            Self::Udp => 17,
+            Self::Sctp => 132,
+        }
+    }
+
     /// As people write it.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     DeviceName, DriverName, ExposedPort, HostEntry, HostName, LinkAlias, MacAddr, Name,
-    ResolverOption, SearchDomain, ServiceRef, Sysctl,
+    PublishedPort, ResolverOption, SearchDomain, ServiceRef, Sysctl,
 };
 
 /// A network to create.
@@ -140,6 +140,9 @@ pub struct ServiceSpec {
     /// Ports that it listens on, for SRV records.
     #[serde(default)]
     pub exposed: Vec<ExposedPort>,
+    /// Ports that it is to be reached at by addresses of the host that it is attached on.
+    #[serde(default)]
+    pub ports: Vec<PublishedPort>,
     /// Its IPv4 address, where it is to have a certain one.
     #[serde(default)]
     pub address: Option<Ipv4Addr>,
@@ -164,6 +167,7 @@ impl ServiceSpec {
             service,
             aliases: Vec::new(),
             exposed: Vec::new(),
+            ports: Vec::new(),
             address: None,
             address6: None,
             mac: None,

@@ -6,8 +6,8 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Chosen, Endpoint, EndpointId, Host, HostName, LinkAlias, MacAddr, Name, Network, Sandbox,
-    UnixTime, Vni, Vteps,
+    BoundPort, Chosen, Endpoint, EndpointId, Host, HostName, LinkAlias, MacAddr, Name, Network,
+    Sandbox, UnixTime, Vni, Vteps,
 };
 
 /// A network with its services.
@@ -68,6 +68,9 @@ pub struct InterfaceView {
     /// Names that the sandbox alone has for services of the network.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub aliases: Vec<LinkAlias>,
+    /// What its published ports are bound to on the host.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<BoundPort>,
 }
 
 /// A host of the cluster.

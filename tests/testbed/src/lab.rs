@@ -25,6 +25,8 @@ pub enum Store {
     File,
     /// A real etcd on the underlay.
     Etcd,
+    /// None: each daemon has an embedded store of its own.
+    Apart,
 }
 
 impl fmt::Display for Store {
@@ -32,6 +34,7 @@ impl fmt::Display for Store {
         formatter.write_str(match self {
             Self::File => "file",
             Self::Etcd => "etcd",
+            Self::Apart => "apart",
         })
     }
 }
@@ -158,7 +161,7 @@ impl Lab {
     }
 
     fn wire(&self) -> Result<()> {
-        ensure!(self.options.store == Store::File, "hosts wired directly have no place for etcd");
+        ensure!(self.options.store != Store::Etcd, "hosts wired directly have no place for etcd");
         let [left, right] = self.hosts.as_slice() else {
             bail!("{} hosts cannot be wired directly: two can", self.hosts.len());
         };
@@ -173,7 +176,7 @@ impl Lab {
             binary.display()
         );
         for host in &self.hosts {
-            host.launch(&self.store(), &self.options.arguments)?;
+            host.launch(&self.store_of(host), &self.options.arguments)?;
         }
         self.hosts.iter().try_for_each(Host::wait)
     }
@@ -277,10 +280,11 @@ impl Lab {
         Netns::open(self.dir(), &self.dir().join("ns").join("underlay"))
     }
 
-    /// The `--store` argument of the lab's daemons.
-    pub fn store(&self) -> String {
+    /// The `--store` argument of a host's daemon.
+    pub fn store_of(&self, host: &Host) -> String {
         match self.options.store {
             Store::File => format!("file:{}", self.dir().join("store.db").display()),
+            Store::Apart => format!("file:{}", host.dir("state").join("store.db").display()),
             Store::Etcd if self.options.families == Families::V6 => {
                 format!("etcd:{}", Etcd::url6())
             }
@@ -290,7 +294,7 @@ impl Lab {
 
     /// Starts a host's daemon, and waits until it answers.
     pub fn start_daemon(&self, host: &Host) -> Result<()> {
-        host.launch(&self.store(), &self.options.arguments)?;
+        host.launch(&self.store_of(host), &self.options.arguments)?;
         host.wait()
     }
 

@@ -151,8 +151,15 @@ fn addresses_are_given_and_taken_back(lab: &Lab) -> Result<()> {
     host.ok(["service", "unpublish", "b.dev"])?;
     host.ok(["service", "publish", "--ip", "10.9.0.4", "--ip6", "fd00:9::7", "d.dev"])?;
     host.ok(["service", "unpublish", "a.dev"])?;
+    // What was given back is given to others as late as possible, and to its own name again.
     host.ok(["service", "publish", "e.dev"])?;
-    ensure!(addresses(host, "e")? == ["10.9.0.2/24", "fd00:9::100/64"]);
+    ensure!(
+        addresses(host, "e")? == ["10.9.0.5/24", "fd00:9::101/64"],
+        "{:?}",
+        addresses(host, "e")?
+    );
+    host.ok(["service", "publish", "a.dev"])?;
+    ensure!(addresses(host, "a")? == ["10.9.0.2/24", "fd00:9::100/64"]);
 
     let address = ["run", "--rm", "--publish-service", "r.dev", "--ip6", "fd00:9::55", "--"];
     let shown =

@@ -164,23 +164,24 @@ fn names_of_a_host_that_is_gone_are_withdrawn() -> Result<()> {
         h1.ok(["network", "create", "dev"])?;
         let one = Container::new(h1, "one", "dev", &["--alias", "all"])?;
         let two = Container::new(h2, "two", "dev", &["--alias", "all"])?;
-        resolves(&one, "two", Some(&two.address()?))?;
+        let (own, gone) = (one.address()?, two.address()?);
+        resolves(&one, "two", Some(&gone))?;
         h2.stop_daemon(Signal::SIGKILL)?;
         let etcd = lab.etcd().context("the lab has an etcd")?;
         etcd.ctl(["del", "/netctl/v1/hosts/h2"])?;
         resolves(&one, "two", None)?;
-        resolves(&one, "all", Some(&one.address()?))?;
-        let pointer = one.exec(&["getent", "hosts", &two.address()?])?;
+        resolves(&one, "all", Some(&own))?;
+        let pointer = one.exec(&["getent", "hosts", &gone])?;
         ensure!(!pointer.success(), "{pointer:?}");
         // A daemon that starts without the store knows it as well, and that its own are alive.
         etcd.stop(Signal::SIGTERM)?;
         lab.restart_daemon(h1, Signal::SIGTERM)?;
-        resolves(&one, "one", Some(&one.address()?))?;
+        resolves(&one, "one", Some(&own))?;
         ensure!(one.resolve("two")?.is_none(), "it was withdrawn");
         etcd.start()?;
         lab.start_daemon(h2)?;
         let soon = Duration::from_secs(15);
-        eventually("the host is back", soon, || resolves(&one, "two", Some(&two.address()?)))?;
+        eventually("the host is back", soon, || resolves(&one, "two", Some(&gone)))?;
         rest::clear(&lab)
     })();
     played.map_err(|error| lab.explain(error))?;

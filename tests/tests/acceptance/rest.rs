@@ -73,6 +73,12 @@ fn at_rest(host: &Host) -> Result<()> {
         ensure!(links.is_empty(), "these stand: {links:?}");
         let rules = host.run(["ip", "-6", "rule"])?.ok()?;
         ensure!(!rules.contains("iif"), "rules stand: {rules}");
+        let filter = host.run(["nft", "list", "ruleset"])?.ok()?;
+        ensure!(filter.is_empty(), "nftables has {filter}");
+        for family in ["ipv4/conf/eth0/forwarding", "ipv6/conf/eth0/force_forwarding"] {
+            let forwards = host.run(["cat", &format!("/proc/sys/net/{family}")])?.ok()?;
+            ensure!(forwards.trim() == "0", "{family} is {forwards}");
+        }
         for map in ["fdb", "neigh"] {
             let rows = json(host, &[map])?;
             ensure!(rows.as_array().is_some_and(Vec::is_empty), "{map}: {rows}");

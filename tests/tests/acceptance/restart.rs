@@ -130,7 +130,6 @@ impl Ping {
         // The last one may have been on its way when ping was told to end.
         let lost: Vec<usize> = (1..sent).filter(|n| !once.contains(n)).collect();
         ensure!(lost.is_empty(), "of {sent} echoes these were lost: {lost:?}");
-        ensure!(sent >= 400, "only {sent} were sent");
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 mod commands;
 mod options;
+mod ports;
 mod taken;
 mod unusable;
 

@@ -142,7 +142,7 @@ fn directories_and_names_are_one_daemons() -> Result<()> {
     let (h1, h2) = (lab.host(1), lab.host(2));
     let h1_home = h1.dir("run").parent().expect("a directory").to_owned();
     let with = |host: &Host, own: &str, shared: &[&str], further: &str| {
-        let mut words = words(&lab, own, &lab.store(), further);
+        let mut words = words(&lab, own, &lab.store_of(host), further);
         for name in shared {
             words.push(format!("--{name}-dir={}", h1_home.join(name).display()));
             words.retain(|word| {

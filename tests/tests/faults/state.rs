@@ -220,14 +220,22 @@ impl Objects {
     /// Sandboxes with their files, namespaces and interfaces.
     fn check_sandboxes(host: &Host, own: &BTreeMap<&String, &Value>) -> Result<()> {
         let sandboxes = rows_of(host, "sandbox")?;
-        let ids: BTreeSet<&str> = sandboxes.iter().map(|sandbox| text(sandbox, "id")).collect();
+        let of_each = |field| -> BTreeSet<&str> {
+            sandboxes.iter().map(|sandbox| text(sandbox, field)).collect()
+        };
+        let ids = of_each("id");
         let mut served = BTreeSet::new();
         for sandbox in &sandboxes {
             let id = text(sandbox, "id");
             for interface in list(sandbox, "interfaces") {
                 let endpoint = text(interface, "endpoint");
-                let owner = own.get(&endpoint.to_owned()).map(|own| text(&own["owner"], "sandbox"));
-                ensure!(owner == Some(id), "sandbox {sandbox} is shown with {endpoint}: {owner:?}");
+                let owner = own.get(&endpoint.to_owned()).map(|own| &own["owner"]);
+                ensure!(
+                    owner.is_some_and(|owner| {
+                        text(owner, "sandbox") == id && owner["ports"] == interface["ports"]
+                    }),
+                    "sandbox {sandbox} is shown with {endpoint}: {owner:?}"
+                );
                 served.insert(endpoint);
             }
             let netns = text(sandbox, "netns");
@@ -261,15 +269,16 @@ impl Objects {
             "sandboxes have {served:?}, the store says {:?}",
             own.keys()
         );
-        for (dir, what) in [
-            (host.dir("netns"), "namespaces"),
-            (host.dir("run").join("sandboxes"), "directories"),
-            (host.dir("state").join("sandboxes"), "records"),
+        let named = ids.union(&of_each("name")).copied().collect();
+        for (dir, what, expected) in [
+            (host.dir("netns"), "namespaces", &named),
+            (host.dir("run").join("sandboxes"), "directories", &ids),
+            (host.dir("state").join("sandboxes"), "records", &ids),
         ] {
             let found = stems(&dir)?;
             ensure!(
-                found.iter().map(String::as_str).collect::<BTreeSet<_>>() == ids,
-                "{what}: {found:?}; sandboxes: {ids:?}"
+                found.iter().map(String::as_str).collect::<BTreeSet<_>>() == *expected,
+                "{what}: {found:?}; sandboxes: {expected:?}"
             );
         }
         Ok(())

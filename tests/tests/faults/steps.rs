@@ -71,42 +71,62 @@ fn restart(lab: &Lab, host: &Host) -> Result<()> {
     lab.start_daemon(host)
 }
 
-fn at_every_step(store: Store, stride: usize) -> Result<()> {
+/// Operations, what is done before each, and how many steps it has at least.
+type Table<'a> = [(&'a str, &'a [&'a str], usize)];
+
+const ATTACHED: [&str; 3] =
+    ["sandbox create box", "service publish -p 8080:80 web.dev", "service attach box web.dev"];
+const PUBLISHED: &str = ATTACHED[1];
+
+const MADE: &Table<'_> = &[
+    ("network create fresh", &[], 2),
+    ("network rm fresh", &["network create fresh"], 2),
+    ("service publish web.dev", &[], 2),
+    ("service unpublish web.dev", &[PUBLISHED], 2),
+    ("sandbox create box", &[], 4),
+    ("sandbox rm box", &ATTACHED, 10),
+];
+const JOINED: &Table<'_> = &[
+    ("service attach box web.dev", &[ATTACHED[0], PUBLISHED], 20),
+    ("service detach box web.dev", &ATTACHED, 10),
+    ("service unpublish -f web.dev", &ATTACHED, 10),
+];
+const RUN: &Table<'_> =
+    &[("run --name box --publish-service a.dev --publish-service b.fresh true", &[], 40)];
+
+fn at_every_step(store: Store, stride: usize, table: &Table<'_>) -> Result<()> {
     let lab = Lab::start(Options { store, ..Options::default() })?;
     let links = state::links(lab.host(1))?;
     lab.host(2).ok(["network", "create", "dev"])?;
     // Another host with an endpoint of the network follows it all.
     lab.host(2).ok(["run", "--name", "witness", "--publish-service", "witness.dev", "true"])?;
     let resting = state::dump(&lab)?;
-    let run = "run --name box --publish-service a.dev --publish-service b.fresh true";
-    let attached = ["sandbox create box", "service publish web.dev", "service attach box web.dev"];
     let clean = ["sandbox rm box", "service unpublish web.dev", "network rm fresh"];
-    for (words, prepare, least) in [
-        ("network create fresh", &[][..], 2),
-        ("network rm fresh", &["network create fresh"], 2),
-        ("service publish web.dev", &[], 2),
-        ("service unpublish web.dev", &["service publish web.dev"], 2),
-        ("service attach box web.dev", &attached[..2], 20),
-        ("service detach box web.dev", &attached, 10),
-        ("service unpublish -f web.dev", &attached, 10),
-        ("sandbox create box", &[], 4),
-        ("sandbox rm box", &attached, 10),
-        (run, &[], 40),
-    ] {
+    for (words, prepare, least) in table {
         let operation = Operation { prepare, words, clean: &clean };
         let deaths = dies_at_each(&lab, &resting, stride, &operation)?;
-        ensure!(deaths * stride >= least, "`{words}` has {deaths} steps: not all are counted");
+        ensure!(deaths * stride >= *least, "`{words}` has {deaths} steps: not all are counted");
     }
     ensure!(state::links(lab.host(1))? == links, "links are left");
     lab.end()
 }
 
 #[test]
-fn a_daemon_may_die_at_any_step_with_a_file() -> Result<()> {
-    at_every_step(Store::File, 1)
+fn a_daemon_may_die_at_any_step_of_making_with_a_file() -> Result<()> {
+    at_every_step(Store::File, 1, MADE)
+}
+
+#[test]
+fn a_daemon_may_die_at_any_step_of_joining_with_a_file() -> Result<()> {
+    at_every_step(Store::File, 1, JOINED)
+}
+
+#[test]
+fn a_daemon_may_die_at_any_step_of_a_run_with_a_file() -> Result<()> {
+    at_every_step(Store::File, 1, RUN)
 }
 
 #[test]
 fn a_daemon_may_die_at_any_step_with_etcd() -> Result<()> {
-    at_every_step(Store::Etcd, 7)
+    [MADE, JOINED, RUN].into_iter().try_for_each(|table| at_every_step(Store::Etcd, 7, table))
 }

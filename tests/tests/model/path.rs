@@ -14,6 +14,8 @@ mod frame;
 mod ndp;
 #[path = "path/outer.rs"]
 mod outer;
+#[path = "path/router.rs"]
+mod router;
 #[path = "path/size.rs"]
 mod size;
 #[path = "path/too_big.rs"]

@@ -234,10 +234,13 @@ fn target(place: Place) -> FdbTarget {
 
 fn port(endpoint: &Endpoint) -> Port {
     let station = endpoint.station;
-    let flags = if endpoint.any_source { Port::ANY_SOURCE } else { 0 };
+    let any_source = if endpoint.any_source { Port::ANY_SOURCE } else { 0 };
+    let isolated = if endpoint.isolated { Port::ISOLATED } else { 0 };
+    let gateways = endpoint.gateway.map_or(([0; 4], [0; 16]), |gateway| (gateway.ip4, gateway.ip6));
     // Anywhere among the four places.
     Port::new(number(endpoint.vni), MacAddr(station.mac), [1; 32])
         .with_addresses4([[0; 4], [0; 4], station.ip4, [0; 4]])
         .with_addresses6([[0; 16], [0; 16], [0; 16], station.ip6])
-        .with_flags(flags)
+        .with_gateways(gateways.0, gateways.1)
+        .with_flags(any_source | isolated)
 }

@@ -119,6 +119,10 @@ pub(crate) struct Endpoint {
     pub(crate) station: Station,
     /// Whether it may send from any address, because it routes for others: the host's own endpoint, and some containers.
     pub(crate) any_source: bool,
+    /// Whether it reaches the host alone.
+    pub(crate) isolated: bool,
+    /// The router of its own subnet.
+    pub(crate) gateway: Option<Station>,
 }
 
 /// Where a station is.
@@ -240,7 +244,10 @@ impl World {
             (HOST_PORT, GATEWAY),
         ] {
             let any_source = device == HOST_PORT || device == BRIDGE_DEVICE && random.percent(50);
-            self.ports.insert(device + more, Endpoint { vni, station, any_source });
+            let isolated = device != HOST_PORT && random.percent(15);
+            let gateway = (device != HOST_PORT && random.percent(90)).then_some(GATEWAY);
+            let endpoint = Endpoint { vni, station, any_source, isolated, gateway };
+            self.ports.insert(device + more, endpoint);
         }
     }
 

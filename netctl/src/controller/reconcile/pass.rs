@@ -72,6 +72,7 @@ impl Reconciler {
         self.settled |= *complete && (failures.none() || self.started.elapsed() > PATIENCE);
         let sweep = if *complete && !damaged && self.settled { Sweep::Remove } else { Sweep::Keep };
         if self.apply(sweep, own, &mut failures).await {
+            self.open_ways(own, sweep, full, &mut failures).await;
             self.raise(own, full, &mut failures).await;
             // Before links are removed: a sandbox that leaves the network of its default route has the next at once.
             self.route(own, full, &mut failures).await;
@@ -272,7 +273,12 @@ impl Reconciler {
         if full {
             self.raised.clear();
         }
-        for id in own.keys().filter(|id| !failures.endpoints.contains_key(id)).collect::<Vec<_>>() {
+        let served = |(id, own): (&EndpointId, &Own)| {
+            failures.of(id, &own.endpoint.network) == Service::Ready
+        };
+        let ids: Vec<&EndpointId> =
+            own.iter().filter(|each| served(*each)).map(|(id, _)| id).collect();
+        for id in ids {
             let Some(device) = self.built.get(id).and_then(|built| built.joined.port.as_ref())
             else {
                 continue;
@@ -441,7 +447,7 @@ impl Failures {
         self.all = Some(reason);
     }
 
-    fn network(&mut self, id: &NetworkId, reason: String) {
+    pub(super) fn network(&mut self, id: &NetworkId, reason: String) {
         self.networks.insert(id.clone(), reason);
     }
 
@@ -457,7 +463,7 @@ impl Failures {
         self.others.push(reason);
     }
 
-    fn left(&mut self, reason: String) {
+    pub(super) fn left(&mut self, reason: String) {
         self.left = true;
         self.others.push(reason);
     }

@@ -18,7 +18,8 @@ fn what_drivers_cannot_do_is_named() -> Result<()> {
     let mtu6 = "an MTU for IPv6 is within 1280 and 65535 bytes";
     let no_addresses = |driver: &str| {
         format!(
-            "driver {driver} gives no addresses: leave out --subnet, --ipv6, --ip-range and --gateway"
+            "driver {driver} gives no addresses: leave out --subnet, --ipv6, --ip-range, --gateway, \
+             --aux-address and --ipam-opt"
         )
     };
     refuse(
@@ -48,7 +49,7 @@ fn what_drivers_cannot_do_is_named() -> Result<()> {
             case(
                 "network create -o colour=blue x",
                 1,
-                format!("driver overlay has no option colour: it has vni, {common}"),
+                format!("driver overlay has no option colour: it has vni, {common}, peers"),
             ),
             case(
                 "network create -d bridge -o vni=7 x",

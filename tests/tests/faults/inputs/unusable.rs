@@ -167,12 +167,12 @@ fn what_is_unusable_is_named() -> Result<()> {
             case(
                 "run --ip 10.77.0.9 --publish-service x.dev --publish-service y.dev -- true",
                 2,
-                "--ip, --ip6, --mac and --bridging are for one service: give --publish-service once",
+                "--publish, --ip, --ip6, --mac and --bridging are for one service: give --publish-service once",
             ),
             case(
                 "run --bridging -- true",
                 2,
-                "--ip, --ip6, --mac and --bridging are for one service: give --publish-service once",
+                "--publish, --ip, --ip6, --mac and --bridging are for one service: give --publish-service once",
             ),
             case(
                 "service publish --ip 10.77.0.300 x.dev",

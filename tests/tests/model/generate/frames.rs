@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     random::Random,
-    world::{Ip4, Ip6, LOCAL4, LOCAL6, Mac, NEAR, Station, World, underlay4, underlay6},
+    world::{GATEWAY, Ip4, Ip6, LOCAL4, LOCAL6, Mac, NEAR, Station, World, underlay4, underlay6},
 };
 
 /// One who sends, and its network.
@@ -104,6 +104,8 @@ fn target(random: &Random, world: &World, vni: u32) -> Target {
     let known = any_station(random, world, vni);
     let whole = Target { mac: known.mac, ip4: known.ip4, ip6: known.ip6 };
     match random.below(24) {
+        // For the router, from another subnet.
+        20.. => Target { mac: GATEWAY.mac, ..whole },
         0 => Target { mac: any_mac(random, world), ..whole },
         1 => Target { ip4: any_ip4(random, world), ip6: any_ip6(random, world), ..whole },
         // Its station has another MAC than it had.

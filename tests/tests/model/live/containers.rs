@@ -38,6 +38,7 @@ fn what_containers_send_goes_as_the_model_says() -> Result<()> {
         (Verdict::NdAnswered, 100),
         (Verdict::Flooded, 100),
         (Verdict::TooBigReported, 20),
+        (Verdict::TtlReported, 20),
     ] {
         let outcome = Outcome::Forwarded(verdict);
         let packets =
@@ -47,7 +48,8 @@ fn what_containers_send_goes_as_the_model_says() -> Result<()> {
     Ok(())
 }
 
-/// Whether extension headers reach, or say that they reach, beyond what a report quotes. The kernel cuts no packet in
+/// Whether extension headers reach, or say that they reach, beyond what a report quotes, of which there is less where
+/// hops have ended. The kernel cuts no packet in
 /// front of its transport header (`__bpf_skb_min_len`), which only packets that are really sent have: it is told of no
 /// size then, but handed over.
 fn has_late_transport(bytes: &[u8]) -> bool {
@@ -61,7 +63,8 @@ fn has_late_transport(bytes: &[u8]) -> bool {
         next = Some(header[0]);
         place += if kind == 44 { 8 } else { 8 * (1 + usize::from(header[1])) };
     }
-    place > 14 + 1232
+    let quoted = if bytes.get(21).is_some_and(|hops| *hops > 1) { 1232 } else { 48 };
+    place > 14 + quoted
 }
 
 fn expected(world: &World, input: &Input) -> Expected {
@@ -84,7 +87,10 @@ fn expected(world: &World, input: &Input) -> Expected {
     let copies = match &answer {
         // Back to who asked.
         Answer::Send(
-            Verdict::ArpAnswered | Verdict::NdAnswered | Verdict::TooBigReported,
+            Verdict::ArpAnswered
+            | Verdict::NdAnswered
+            | Verdict::TooBigReported
+            | Verdict::TtlReported,
             Sent::Bytes(bytes),
         ) => vec![Copy::Local(place::other_side(input.device), bytes.clone())],
         Answer::Send(..)

@@ -7,6 +7,7 @@ use super::{
     frame::{self, Flaw, Frame, Payload},
     ndp,
     outer::Tunnelled,
+    router::{self, Routed},
     size::{self, Fit},
     too_big,
 };
@@ -70,10 +71,23 @@ fn forward(
     };
     let mut bytes = input.bytes.clone();
     bytes[..6].copy_from_slice(&to);
+    let (bytes, place) = if matches!(place, Place::Host(_)) {
+        let input = Input { bytes, ..*input };
+        match router::route(world, endpoint, &input, frame, to)? {
+            Routed::ToHost => (input.bytes, place),
+            Routed::On(bytes, place) => (bytes, place),
+            Routed::Expired(answer) => return Ok(answer),
+        }
+    } else {
+        (bytes, place)
+    };
     match place {
         // As on every wire, nobody gets what he sent himself.
         Place::Container(device) | Place::Bridging(device) if device == input.device => {
             Err(DropReason::OwnStation)
+        }
+        Place::Container(_) | Place::Bridging(_) | Place::Remote(_) if endpoint.isolated => {
+            Err(DropReason::Isolated)
         }
         Place::Container(_) | Place::Bridging(_) => {
             Ok(Answer::Send(Verdict::ToContainer, Sent::Bytes(bytes)))

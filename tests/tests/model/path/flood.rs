@@ -23,7 +23,9 @@ pub(super) fn from_here(
     let network = world.networks.get(&endpoint.vni).ok_or(DropReason::UnknownVni)?;
     let own = world.stations.get(&(endpoint.vni, endpoint.station.mac));
     let from_host = is_from_host(world, &frame.payload);
-    let copies = members(network, own, from_host).filter_map(|member| match member {
+    let told = members(network, own, from_host)
+        .filter(|member| !endpoint.isolated || matches!(member, Place::Host(_)));
+    let copies = told.filter_map(|member| match member {
         Place::Container(device) | Place::Bridging(device) | Place::Host(device) => {
             Some(Copy::Local(device, input.bytes.clone()))
         }

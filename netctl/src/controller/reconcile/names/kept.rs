@@ -23,8 +23,8 @@ use crate::{
     model::{Endpoint, Host, HostName, Network, NetworkId},
 };
 
-/// How soon after a change the next one is written.
-const PAUSE: Duration = Duration::from_secs(1);
+/// How soon after a change was written the next one is.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// All that the answers of one network follow from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,22 +138,25 @@ struct Source {
 async fn keep(mut source: Source, cancel: CancellationToken) {
     loop {
         let changed = async {
-            tokio::time::sleep(PAUSE).await;
             tokio::select! {
                 changed = source.endpoints.changed() => changed,
                 changed = source.hosts.changed() => changed,
             }
         };
-        match cancel.run_until_cancelled(changed).await {
-            Some(Ok(())) => source.save().await,
-            Some(Err(_)) => return,
-            None => {
-                // What changed since the last time is not lost.
-                if source.has_changed() {
-                    source.save().await;
-                }
-                return;
+        let paused = match cancel.run_until_cancelled(changed).await {
+            Some(Ok(())) => {
+                source.save().await;
+                cancel.run_until_cancelled(tokio::time::sleep(PAUSE)).await
             }
+            Some(Err(_)) => return,
+            None => None,
+        };
+        if paused.is_none() {
+            // What changed since the last time is not lost.
+            if source.has_changed() {
+                source.save().await;
+            }
+            return;
         }
     }
 }

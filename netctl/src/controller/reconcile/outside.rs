@@ -1,0 +1,64 @@
+//! The way out of this host's networks, and the ports by which it is come in.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{
+    Followed, Reconciler,
+    pass::{Failures, Own},
+};
+use crate::{
+    controller::outside::{self, Opened, Way},
+    dataplane::Sweep,
+    model::EndpointId,
+};
+
+impl Reconciler {
+    /// Has what is here reach the outside, and be reached from it, as its networks say.
+    pub(super) async fn open_ways(
+        &mut self,
+        own: &BTreeMap<EndpointId, Own>,
+        sweep: Sweep,
+        full: bool,
+        failures: &mut Failures,
+    ) {
+        let with_way_out = |followed: &&Followed| !followed.network.internal;
+        let device = |followed: &'_ Followed| {
+            let gateway = followed.presence.as_ref()?.gateway.as_ref()?;
+            Some(gateway.name.clone())
+        };
+        let ways: BTreeMap<_, _> = self
+            .followed
+            .values()
+            .filter(with_way_out)
+            .filter_map(|followed| {
+                Some((&followed.network.id, (&followed.network, device(followed)?)))
+            })
+            .collect();
+        let opened = own.values().filter_map(|own| {
+            let (_, device) = ways.get(&own.endpoint.network)?;
+            Some(Opened { endpoint: &own.endpoint, device })
+        });
+        let each = ways.values().map(|(network, device)| Way { network, device });
+        let wanted = outside::of(each, opened);
+        let netlink = &self.context.netlink;
+        if let Err(error) = self.outside.settle(netlink, wanted, sweep, full).await {
+            if ways.is_empty() {
+                failures.left(error.to_string());
+            }
+            for network in ways.keys() {
+                failures.network(network, format!("no way to the outside: {error}"));
+            }
+        }
+    }
+
+    /// Looks after the table whenever somebody changes nftables.
+    pub(super) async fn guard_ways(&self) -> Option<tokio::task::JoinHandle<()>> {
+        match self.outside.watch(&self.context.netlink, Arc::clone(&self.wake)).await {
+            Ok(watching) => Some(tokio::spawn(watching)),
+            Err(error) => {
+                tracing::warn!(%error, "what others do to the ways out is noticed late");
+                None
+            }
+        }
+    }
+}
