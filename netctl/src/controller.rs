@@ -78,6 +78,8 @@ pub struct Config {
     pub xdp: Choice,
     /// Where subnets come from that nobody asked for.
     pub default_pools: Vec<DefaultPool>,
+    /// Where plugins are looked for, in this order.
+    pub plugin_dirs: Vec<PathBuf>,
 }
 
 /// The short form of a result.
@@ -154,7 +156,10 @@ impl Controller {
             super_packets,
         });
         let cancel = CancellationToken::new();
-        let drivers = Drivers::new();
+        let drivers =
+            Drivers::open(config.plugin_dirs.clone(), &config.state_dir).map_err(|error| {
+                Error::internal(format!("cannot read what plugins were told: {error}"))
+            })?;
         let (mut reconciler, progress) = Reconciler::new(
             config.host.clone(),
             Arc::clone(&store),

@@ -1,6 +1,6 @@
 //! Who carries a network's packets: the trait [`Driver`], and the drivers there are.
 //!
-//! A driver is one file that implements the trait, and one line in [`Drivers::new`]. Everything that a driver does to
+//! A driver is one file that implements the trait, and one line in [`Drivers::open`]; or else a plugin. Everything that a driver does to
 //! the host is idempotent and can be begun again at any point: the controller calls [`Driver::enter`] and
 //! [`Driver::join`] for what there should be, and [`Driver::sweep`] for the rest, at every start and after every
 //! change. There is no other way to take something down, so that what a crash left goes the same way.
@@ -12,27 +12,32 @@ mod links;
 mod null;
 mod options;
 mod overlay;
+mod remote;
 mod segment;
 mod settle;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
+    fmt, io,
     net::IpAddr,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
 use async_trait::async_trait;
 use ipnet::IpNet;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
+use self::remote::{Remote, Remotes};
 pub use self::{bridge::Bridge, host::HostStack, links::is_ours, null::Null, overlay::Overlay};
 use crate::{
     dataplane::Desired,
     kernel::{self, Link, Netlink, Netns},
     model::{
-        DriverName, Endpoint, EndpointId, Name, Network, NetworkSpec, Peer, Policy, Vni, Vteps,
+        DriverName, Endpoint, EndpointId, Name, Network, NetworkId, NetworkSpec, Peer, Policy, Vni,
+        Vteps,
     },
+    plugin,
 };
 
 /// Where a network is.
@@ -67,7 +72,7 @@ pub struct Plan {
 }
 
 /// The host, as drivers see it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct HostContext {
     /// The links, addresses and settings of the host's network namespace.
     pub netlink: Netlink,
@@ -108,8 +113,12 @@ pub struct Presence {
 pub struct Place<'a> {
     /// The sandbox's network namespace.
     pub netns: &'a Netns,
+    /// Where that is bound.
+    pub path: &'a Path,
     /// What its interface is to be called there.
     pub device: &'a str,
+    /// Whether people chose that name.
+    pub named: bool,
 }
 
 /// What an endpoint's interface is, and where it leads.
@@ -117,6 +126,8 @@ pub struct Place<'a> {
 pub struct Joined {
     /// The host's side of it; `None` where the driver makes no interface, or is not the one to serve it.
     pub port: Option<Device>,
+    /// What it is called in the sandbox, where the driver chose another name than it was given.
+    pub device: Option<String>,
     /// The routers on its network that its sandbox may send to what no other route leads to; of each family at most
     /// one. None where the network is internal.
     pub gateways: Vec<IpAddr>,
@@ -149,18 +160,24 @@ pub struct Present {
     pub segments: BTreeSet<Vni>,
     /// Endpoints that are attached here.
     pub endpoints: BTreeSet<EndpointId>,
+    /// Of [`Drivers::noted_networks`] those that are nowhere any more.
+    pub gone: BTreeSet<NetworkId>,
 }
 
 /// Why a driver cannot do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no such driver.
-    #[error("there is no driver {name}: use one of {known}")]
+    #[error(
+        "there is no driver {name}: use one of {known}, or a plugin, of which none is called so in {dirs}"
+    )]
     Unknown {
         /// The name.
         name: DriverName,
-        /// Those there are.
+        /// Those that need no plugin.
         known: String,
+        /// Where plugins are looked for.
+        dirs: String,
     },
     /// It does not know the option.
     #[error("driver {driver} has no option {option}: it has {known}")]
@@ -201,6 +218,18 @@ pub enum Error {
     /// The kernel refused.
     #[error(transparent)]
     Kernel(#[from] kernel::Error),
+    /// The plugin refused, or cannot be asked.
+    #[error(transparent)]
+    Plugin(#[from] plugin::Error),
+    /// The plugin said what cannot be used, and was told to undo it.
+    #[error("{0}; rolled back")]
+    RolledBack(plugin::Error),
+    /// What a plugin is told cannot be noted.
+    #[error(transparent)]
+    Journal(#[from] io::Error),
+    /// A plugin has been asked, and has not answered yet.
+    #[error("a plugin has not answered yet")]
+    Pending,
 }
 
 /// Carries the packets of networks of one kind.
@@ -215,8 +244,41 @@ pub trait Driver: Send + Sync + fmt::Debug {
         false
     }
 
+    /// Whether it chooses the link-layer addresses that people do not.
+    fn chooses_macs(&self) -> bool {
+        false
+    }
+
     /// Checks the options and subnets of a network to be created, and says what it needs.
     async fn plan(&self, host: &HostContext, spec: &NetworkSpec) -> Result<Plan, Error>;
+
+    /// Has others agree to a network before it is in the store. [`Self::created`] or [`Self::remove`] follows.
+    async fn create(&self, _network: &Network) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Says that from now on the store tells whether the network is there.
+    fn created(&self, _network: &NetworkId) {}
+
+    /// Has others on this host forget a network that is in the store no more.
+    async fn remove(&self, _network: &NetworkId) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Has others make ready what an endpoint needs that is about to be attached, so that [`Self::join`] does not wait for
+    /// them. [`Self::prepared`] follows when it is attached, or is not to be any more.
+    async fn prepare(
+        &self,
+        _host: &HostContext,
+        _network: &Network,
+        _endpoint: &Endpoint,
+        _sandbox: &Path,
+    ) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Says that from now on the store tells whether the endpoint is attached.
+    fn prepared(&self, _endpoint: &EndpointId) {}
 
     /// Makes the network present on this host, before the first endpoint joins. Idempotent.
     async fn enter(&self, host: &HostContext, network: &Network) -> Result<Presence, Error>;
@@ -242,6 +304,11 @@ pub trait Driver: Send + Sync + fmt::Debug {
         remote: &[&Endpoint],
         desired: &mut Desired,
     );
+
+    /// Hears whether an endpoint of this host is its sandbox's way out. Idempotent.
+    fn lead(&self, _endpoint: &EndpointId, _leads: bool) -> Result<(), Error> {
+        Ok(())
+    }
 
     /// Whether endpoints of its networks may be external stations: behind tunnel addresses that are no host's.
     fn has_stations(&self) -> bool {
@@ -273,32 +340,55 @@ pub async fn sweep_links(host: &HostContext, present: &Present) -> Result<(), Er
 
 /// The drivers there are.
 #[derive(Clone, Debug)]
-pub struct Drivers(BTreeMap<String, Arc<dyn Driver>>);
-
-impl Drivers {
-    /// All of them. This is where one is added.
-    pub fn new() -> Self {
-        let all: [Arc<dyn Driver>; 4] =
-            [Arc::new(Null), Arc::new(HostStack), Arc::new(Bridge), Arc::new(Overlay)];
-        Self(all.into_iter().map(|driver| (driver.name().to_owned(), driver)).collect())
-    }
-
-    /// The driver of this name.
-    pub fn get(&self, name: &DriverName) -> Result<Arc<dyn Driver>, Error> {
-        self.0.get(name.as_str()).cloned().ok_or_else(|| Error::Unknown {
-            name: name.clone(),
-            known: self.0.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
-        })
-    }
-
-    /// Every driver.
-    pub fn all(&self) -> impl Iterator<Item = Arc<dyn Driver>> {
-        self.0.values().cloned()
-    }
+pub struct Drivers {
+    builtin: BTreeMap<String, Arc<dyn Driver>>,
+    remotes: Arc<Remotes>,
+    wake: Arc<Notify>,
 }
 
-impl Default for Drivers {
-    fn default() -> Self {
-        Self::new()
+impl Drivers {
+    /// All of them. This is where one is added. Plugins are looked for in `plugin_dirs`, and what they are told is noted
+    /// below `state_dir`.
+    ///
+    /// # Errors
+    /// What was noted cannot be read.
+    pub fn open(plugin_dirs: Vec<PathBuf>, state_dir: &Path) -> io::Result<Self> {
+        let all: [Arc<dyn Driver>; 4] =
+            [Arc::new(Null), Arc::new(HostStack), Arc::new(Bridge), Arc::new(Overlay)];
+        let wake = Arc::new(Notify::new());
+        let remotes = Remotes::open(plugin_dirs, &state_dir.join("plugins"), Arc::clone(&wake))?;
+        let builtin = all.into_iter().map(|driver| (driver.name().to_owned(), driver)).collect();
+        Ok(Self { builtin, remotes, wake })
+    }
+
+    /// Notified when a driver can go on that said [`Error::Pending`].
+    pub fn wake(&self) -> Arc<Notify> {
+        Arc::clone(&self.wake)
+    }
+
+    /// The driver of this name: a plugin, be it there or not, where it is no built-in one.
+    pub fn get(&self, name: &DriverName) -> Arc<dyn Driver> {
+        self.builtin.get(name.as_str()).cloned().unwrap_or_else(|| self.remote(name.to_string()))
+    }
+
+    /// Every driver that may have something on this host.
+    pub fn all(&self) -> impl Iterator<Item = Arc<dyn Driver>> {
+        let remotes = self.remotes.told().into_iter().map(|plugin| self.remote(plugin));
+        self.builtin.values().cloned().chain(remotes)
+    }
+
+    /// The networks that others on this host know of, and are to forget once they are in the store no more.
+    pub fn noted_networks(&self) -> Vec<NetworkId> {
+        self.remotes.noted_networks()
+    }
+
+    /// The endpoints about which others are being told something.
+    pub fn busy_endpoints(&self) -> Vec<EndpointId> {
+        self.remotes.busy_endpoints()
+    }
+
+    fn remote(&self, plugin: String) -> Arc<dyn Driver> {
+        let known = self.builtin.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        Arc::new(Remote::new(plugin, Arc::clone(&self.remotes), known))
     }
 }

@@ -35,6 +35,7 @@ use self::{
     error::line,
     transport::{Fault, post},
 };
+use crate::crash;
 
 /// Where Docker looks for plugins (moby, `pkg/plugins/discovery.go`, `discovery_unix.go`).
 pub const DIRECTORIES: [&str; 3] =
@@ -218,7 +219,10 @@ impl Caller {
         let started = Instant::now();
         let mut pause = PAUSE;
         loop {
-            let fault = match post(&self.address, method, body.clone(), patience).await {
+            crash::step("before a plugin is asked");
+            let answer = post(&self.address, method, body.clone(), patience).await;
+            crash::step("after a plugin was asked");
+            let fault = match answer {
                 Ok((status, body)) => return self.read(method, status, &body),
                 Err(fault) => fault,
             };

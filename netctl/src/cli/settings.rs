@@ -13,6 +13,7 @@ use crate::{
     controller::Config,
     ipam::DefaultPool,
     model::{Choice, DeviceName, HostName},
+    plugin::DIRECTORIES,
     store::{EtcdOptions, InvalidSpec, OpenOptions, StoreSpec},
 };
 
@@ -91,6 +92,7 @@ pub(super) struct Options {
     /// Where subnets come from that nobody asked for, and their size; for several, several times, or with spaces between
     /// [default: pieces of 10.0.0.0/8, and unique local ones of IPv6]
     #[arg(
+        id = "default_pool",
         long = "default-pool",
         env = "NETCTL_DEFAULT_POOL",
         value_name = "BASE,SIZE",
@@ -99,6 +101,18 @@ pub(super) struct Options {
     #[arg(value_delimiter = ' ')]
     #[serde(rename = "default-pool")]
     default_pools: Option<Vec<DefaultPool>>,
+    /// Where plugins are looked for, the first first; for several, several times, or with colons between
+    /// [default: /run/docker/plugins, /etc/docker/plugins, /usr/lib/docker/plugins]
+    #[arg(
+        id = "plugin_dir",
+        long = "plugin-dir",
+        env = "NETCTL_PLUGIN_DIR",
+        value_name = "PATH",
+        hide_env_values = true
+    )]
+    #[arg(value_delimiter = ':')]
+    #[serde(rename = "plugin-dir")]
+    plugin_dirs: Option<Vec<PathBuf>>,
     /// Name of this host, unique in the cluster
     /// [default: the machine's]
     #[arg(long, env = "NETCTL_HOST_NAME", value_name = "NAME", hide_env_values = true)]
@@ -123,6 +137,7 @@ pub(super) struct Settings {
     pub big_tcp: Choice,
     pub xdp: Choice,
     pub default_pools: Vec<DefaultPool>,
+    pub plugin_dirs: Vec<PathBuf>,
     pub host: HostName,
     pub log: EnvFilter,
 }
@@ -207,6 +222,12 @@ impl Settings {
             big_tcp: options.big_tcp.unwrap_or_default(),
             xdp: options.xdp.unwrap_or_default(),
             default_pools: options.default_pools.unwrap_or_else(DefaultPool::defaults),
+            plugin_dirs: options
+                .plugin_dirs
+                .unwrap_or_else(|| DIRECTORIES.map(PathBuf::from).to_vec())
+                .iter()
+                .map(|path| absolute("plugin-dir", path))
+                .collect::<Result<_, _>>()?,
             log,
         })
     }
@@ -233,6 +254,7 @@ impl Settings {
             big_tcp: Some(self.big_tcp),
             xdp: Some(self.xdp),
             default_pools: Some(self.default_pools.clone()),
+            plugin_dirs: Some(self.plugin_dirs.clone()),
             host_name: Some(self.host.clone()),
             log: Some(self.log.to_string()),
         }
@@ -252,6 +274,7 @@ impl Settings {
             big_tcp,
             xdp,
             default_pools,
+            plugin_dirs,
             host,
             log: _,
         } = self;
@@ -266,6 +289,7 @@ impl Settings {
             big_tcp,
             xdp,
             default_pools,
+            plugin_dirs,
         }
     }
 }
@@ -290,6 +314,7 @@ impl Options {
             big_tcp: self.big_tcp.or(those.big_tcp),
             xdp: self.xdp.or(those.xdp),
             default_pools: self.default_pools.or(those.default_pools),
+            plugin_dirs: self.plugin_dirs.or(those.plugin_dirs),
             host_name: self.host_name.or(those.host_name),
             log: self.log.or(those.log),
         }

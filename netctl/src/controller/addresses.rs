@@ -55,6 +55,10 @@ impl Controller {
         let Some(first) = addresses.value.first().map(IpNet::addr) else {
             return Ok(Claim::default());
         };
+        if spec.mac.is_none() && self.drivers.get(&network.driver).chooses_macs() {
+            let given = |addresses, ()| Given { addresses, mac: None };
+            return Ok(addresses.with(Claim::default(), given));
+        }
         let mac = ipam::mac(&*self.store, network, first, spec.mac, id.as_str()).await?;
         Ok(addresses.with(mac, |addresses, mac| Given { addresses, mac: Some(mac) }))
     }
@@ -83,7 +87,7 @@ impl Controller {
     pub(super) async fn check_station(&self, network: &Network, spec: &ServiceSpec) -> Result<()> {
         let Some(vtep) = spec.vtep else { return Ok(()) };
         let service = &spec.service.service;
-        if !self.drivers.get(&network.driver)?.has_stations() {
+        if !self.drivers.get(&network.driver).has_stations() {
             return Err(Error::unusable(format!(
                 "network {} is of driver {}, which has no stations outside: leave out --vtep",
                 network.name, network.driver

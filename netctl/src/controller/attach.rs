@@ -3,17 +3,18 @@
 //! Who owns an endpoint is decided in the store, by compare-and-set; the kernel follows. An operation here changes the
 //! store and then waits until the reconcile loop has done what follows from it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     Controller, Error, Result, find,
     keys::{self, Stored},
-    reconcile::Progress,
+    reconcile::{Progress, Service},
     records::{Attachment, Record},
     retry::Attempts,
     services,
 };
 use crate::{
+    drivers::Driver,
     kernel::{Netlink, Netns},
     model::{
         self, AttachSpec, BoundPort, Endpoint, EndpointId, InterfaceView, Network, NetworkId,
@@ -28,9 +29,37 @@ const SETTLE: Duration = Duration::from_secs(15);
 impl Controller {
     /// Attaches a service to a sandbox of this host; one that is attached elsewhere only by force.
     pub async fn attach(&self, service: &ServiceRef, how: &AttachSpec) -> Result<ServiceView> {
+        let ready = self.prepare(service, how).await?;
         let _one = self.operations.lock().await;
-        let record = self.records.find(&how.sandbox)?;
-        self.attach_to(&record.sandbox.id, service, how).await
+        let attached = async {
+            let record = self.records.find(&how.sandbox)?;
+            self.attach_to(&record.sandbox.id, service, how).await
+        };
+        let attached = attached.await;
+        if let Some((driver, endpoint)) = ready {
+            driver.prepared(&endpoint);
+        }
+        attached
+    }
+
+    /// Has the driver make ready what it can before others are kept waiting. What is not free, or does not fit, is left to
+    /// [`Self::attach_to`], which says why.
+    async fn prepare(
+        &self,
+        service: &ServiceRef,
+        how: &AttachSpec,
+    ) -> Result<Option<(Arc<dyn Driver>, EndpointId)>> {
+        let sandbox = self.records.find(&how.sandbox)?.sandbox;
+        let (network, stored) = find::service(&*self.store, &self.config.host, service).await?;
+        let (network, endpoint) = (network.value, stored.value);
+        let fits = self.check_here(&network, "attach").is_ok()
+            && self.check_stack(&sandbox.id, &network, &endpoint).is_ok();
+        if !fits || endpoint.owner.is_some() || endpoint.vtep.is_some() {
+            return Ok(None);
+        }
+        let driver = self.drivers.get(&network.driver);
+        driver.prepare(&self.context, &network, &endpoint, &sandbox.netns).await?;
+        Ok(Some((driver, endpoint.id)))
     }
 
     /// As [`Self::attach`], by a caller that holds the lock and knows the sandbox.
@@ -70,6 +99,7 @@ impl Controller {
                 Err(error) => Err(error.into()),
             };
             if let Err(error) = done {
+                self.drivers.get(&network.value.driver).prepared(&endpoint.id);
                 self.take_back_attachment(sandbox, &endpoint).await;
                 return Err(error);
             }
@@ -164,7 +194,10 @@ impl Controller {
                 && !progress.endpoints.contains_key(&endpoint.id)
         };
         let served = |progress: &Progress| {
-            progress.endpoints.get(&endpoint.id).is_some_and(|(at, _)| *at >= revision)
+            let reached = |(at, service): &(Revision, Service)| {
+                *at >= revision && *service != Service::Pending
+            };
+            progress.endpoints.get(&endpoint.id).is_some_and(reached)
         };
         let outcome = self
             .progress(|progress| served(progress) || lost(progress))
@@ -172,9 +205,9 @@ impl Controller {
             .endpoints
             .remove(&endpoint.id);
         match outcome {
-            Some((_, Ok(()))) => Ok(()),
-            Some((_, Err(reason))) => Err(Error::internal(reason)),
-            None => Err(Error::conflict(format!(
+            Some((_, Service::Ready)) => Ok(()),
+            Some((_, Service::Failed(reason))) => Err(Error::internal(reason)),
+            Some((_, Service::Pending)) | None => Err(Error::conflict(format!(
                 "service {} was taken away by another while it was being attached",
                 endpoint.name
             ))),
@@ -198,17 +231,21 @@ impl Controller {
 
     pub(super) async fn progress(
         &self,
-        reached: impl FnMut(&Progress) -> bool,
+        mut reached: impl FnMut(&Progress) -> bool,
     ) -> Result<Progress> {
         let mut progress = self.progress.clone();
-        let waited = tokio::time::timeout(SETTLE, progress.wait_for(reached)).await;
-        match waited {
-            Ok(Ok(reached)) => Ok(reached.clone()),
-            Ok(Err(_closed)) => Err(Error::internal("the daemon is stopping")),
-            Err(_elapsed) => Err(Error::internal(format!(
-                "the host has not followed the store within {} seconds: see the daemon's log",
-                SETTLE.as_secs()
-            ))),
+        loop {
+            let waited = tokio::time::timeout(SETTLE, progress.wait_for(&mut reached)).await;
+            return match waited {
+                Ok(Ok(reached)) => Ok(reached.clone()),
+                Ok(Err(_closed)) => Err(Error::internal("the daemon is stopping")),
+                // A plugin has a time limit of its own.
+                Err(_elapsed) if self.progress.borrow().is_pending() => continue,
+                Err(_elapsed) => Err(Error::internal(format!(
+                    "the host has not followed the store within {} seconds: see the daemon's log",
+                    SETTLE.as_secs()
+                ))),
+            };
         }
     }
 
@@ -262,7 +299,7 @@ impl Controller {
     ) -> Result<()> {
         let Some(Record { sandbox, .. }) = self.records.get(sandbox) else { return Ok(()) };
         let service = format!("{}.{}", endpoint.name, network.name);
-        match (sandbox.host_stack, self.drivers.get(&network.driver)?.is_host()) {
+        match (sandbox.host_stack, self.drivers.get(&network.driver).is_host()) {
             (true, false) => Err(Error::forbidden(format!(
                 "sandbox {} is the host's own network stack, which joins no other network: \
                  attach service {service} to another sandbox",
@@ -297,7 +334,7 @@ impl Controller {
             Netlink::open(&Netns::open(&record.sandbox.netns)?).await?.links().await?
         };
         let device = match &how.device {
-            Some(_) if endpoint.mac.is_none() => {
+            Some(_) if endpoint.addresses.is_empty() => {
                 return Err(Error::unusable(format!(
                     "network {} gives no interface that could have a name: leave out --ifname",
                     network.name
@@ -310,7 +347,7 @@ impl Controller {
                 )));
             }
             Some(device) => Some(device.to_string()),
-            None => endpoint.mac.map(|_| record.free_device(&links)),
+            None => (!endpoint.addresses.is_empty()).then(|| record.free_device(&links)),
         };
         Ok(Attachment {
             unsettled: true,
@@ -327,6 +364,7 @@ impl Controller {
                 aliases: how.aliases.clone(),
                 ports: self.bind_ports(network, endpoint).await?,
             },
+            named: how.device.is_some(),
             sysctls: how.sysctls.clone(),
         })
     }

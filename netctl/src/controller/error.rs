@@ -1,6 +1,6 @@
 //! Why an operation failed, for people and for programs.
 
-use crate::{dataplane, drivers, ipam, kernel, store};
+use crate::{dataplane, drivers, ipam, kernel, plugin, store};
 
 /// What sort of failure it is; each has its HTTP status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +92,15 @@ impl From<drivers::Error> for Error {
             drivers::Error::Option { .. }
             | drivers::Error::Value { .. }
             | drivers::Error::Twice { .. } => Kind::Unusable,
-            drivers::Error::Network { .. } | drivers::Error::Kernel(_) => Kind::Internal,
+            drivers::Error::Plugin(
+                plugin::Error::Refused { .. } | plugin::Error::NotImplemented { .. },
+            ) => Kind::Forbidden,
+            drivers::Error::Network { .. }
+            | drivers::Error::Kernel(_)
+            | drivers::Error::Plugin(_)
+            | drivers::Error::RolledBack(_)
+            | drivers::Error::Journal(_)
+            | drivers::Error::Pending => Kind::Internal,
         };
         Self::new(kind, error.to_string())
     }

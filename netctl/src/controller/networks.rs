@@ -34,7 +34,7 @@ impl Controller {
         spec: NetworkSpec,
     ) -> Result<NetworkView> {
         let driver_name = spec.driver.clone().unwrap_or_else(default_driver);
-        let driver = self.drivers.get(&driver_name)?;
+        let driver = self.drivers.get(&driver_name);
         let plan = driver.plan(&self.context, &spec).await?;
         ipam::check_options(&spec.ipam_options)?;
         let wanted = subnets::of(&spec, &plan)?;
@@ -92,7 +92,7 @@ impl Controller {
             for subnet in &network.subnets {
                 txn = txn.put(ipam::address_key(id, subnet.gateway), GATEWAY);
             }
-            if let Some(first) = network.subnets.first() {
+            if let Some(first) = network.subnets.first().filter(|_| plan.segment) {
                 let claim = ipam::mac(store, &network, first.gateway, None, GATEWAY).await?;
                 network.gateway_mac = Some(claim.value);
                 txn = txn.and(claim.txn);
@@ -104,12 +104,20 @@ impl Controller {
             txn = txn.and(claim.txn);
         }
         txn = txn.put(keys::network(id), keys::write(&network));
-        Ok(match store.commit(txn).await? {
+        let others = self.drivers.get(driver);
+        others.create(&network).await?;
+        let committed = store.commit(txn).await;
+        others.created(id);
+        Ok(match committed? {
             Outcome::Committed(_) => {
                 tracing::info!(network = %network.name, id = id.short(), driver = %network.driver, "network created");
                 Tried::Done(network)
             }
-            Outcome::Conflict => Tried::Lost,
+            Outcome::Conflict => {
+                // It may be tried again with other subnets.
+                others.remove(id).await?;
+                Tried::Lost
+            }
         })
     }
 
@@ -205,6 +213,11 @@ impl Controller {
             match self.store.commit(removal(&stored)).await? {
                 Outcome::Committed(_) => {
                     tracing::info!(network = %stored.value.name, id = stored.value.id.short(), "network removed");
+                    if let Err(error) =
+                        self.drivers.get(&stored.value.driver).remove(&stored.value.id).await
+                    {
+                        tracing::warn!(network = %stored.value.name, %error, "a plugin keeps a network that is gone; telling it again");
+                    }
                     return Ok(NetworkView { network: stored.value, services });
                 }
                 Outcome::Conflict => attempts.again().await?,

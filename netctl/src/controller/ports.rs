@@ -48,7 +48,7 @@ impl Controller {
         let service = &spec.service.service;
         let name = &network.name;
         let count: u32 = ports.iter().map(PublishedPort::count).sum();
-        let refusal = if self.drivers.get(&network.driver)?.is_host() {
+        let refusal = if self.drivers.get(&network.driver).is_host() {
             format!("network {name} is the host's own, with all ports of it: leave out --publish")
         } else if addresses.is_empty() {
             format!("network {name} gives no addresses to lead a port to: leave out --publish")

@@ -44,8 +44,26 @@ pub(super) struct Progress {
     pub(super) revision: Revision,
     /// The networks of interest, each with every change of its endpoints up to a revision.
     pub(super) networks: BTreeMap<NetworkId, Revision>,
-    /// The endpoints of this host, each as it was put in a revision, and whether it is served.
-    pub(super) endpoints: BTreeMap<EndpointId, (Revision, Result<(), String>)>,
+    /// The endpoints of this host, each as it was put in a revision, and how it stands with it.
+    pub(super) endpoints: BTreeMap<EndpointId, (Revision, Service)>,
+}
+
+impl Progress {
+    /// Whether a plugin is being waited for.
+    pub(super) fn is_pending(&self) -> bool {
+        self.endpoints.values().any(|(_, service)| *service == Service::Pending)
+    }
+}
+
+/// How it stands with an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Service {
+    /// It is served.
+    Ready,
+    /// A plugin is being waited for.
+    Pending,
+    /// It is not served, and why.
+    Failed(String),
 }
 
 /// A network that has an endpoint on this host.
@@ -94,6 +112,7 @@ impl Reconciler {
     ) -> (Self, watch::Receiver<Progress>) {
         let (progress, receiver) = watch::channel(Progress::default());
         let names = Names::new(records.run_dir().join("names"));
+        let wake = drivers.wake();
         let outside = Outside::new(records.run_dir().join("lent.json"));
         let reconciler = Self {
             host,
@@ -102,7 +121,7 @@ impl Reconciler {
             context,
             dataplane,
             records,
-            wake: Arc::new(Notify::new()),
+            wake,
             progress,
             followed: BTreeMap::new(),
             built: BTreeMap::new(),

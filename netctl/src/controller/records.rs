@@ -50,6 +50,9 @@ pub(super) struct Attachment {
     /// Where the network's names are served.
     pub(super) gateways: Vec<IpAddr>,
     pub(super) interface: InterfaceView,
+    /// Whether people chose the name of its device.
+    #[serde(default)]
+    pub(super) named: bool,
     /// What its interface is set to.
     #[serde(default)]
     pub(super) sysctls: Vec<Sysctl>,

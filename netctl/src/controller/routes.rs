@@ -88,6 +88,7 @@ mod tests {
                 let address = |text: &str| text.parse().expect("an address");
                 let joined = Joined {
                     port: None,
+                    device: None,
                     gateways: gateways.iter().copied().map(address).collect(),
                     routes: route
                         .iter()

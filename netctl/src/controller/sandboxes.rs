@@ -108,7 +108,7 @@ impl Controller {
                 Err(error) => return Err(error),
             };
             if let Some(driver) = driver
-                && self.drivers.get(&driver)?.is_host()
+                && self.drivers.get(&driver).is_host()
             {
                 return Ok(true);
             }

@@ -97,7 +97,7 @@ pub(super) async fn join(
         inside.add_address(interface, address).await?;
     }
     let (gateways, routes) = ways(network, endpoint);
-    Ok(Joined { port: Some(Device::of(port)), gateways, routes })
+    Ok(Joined { port: Some(Device::of(port)), device: None, gateways, routes })
 }
 
 /// The routers that an endpoint may use for everything, and the routes to the other subnets of its network.

@@ -1,13 +1,18 @@
 //! Links (network interfaces) of a namespace.
 
+use std::os::fd::{AsFd as _, AsRawFd as _};
+
 use netctl_common::MacAddr;
 use nix::errno::Errno;
-use rtnetlink::packet_route::{
-    RouteNetlinkMessage,
-    link::{InfoData, InfoVxlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage},
+use rtnetlink::{
+    packet_core::NLM_F_ACK,
+    packet_route::{
+        RouteNetlinkMessage,
+        link::{InfoData, InfoVxlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage},
+    },
 };
 
-use super::{Error, Netlink, Vxlan};
+use super::{Error, Netlink, Netns, Vxlan};
 
 /// A link as the kernel describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -215,6 +220,24 @@ impl Netlink {
             return Err(Error::LinkExists { name: name.to_owned(), found: describe(&other) });
         }
         Err(failure.doing(format!("rename the interface {} to {name}", link.name)))
+    }
+
+    /// Moves the link to another namespace, where it gets the name `name` and is down.
+    pub async fn move_link(&self, link: &Link, netns: &Netns, name: &str) -> Result<(), Error> {
+        let mut message = LinkMessage::default();
+        message.header.index = link.index;
+        message.attributes = vec![
+            LinkAttribute::NetNsFd(netns.as_fd().as_raw_fd()),
+            LinkAttribute::IfName(name.to_owned()),
+        ];
+        let request = RouteNetlinkMessage::SetLink(message);
+        self.request_with(request, NLM_F_ACK, Some(netns.clone())).await.map(drop).map_err(
+            |failure| {
+                let what =
+                    format!("move the interface {} to another namespace as {name}", link.name);
+                failure.doing(what)
+            },
+        )
     }
 
     /// Removes the link of a name, and with it its peer; `false` if there is none.

@@ -1,20 +1,22 @@
 //! The remote network driver protocol (libnetwork, `drivers/remote/api/api.go`): names and order of fields as Docker
 //! sends them.
 
-use std::{collections::BTreeMap, net::IpAddr, path::Path};
+mod join;
+mod node;
+
+use std::{collections::BTreeMap, path::Path};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use self::join::JoinText;
+pub use self::{
+    join::{Gateways, JoinAnswer, StaticRoute},
+    node::NodeData,
+};
 use super::{Caller, Error};
 use crate::model::{EndpointId, MacAddr, NetworkId};
-
-/// The longest name of a device, `IFNAMSIZ` less its end.
-const DEVICE_NAME: usize = 15;
-/// A route whose destination is on the link, of `StaticRoute.RouteType`; 0 is one with a next hop.
-const CONNECTED: i64 = 1;
-const NODE: u8 = 1;
 
 /// Where a plugin's networks are, or how far what it connects reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -175,98 +177,6 @@ struct ChosenInterface {
 #[serde(default)]
 struct InfoAnswer {
     value: BTreeMap<String, Value>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct JoinText {
-    interfacename: InterfaceNameText,
-    gateway: String,
-    gatewayipv6: String,
-    staticroutes: Vec<StaticRouteText>,
-    disablegatewayservice: bool,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct InterfaceNameText {
-    srcname: String,
-    dstprefix: String,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct StaticRouteText {
-    destination: String,
-    routetype: i64,
-    nexthop: String,
-}
-
-/// What an endpoint is to get in its sandbox.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JoinAnswer {
-    /// The device on the host that is to be moved there; none where the driver makes none.
-    pub device: Option<String>,
-    /// What its name there begins with.
-    pub prefix: String,
-    /// The routers to all that no other route leads to.
-    pub gateways: Gateways,
-    /// Further routes.
-    pub routes: Vec<StaticRoute>,
-    /// Whether the sandbox is to have no way out by another device for want of a gateway.
-    pub no_gateway_service: bool,
-}
-
-/// The default routers of each family.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Gateways {
-    /// Of IPv4.
-    pub v4: Option<IpAddr>,
-    /// Of IPv6.
-    pub v6: Option<IpAddr>,
-}
-
-/// A route for a sandbox.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StaticRoute {
-    /// Where to.
-    pub destination: IpNet,
-    /// By which router; `None` for what is on the link.
-    pub next_hop: Option<IpAddr>,
-}
-
-/// A host that comes or goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct NodeData {
-    /// Its address.
-    pub address: IpAddr,
-    /// Whether it is this one.
-    pub own: bool,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Discovery {
-    discovery_type: u8,
-    discovery_data: NodeText,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct NodeText {
-    address: IpAddr,
-    /// Empty for another host.
-    bind_address: String,
-    #[serde(rename = "Self")]
-    own: bool,
-}
-
-impl NodeData {
-    fn text(self) -> Discovery {
-        let Self { address, own } = self;
-        let bind_address = if own { address.to_string() } else { String::new() };
-        Discovery { discovery_type: NODE, discovery_data: NodeText { address, bind_address, own } }
-    }
 }
 
 /// A plugin that is a network driver. Cheap to clone.
@@ -463,63 +373,6 @@ impl NetworkPlugin {
     }
 }
 
-impl JoinText {
-    fn read(self) -> Result<JoinAnswer, String> {
-        let InterfaceNameText { srcname, dstprefix } = self.interfacename;
-        let device = Some(srcname).filter(|name| !name.is_empty());
-        if let Some(name) = &device
-            && !is_device(name)
-        {
-            return Err(format!("SrcName {name:?} is no name of a device"));
-        }
-        let prefix = if dstprefix.is_empty() { "eth".to_owned() } else { dstprefix };
-        // There is to be room for a number behind it.
-        if !is_device(&format!("{prefix}0000")) {
-            return Err(format!("DstPrefix {prefix:?} is no beginning of a device's name"));
-        }
-        let router = |what: &str, text: &str, v6: bool| match text {
-            "" => Ok(None),
-            text => match text.parse::<IpAddr>() {
-                Ok(address) if address.is_ipv6() == v6 && !address.is_unspecified() => {
-                    Ok(Some(address))
-                }
-                _ => Err(format!("{what} {text:?} is no address of a router")),
-            },
-        };
-        let v4 = router("Gateway", &self.gateway, false)?;
-        let v6 = router("GatewayIPv6", &self.gatewayipv6, true)?;
-        let route = |text: StaticRouteText| {
-            let StaticRouteText { destination, routetype, nexthop } = text;
-            let to = destination
-                .parse::<IpNet>()
-                .map_err(|_not| format!("route Destination {destination:?} is no subnet"))?;
-            let next_hop = match (routetype, &*nexthop) {
-                (CONNECTED, "") => None,
-                (CONNECTED, _) => Err(format!("the route to {to} is connected and has a NextHop"))?,
-                (0, text) => router("NextHop", text, to.addr().is_ipv6())?
-                    .ok_or_else(|| format!("the route to {to} has no NextHop"))
-                    .map(Some)?,
-                (other, _) => Err(format!("the route to {to} is of RouteType {other}"))?,
-            };
-            Ok::<_, String>(StaticRoute { destination: to.trunc(), next_hop })
-        };
-        Ok(JoinAnswer {
-            device,
-            prefix,
-            gateways: Gateways { v4, v6 },
-            routes: self.staticroutes.into_iter().map(route).collect::<Result<_, _>>()?,
-            no_gateway_service: self.disablegatewayservice,
-        })
-    }
-}
-
-impl Gateways {
-    /// Those that there are, IPv4 first.
-    pub fn iter(self) -> impl Iterator<Item = IpAddr> {
-        self.v4.into_iter().chain(self.v6)
-    }
-}
-
 /// A driver that does not know the call has nothing to do there (libnetwork, `driver.go`).
 fn tolerated(told: Result<(), Error>) -> Result<(), Error> {
     match told {
@@ -532,15 +385,6 @@ fn tolerated(told: Result<(), Error>) -> Result<(), Error> {
 fn no_ports() -> BTreeMap<&'static str, Value> {
     let keys = ["com.docker.network.endpoint.exposedports", "com.docker.network.portmap"];
     keys.into_iter().map(|key| (key, json!([]))).collect()
-}
-
-/// Whether a device may have this name (`dev_valid_name`).
-fn is_device(name: &str) -> bool {
-    let inner = |c: char| c.is_ascii_graphic() && c != '/' && c != ':';
-    (1..=DEVICE_NAME).contains(&name.len())
-        && name != "."
-        && name != ".."
-        && name.chars().all(inner)
 }
 
 /// Go writes the bytes of a `net.HardwareAddr` so. Six are eight characters without padding.

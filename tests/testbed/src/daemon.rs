@@ -22,14 +22,14 @@ impl Home {
     }
 
     pub(crate) fn make(&self) -> Result<()> {
-        for name in ["run", "state", "bpf", "netns"] {
+        for name in ["run", "state", "bpf", "netns", "plugin"] {
             let dir = self.0.join(name);
             fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
         }
         Ok(())
     }
 
-    /// One of `run`, `state`, `bpf` and `netns`.
+    /// One of `run`, `state`, `bpf`, `netns` and `plugin`.
     pub(crate) fn dir(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
@@ -46,7 +46,7 @@ impl Home {
     /// The daemon's command line.
     pub(crate) fn words(&self, host: &str, store: &str, further: &[String]) -> Vec<OsString> {
         let mut words = vec![OsString::from("netctl"), OsString::from("daemon")];
-        for name in ["run", "state", "bpf", "netns"] {
+        for name in ["run", "state", "bpf", "netns", "plugin"] {
             words.push(format!("--{name}-dir").into());
             words.push(self.dir(name).into());
         }

@@ -68,7 +68,7 @@ impl Host {
         self.home.socket()
     }
 
-    /// One of the daemon's own directories: `run`, `state`, `bpf`, `netns`.
+    /// One of the daemon's own directories: `run`, `state`, `bpf`, `netns`, `plugin`.
     pub fn dir(&self, name: &str) -> PathBuf {
         self.home.dir(name)
     }

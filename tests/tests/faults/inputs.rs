@@ -44,6 +44,15 @@ fn furnished() -> Result<Lab> {
     Ok(lab)
 }
 
+/// What is said of the driver `ether`.
+fn no_driver(lab: &Lab) -> String {
+    let dir = lab.host(1).dir("plugin");
+    format!(
+        "there is no driver ether: use one of bridge, host, null, overlay, or a plugin, of which none is called so in {}",
+        dir.display()
+    )
+}
+
 /// Runs each case, and says of all at once what was not as expected.
 fn refuse(lab: &Lab, host: &Host, cases: &[Case<'_>]) -> Result<()> {
     let before = (state::dump(lab)?, state::machine(lab.host(1))?, state::machine(lab.host(2))?);

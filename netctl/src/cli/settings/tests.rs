@@ -93,6 +93,7 @@ fn each_setting_is_an_option_a_variable_and_a_key_of_the_same_name() {
                 "vxlan-port" => "1",
                 "big-tcp" | "xdp" => "\"off\"",
                 "default-pool" => "[\"10.0.0.0/8,24\"]",
+                "plugin-dir" => "[\"/a\", \"/b\"]",
                 _ => "\"a\"",
             };
             file(&format!("{option} = {value}")).expect(option);
@@ -119,6 +120,7 @@ fn whichever_source_says_it_every_setting_is_taken() {
         big_tcp: Some(Choice::On),
         xdp: Some(Choice::Off),
         default_pools: Some(pools(&["10.0.0.0/8,24"])),
+        plugin_dirs: Some(vec!["/10".into()]),
         host_name: Some("h1".parse().expect("a name")),
         log: Some("debug".to_owned()),
     };

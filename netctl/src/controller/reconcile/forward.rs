@@ -9,7 +9,7 @@ impl Reconciler {
         let mut desired = Desired::default();
         for (id, followed) in &self.followed {
             let Some(presence) = self.presence(id) else { continue };
-            let Ok(driver) = self.drivers.get(&followed.network.driver) else { continue };
+            let driver = self.drivers.get(&followed.network.driver);
             let mirror = followed.endpoints.borrow();
             let (mut local, mut remote): (Vec<Local<'_>>, Vec<&Endpoint>) =
                 (Vec::new(), Vec::new());

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Followed, Progress, Reconciler};
+use super::{Followed, Progress, Reconciler, Service};
 use crate::{
     controller::{follow::Follower, keys, records::Attachment},
     dataplane::Sweep,
@@ -148,12 +148,12 @@ impl Reconciler {
             if let Some(swept) = &mut self.swept {
                 swept.segments.extend(followed.network.vni);
             }
-            let entered = match self.drivers.get(&followed.network.driver) {
-                Ok(driver) => driver.enter(&self.context, &followed.network).await,
-                Err(error) => Err(error),
-            };
-            match entered {
+            let driver = self.drivers.get(&followed.network.driver);
+            match driver.enter(&self.context, &followed.network).await {
                 Ok(presence) => followed.presence = Some(presence),
+                Err(drivers::Error::Pending) => {
+                    failures.pending_networks.insert(followed.network.id.clone());
+                }
                 Err(error) => failures.network(&followed.network.id, error.to_string()),
             }
         }
@@ -194,8 +194,9 @@ impl Reconciler {
                 Ok(joined) => {
                     self.built.insert(id.clone(), Built { sandbox: own.sandbox.clone(), joined });
                 }
+                Err(Undone::Pending) => failures.pending(id),
                 // What stood before is left to stand: the failure may be the host's, and pass.
-                Err(reason) => failures.endpoint(id, reason),
+                Err(Undone::Failed(reason)) => failures.endpoint(id, reason),
             }
         }
     }
@@ -233,7 +234,7 @@ impl Reconciler {
         true
     }
 
-    async fn join_one(&self, own: &Own) -> Result<Joined, String> {
+    async fn join_one(&self, own: &Own) -> Result<Joined, Undone> {
         let endpoint = &own.endpoint;
         let followed = self.followed.get(&endpoint.network).ok_or("its network is not followed")?;
         let record = self.records.get(&own.sandbox).ok_or("its sandbox is not on this host")?;
@@ -243,12 +244,25 @@ impl Reconciler {
             .find(|attachment| attachment.interface.endpoint == endpoint.id)
             .ok_or("its sandbox does not know it")?;
         let device = attachment.interface.device.as_deref().unwrap_or_default();
-        let text = |error: drivers::Error| error.to_string();
-        let driver = self.drivers.get(&followed.network.driver).map_err(text)?;
-        let netns = Netns::open(&record.sandbox.netns).map_err(|error| error.to_string())?;
-        let place = Place { netns: &netns, device };
-        let joined =
-            driver.join(&self.context, &followed.network, endpoint, place).await.map_err(text)?;
+        if followed.presence.is_none() {
+            return Err(Undone::Pending);
+        }
+        let driver = self.drivers.get(&followed.network.driver);
+        let path = &record.sandbox.netns;
+        let netns = Netns::open(path).map_err(|error| error.to_string())?;
+        let place = Place { netns: &netns, path, device, named: attachment.named };
+        let joined = driver.join(&self.context, &followed.network, endpoint, place).await?;
+        let device = joined.device.as_deref().unwrap_or(device);
+        if attachment.interface.device.as_deref() != Some(device) && joined.device.is_some() {
+            let renamed = self.records.update(&own.sandbox, |record| {
+                for attachment in &mut record.attachments {
+                    if attachment.interface.endpoint == endpoint.id {
+                        attachment.interface.device = Some(device.to_owned());
+                    }
+                }
+            });
+            renamed.map_err(|error| error.to_string())?;
+        }
         for sysctl in &attachment.sysctls {
             netns
                 .set_sysctl(&sysctl.path_of(device), sysctl.value())
@@ -269,6 +283,7 @@ impl Reconciler {
         let present = Present {
             segments: self.followed.values().filter_map(|followed| followed.network.vni).collect(),
             endpoints: own.keys().cloned().collect(),
+            gone: self.gone().await,
         };
         let swept = self.swept.take().filter(|_| !full);
         if swept.as_ref() == Some(&present) {
@@ -286,14 +301,35 @@ impl Reconciler {
         if let Err(error) = removed {
             failures.left(error.to_string());
         }
+        let mut waits = false;
         for driver in self.drivers.all() {
-            if let Err(error) = driver.sweep(&self.context, &present).await {
-                failures.left(format!("driver {}: {error}", driver.name()));
+            match driver.sweep(&self.context, &present).await {
+                Ok(()) => {}
+                Err(drivers::Error::Pending) => waits = true,
+                // Nothing here waits for a plugin that is away, or does not want to.
+                Err(drivers::Error::Plugin(error)) => {
+                    waits = true;
+                    failures.other(error.to_string());
+                }
+                Err(error) => failures.left(format!("driver {}: {error}", driver.name())),
             }
         }
-        if !failures.left {
+        if !failures.left && !waits {
             self.swept = Some(present);
         }
+    }
+
+    /// The networks that others here know of, and the store does not.
+    async fn gone(&self) -> BTreeSet<NetworkId> {
+        let mut gone = BTreeSet::new();
+        for id in self.drivers.noted_networks() {
+            let known = self.followed.contains_key(&id)
+                || !matches!(self.store.get(&keys::network(&id)).await, Ok(None));
+            if !known {
+                gone.insert(id);
+            }
+        }
+        gone
     }
 
     fn report(&self, seen: &Seen, sweep: Sweep, failures: &Failures) {
@@ -301,7 +337,11 @@ impl Reconciler {
         let outcome = |id: &EndpointId, own: &Own| {
             (id.clone(), (own.revision, failures.of(id, &own.endpoint.network)))
         };
-        let endpoints = seen.own.iter().map(|(id, own)| outcome(id, own)).collect();
+        // What others are told to remove is not gone before they have answered.
+        let leaving =
+            self.drivers.busy_endpoints().into_iter().filter(|id| !seen.own.contains_key(id));
+        let leaving = leaving.map(|id| (id, (seen.revision, Service::Pending)));
+        let endpoints = seen.own.iter().map(|(id, own)| outcome(id, own)).chain(leaving).collect();
         let networks = seen.networks.clone();
         self.progress.send_modify(|progress| {
             // Where something is left that should be gone, nobody is told that it is gone.
@@ -316,6 +356,34 @@ impl Reconciler {
     }
 }
 
+/// Why an endpoint has not joined.
+enum Undone {
+    Pending,
+    Failed(String),
+}
+
+impl From<drivers::Error> for Undone {
+    fn from(error: drivers::Error) -> Self {
+        if matches!(error, drivers::Error::Pending) {
+            Self::Pending
+        } else {
+            Self::Failed(error.to_string())
+        }
+    }
+}
+
+impl From<String> for Undone {
+    fn from(reason: String) -> Self {
+        Self::Failed(reason)
+    }
+}
+
+impl From<&str> for Undone {
+    fn from(reason: &str) -> Self {
+        Self::Failed(reason.to_owned())
+    }
+}
+
 /// What a pass could not do.
 #[derive(Debug, Default)]
 pub(super) struct Failures {
@@ -323,6 +391,9 @@ pub(super) struct Failures {
     networks: BTreeMap<NetworkId, String>,
     pub(super) endpoints: BTreeMap<EndpointId, String>,
     others: Vec<String>,
+    /// What waits for a plugin, which is no failure.
+    pending_networks: BTreeSet<NetworkId>,
+    pending: BTreeSet<EndpointId>,
     /// Whether something is left that should be gone.
     left: bool,
 }
@@ -340,6 +411,10 @@ impl Failures {
         self.endpoints.insert(id.clone(), reason);
     }
 
+    pub(super) fn pending(&mut self, id: &EndpointId) {
+        self.pending.insert(id.clone());
+    }
+
     pub(super) fn other(&mut self, reason: String) {
         self.others.push(reason);
     }
@@ -350,19 +425,24 @@ impl Failures {
     }
 
     fn none(&self) -> bool {
-        let Self { all, networks, endpoints, others, left: _ } = self;
+        let Self { all, networks, endpoints, others, .. } = self;
         all.is_none() && networks.is_empty() && endpoints.is_empty() && others.is_empty()
     }
 
-    /// Why an endpoint of that network is not served, if so.
-    pub(super) fn of(&self, endpoint: &EndpointId, network: &NetworkId) -> Result<(), String> {
+    /// How it stands with an endpoint of that network.
+    pub(super) fn of(&self, endpoint: &EndpointId, network: &NetworkId) -> Service {
         let reason =
             self.all.as_ref().or(self.networks.get(network)).or(self.endpoints.get(endpoint));
-        reason.map_or(Ok(()), |reason| Err(reason.clone()))
+        let waits = self.pending_networks.contains(network) || self.pending.contains(endpoint);
+        match reason {
+            Some(reason) => Service::Failed(reason.clone()),
+            None if waits => Service::Pending,
+            None => Service::Ready,
+        }
     }
 
     fn log(&self) {
-        let Self { all, networks, endpoints, others, left: _ } = self;
+        let Self { all, networks, endpoints, others, .. } = self;
         for reason in all.iter().chain(others) {
             tracing::warn!(reason, "not done");
         }

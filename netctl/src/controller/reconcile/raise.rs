@@ -8,7 +8,7 @@ use std::{
 use ipnet::IpNet;
 
 use super::{
-    Reconciler,
+    Reconciler, Service,
     pass::{Failures, Own},
 };
 use crate::{
@@ -34,7 +34,7 @@ impl Reconciler {
             let Some(port) = port.filter(|port| !self.raised.contains(&port.index)) else {
                 continue;
             };
-            if failures.of(id, &own.endpoint.network).is_err() {
+            if failures.of(id, &own.endpoint.network) != Service::Ready {
                 continue;
             }
             match self.open(own, port).await {

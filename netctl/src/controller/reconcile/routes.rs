@@ -11,6 +11,7 @@ use crate::{
         records::Record,
         routes::{self, Wanted},
     },
+    drivers,
     kernel::{self, Netlink, Netns, Route},
     model::{EndpointId, SandboxId},
 };
@@ -51,7 +52,15 @@ impl Reconciler {
             let same = self.routed.remove(sandbox).is_some_and(|(_, before)| before == wanted);
             let settled = if same && !full { Ok(()) } else { settle(&record, &wanted).await };
             match settled {
-                Ok(()) => drop(self.routed.insert(sandbox.clone(), (endpoints, wanted))),
+                Ok(()) => {
+                    let mut led = true;
+                    for (interface, _) in interfaces {
+                        led &= self.lead(&own[&interface.endpoint], &wanted, failures);
+                    }
+                    if led {
+                        self.routed.insert(sandbox.clone(), (endpoints, wanted));
+                    }
+                }
                 Err(error) => {
                     for (interface, _) in interfaces {
                         failures.endpoint(&interface.endpoint, error.to_string());
@@ -59,6 +68,22 @@ impl Reconciler {
                 }
             }
         }
+    }
+
+    /// Has an endpoint's driver know whether the sandbox's default routes are by it; `false` while it does not.
+    fn lead(&self, own: &Own, wanted: &[Wanted], failures: &mut Failures) -> bool {
+        let Own { endpoint, .. } = own;
+        let Some(followed) = self.followed.get(&endpoint.network) else { return true };
+        let leads = wanted
+            .iter()
+            .any(|route| route.endpoint == endpoint.id && route.destination.prefix_len() == 0);
+        let led = self.drivers.get(&followed.network.driver).lead(&endpoint.id, leads);
+        match &led {
+            Ok(()) => {}
+            Err(drivers::Error::Pending) => failures.pending(&endpoint.id),
+            Err(error) => failures.endpoint(&endpoint.id, error.to_string()),
+        }
+        led.is_ok()
     }
 }
 

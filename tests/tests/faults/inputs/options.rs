@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{case, furnished, refuse};
+use super::{case, furnished, no_driver, refuse};
 
 /// Each driver, each of its options with a wrong value, under our name or Docker's.
 #[test]
@@ -26,11 +26,7 @@ fn what_drivers_cannot_do_is_named() -> Result<()> {
         &lab,
         lab.host(1),
         &[
-            case(
-                "network create -d ether x",
-                1,
-                "there is no driver ether: use one of bridge, host, null, overlay",
-            ),
+            case("network create -d ether x", 1, no_driver(&lab)),
             case("network create -d null --subnet 10.9.0.0/24 x", 1, no_addresses("null")),
             case("network create -d null --ipv6 x", 1, no_addresses("null")),
             case("network create -d host --subnet 10.9.0.0/24 x", 1, no_addresses("host")),

@@ -1,0 +1,338 @@
+//! Networks of third parties: a plugin carries the packets, and netctl is its client (see [`crate::plugin`]).
+//!
+//! A driver that is no built-in one is a plugin of that name. What it is told is noted in a journal before, so that the
+//! opposite can be told by whoever comes after. Nothing waits for a plugin but what needs it: the reconcile loop begins
+//! a task, goes on with the rest, and is woken when the task has ended.
+
+mod interface;
+mod notes;
+mod tasks;
+mod told;
+
+use std::{
+    collections::BTreeSet,
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+use tokio::sync::Notify;
+
+use self::{
+    notes::{NotedEndpoint, NotedNetwork},
+    tasks::{Aim, Tasks},
+};
+use super::{
+    Device, Driver, Error, HostContext, Joined, Local, Place, Plan, Presence, Present, Route, Scope,
+};
+use crate::{
+    dataplane::Desired,
+    kernel::Netlink,
+    model::{DriverName, Endpoint, EndpointId, Network, NetworkId, NetworkSpec},
+    plugin::{self, Journal, PATIENCE, PluginScope, Plugins},
+};
+
+/// The plugins of this host, and what they were told.
+#[derive(Debug)]
+pub(super) struct Remotes {
+    plugins: Plugins,
+    networks: Journal<NotedNetwork>,
+    endpoints: Journal<NotedEndpoint>,
+    /// Networks that are not in the store yet, and are about to be.
+    held: Mutex<BTreeSet<NetworkId>>,
+    /// Endpoints that are not attached yet, and are about to be.
+    preparing: Mutex<BTreeSet<EndpointId>>,
+    tasks: Arc<Tasks>,
+}
+
+impl Remotes {
+    /// Plugins that are found in `dirs`; what they were told is noted in `dir`. `wake` is for who waits for them.
+    pub(super) fn open(dirs: Vec<PathBuf>, dir: &Path, wake: Arc<Notify>) -> io::Result<Arc<Self>> {
+        Ok(Arc::new(Self {
+            plugins: Plugins::new(dirs, PATIENCE),
+            networks: Journal::open(&dir.join("networks"))?,
+            endpoints: Journal::open(&dir.join("endpoints"))?,
+            held: Mutex::default(),
+            preparing: Mutex::default(),
+            tasks: Tasks::new(wake),
+        }))
+    }
+
+    /// The plugins that were told something.
+    pub(super) fn told(&self) -> BTreeSet<String> {
+        let networks = self.networks.all().into_iter().map(|(_, note)| note.plugin);
+        networks.chain(self.endpoints.all().into_iter().map(|(_, note)| note.plugin)).collect()
+    }
+
+    /// The networks that a plugin was told of, but for those that are being created.
+    pub(super) fn noted_networks(&self) -> Vec<NetworkId> {
+        let held = self.held();
+        let ids = self.networks.all().into_iter().filter_map(|(id, _)| id.parse().ok());
+        ids.filter(|id| !held.contains(id)).collect()
+    }
+
+    /// The endpoints about which a plugin is being told something.
+    pub(super) fn busy_endpoints(&self) -> Vec<EndpointId> {
+        let ids = self.endpoints.all().into_iter().filter(|(id, _)| self.tasks.is_running(id));
+        ids.filter_map(|(id, _)| id.parse().ok()).collect()
+    }
+
+    fn held(&self) -> MutexGuard<'_, BTreeSet<NetworkId>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn preparing(&self) -> MutexGuard<'_, BTreeSet<EndpointId>> {
+        self.preparing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One plugin as a driver.
+#[derive(Clone)]
+pub(super) struct Remote {
+    plugin: String,
+    remotes: Arc<Remotes>,
+    /// The drivers that need no plugin, for who has mistyped one.
+    known: String,
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Remote").field(&self.plugin).finish()
+    }
+}
+
+impl Remote {
+    pub(super) fn new(plugin: String, remotes: Arc<Remotes>, known: String) -> Self {
+        Self { plugin, remotes, known }
+    }
+
+    fn is_made(&self, network: &Network) -> bool {
+        self.remotes.networks.get(network.id.as_str()).is_some_and(|noted| noted.made)
+    }
+
+    /// Has the plugin make a network, and waits for it.
+    async fn make_network(&self, network: &Network) -> Result<(), Error> {
+        let (this, id, network) = (self.clone(), network.id.clone(), network.clone());
+        let work = async move { this.remotes.make_network(&this.plugin, &network).await };
+        self.remotes.tasks.run(id.as_str(), Aim::Make, work).await
+    }
+
+    /// What has an endpoint be made and join.
+    fn making(
+        &self,
+        host: &HostContext,
+        network: &Network,
+        endpoint: &Endpoint,
+        sandbox: &Path,
+    ) -> impl Future<Output = Result<(), Error>> + Send + 'static {
+        let (this, host, network) = (self.clone(), host.clone(), network.clone());
+        let (endpoint, sandbox) = (endpoint.clone(), sandbox.to_owned());
+        async move {
+            let Self { plugin, remotes, .. } = &this;
+            remotes.make_endpoint(&host, plugin, &network, &endpoint, sandbox).await
+        }
+    }
+
+    fn unknown(&self, error: plugin::Error) -> Error {
+        let plugin::Error::Missing { dirs, .. } = error else { return error.into() };
+        match self.plugin.parse::<DriverName>() {
+            Ok(name) => Error::Unknown { name, known: self.known.clone(), dirs },
+            Err(_no_name) => plugin::Error::Missing { name: self.plugin.clone(), dirs }.into(),
+        }
+    }
+}
+
+#[async_trait]
+impl Driver for Remote {
+    fn name(&self) -> &str {
+        &self.plugin
+    }
+
+    fn chooses_macs(&self) -> bool {
+        true
+    }
+
+    async fn plan(&self, _host: &HostContext, _spec: &NetworkSpec) -> Result<Plan, Error> {
+        let found = self.remotes.plugins.network(&self.plugin).await;
+        let plugin = found.map_err(|error| self.unknown(error))?;
+        let scope = match plugin.capabilities().scope {
+            PluginScope::Local => Scope::Host,
+            PluginScope::Global => Scope::Cluster,
+        };
+        Ok(Plan { scope, addresses: true, ..Plan::default() })
+    }
+
+    async fn create(&self, network: &Network) -> Result<(), Error> {
+        self.remotes.held().insert(network.id.clone());
+        let made = self.make_network(network).await;
+        if made.is_err() {
+            self.created(&network.id);
+        }
+        made
+    }
+
+    fn created(&self, network: &NetworkId) {
+        self.remotes.held().remove(network);
+    }
+
+    async fn remove(&self, network: &NetworkId) -> Result<(), Error> {
+        let (remotes, id) = (Arc::clone(&self.remotes), network.clone());
+        let work = async move { remotes.remove_network(&id).await };
+        self.remotes.tasks.run(network.as_str(), Aim::Remove, work).await
+    }
+
+    async fn prepare(
+        &self,
+        host: &HostContext,
+        network: &Network,
+        endpoint: &Endpoint,
+        sandbox: &Path,
+    ) -> Result<(), Error> {
+        self.remotes.preparing().insert(endpoint.id.clone());
+        let prepared = async {
+            if !self.is_made(network) {
+                self.make_network(network).await?;
+            }
+            let work = self.making(host, network, endpoint, sandbox);
+            self.remotes.tasks.run(endpoint.id.as_str(), Aim::Make, work).await
+        };
+        let prepared = prepared.await;
+        if prepared.is_err() {
+            self.prepared(&endpoint.id);
+        }
+        prepared
+    }
+
+    fn prepared(&self, endpoint: &EndpointId) {
+        if self.remotes.preparing().remove(endpoint) {
+            self.remotes.tasks.wake();
+        }
+    }
+
+    async fn enter(&self, host: &HostContext, network: &Network) -> Result<Presence, Error> {
+        let id = network.id.as_str();
+        if !self.is_made(network) {
+            let (this, network) = (self.clone(), network.clone());
+            let work = async move { this.remotes.make_network(&this.plugin, &network).await };
+            self.remotes.tasks.poll(id, Aim::Make, work)?;
+        }
+        Ok(Presence { gateway: gateway(host, network).await?, port: None })
+    }
+
+    async fn join(
+        &self,
+        host: &HostContext,
+        network: &Network,
+        endpoint: &Endpoint,
+        place: Place<'_>,
+    ) -> Result<Joined, Error> {
+        let id = endpoint.id.as_str();
+        let noted = |id| {
+            let note = self.remotes.endpoints.get(id)?;
+            let joined = note.joined.clone().filter(|_| note.sandbox == place.path)?;
+            Some((note, joined))
+        };
+        if noted(id).is_none() {
+            let work = self.making(host, network, endpoint, place.path);
+            self.remotes.tasks.poll(id, Aim::Make, work)?;
+        }
+        let (mut note, answer) = noted(id).ok_or(Error::Pending)?;
+        let routes = answer.routes.iter();
+        let mut joined = Joined {
+            gateways: answer.gateways.iter().filter(|_| !network.internal).collect(),
+            routes: routes
+                .map(|route| Route { destination: route.destination, next_hop: route.next_hop })
+                .collect(),
+            ..Joined::default()
+        };
+        let Some(source) = answer.device else { return Ok(Joined::default()) };
+        let inside = Netlink::open(place.netns).await?;
+        let device = match note.device.clone() {
+            Some(device) => device,
+            None => interface::name(&inside, &answer.prefix, place.device, place.named).await?,
+        };
+        if note.device.is_none() {
+            note.device = Some(device.clone());
+            self.remotes.endpoints.put(id, note.clone())?;
+        }
+        let mac = endpoint.mac.or(note.mac);
+        interface::put_in(host, &inside, [&source, &device], endpoint, mac).await.map_err(
+            |error| Error::Network {
+                network: network.name.clone(),
+                reason: format!("the device of plugin {}: {error}", self.plugin),
+            },
+        )?;
+        joined.device = Some(device);
+        Ok(joined)
+    }
+
+    fn forward(
+        &self,
+        _host: &HostContext,
+        _network: &Network,
+        _presence: &Presence,
+        _local: &[Local<'_>],
+        _remote: &[&Endpoint],
+        _desired: &mut Desired,
+    ) {
+    }
+
+    fn lead(&self, endpoint: &EndpointId, leads: bool) -> Result<(), Error> {
+        let id = endpoint.as_str();
+        if self.remotes.endpoints.get(id).is_none_or(|note| note.leads == leads) {
+            return Ok(());
+        }
+        let (remotes, endpoint) = (Arc::clone(&self.remotes), endpoint.clone());
+        let work = async move { remotes.lead(&endpoint, leads).await };
+        self.remotes.tasks.poll(id, Aim::Lead(leads), work)
+    }
+
+    async fn sweep(&self, host: &HostContext, present: &Present) -> Result<(), Error> {
+        let own = |plugin: &str| plugin == self.plugin;
+        let mut swept = Ok(());
+        let mut note = |outcome: Result<(), Error>| match outcome {
+            Err(Error::Pending) if swept.is_err() => {}
+            Err(error) => swept = Err(error),
+            Ok(()) => {}
+        };
+        let preparing = self.remotes.preparing().clone();
+        let mut used = BTreeSet::new();
+        for (id, noted) in self.remotes.endpoints.all() {
+            let Ok(endpoint) = id.parse::<EndpointId>() else { continue };
+            used.insert(noted.network.clone());
+            if present.endpoints.contains(&endpoint) || !own(&noted.plugin) {
+                continue;
+            }
+            if preparing.contains(&endpoint) {
+                note(Err(Error::Pending));
+                continue;
+            }
+            let (remotes, host) = (Arc::clone(&self.remotes), host.clone());
+            let work = async move { remotes.remove_endpoint(&host, &endpoint).await };
+            note(self.remotes.tasks.poll(&id, Aim::Remove, work));
+        }
+        for (id, noted) in self.remotes.networks.all() {
+            let Ok(network) = id.parse::<NetworkId>() else { continue };
+            if used.contains(&network) || !present.gone.contains(&network) || !own(&noted.plugin) {
+                continue;
+            }
+            let remotes = Arc::clone(&self.remotes);
+            let work = async move { remotes.remove_network(&network).await };
+            note(self.remotes.tasks.poll(&id, Aim::Remove, work));
+        }
+        swept
+    }
+}
+
+/// The device of the host that has the address of the network's gateway, where the plugin has made one here: names can
+/// be served there.
+async fn gateway(host: &HostContext, network: &Network) -> Result<Option<Device>, Error> {
+    let addresses = host.netlink.addresses().await?;
+    let is_gateway = |address: &&crate::kernel::Address| {
+        network.subnets.iter().any(|subnet| subnet.gateway == address.net.addr())
+    };
+    let Some(found) = addresses.iter().find(is_gateway) else { return Ok(None) };
+    let link = host.netlink.link_by_index(found.link).await?;
+    Ok(Some(Device::of(&link)))
+}

@@ -1,0 +1,109 @@
+//! A plugin of a host, as a process.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+use testbed::{Host, Process, Signal, eventually};
+
+use std::time::Duration;
+
+/// A running plugin.
+pub(crate) struct Plugin {
+    dir: PathBuf,
+    process: Option<Process>,
+}
+
+impl Plugin {
+    /// The plugin `name` at a socket in the host's plugin directory.
+    pub(crate) fn start(host: &Host, name: &str) -> Result<Self> {
+        let socket = host.dir("plugin").join(format!("{name}.sock"));
+        Self::at(host, name, &socket.display().to_string())
+    }
+
+    /// The plugin at an address which something else in the plugin directory has to tell.
+    pub(crate) fn at(host: &Host, name: &str, address: &str) -> Result<Self> {
+        let dir = host.dir(&format!("made-by-{name}"));
+        fs::create_dir_all(&dir)?;
+        let mut this = Self { dir, process: None };
+        this.run(host, name, address)?;
+        Ok(this)
+    }
+
+    /// Starts it again, with what it had.
+    pub(crate) fn run(&mut self, host: &Host, name: &str, address: &str) -> Result<()> {
+        let program = env!("CARGO_BIN_EXE_test-plugin");
+        let dir = self.dir.display().to_string();
+        let process = host.spawn(&format!("plugin-{name}"), [program, address, &dir])?;
+        self.process = Some(process);
+        let port = address.rsplit_once(':').map(|(_, port)| format!(":{port}"));
+        eventually("the plugin listens", Duration::from_secs(5), || {
+            let sockets = host.run(["ss", "-ltxnH"])?.ok()?;
+            let place = port.as_deref().unwrap_or(address);
+            anyhow::ensure!(sockets.contains(place), "{place} is not in {sockets}");
+            Ok(())
+        })
+    }
+
+    /// Kills it.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        let mut process = self.process.take().context("it does not run")?;
+        process.stop(Signal::SIGKILL, Duration::from_secs(5))
+    }
+
+    /// Has it do `kind` in place of an answer to each `method`, from now on; what was said before of others is void.
+    pub(crate) fn behave(&self, method: &str, kind: &str) -> Result<()> {
+        Ok(fs::write(self.dir.join("behaviour"), format!("{method} {kind}\n"))?)
+    }
+
+    /// Has it do its work.
+    pub(crate) fn be_good(&self) -> Result<()> {
+        Ok(fs::write(self.dir.join("behaviour"), "")?)
+    }
+
+    /// Has its networks be those of the cluster.
+    pub(crate) fn be_global(&self) -> Result<()> {
+        Ok(fs::write(self.dir.join("scope"), "global")?)
+    }
+
+    /// The calls of network drivers since the last look, in order.
+    pub(crate) fn calls(&self) -> Result<Vec<(String, Value)>> {
+        let file = self.dir.join("calls");
+        let text = fs::read_to_string(&file).unwrap_or_default();
+        fs::write(&file, "")?;
+        let mut calls = Vec::new();
+        for line in text.lines() {
+            let call: Value = serde_json::from_str(line)?;
+            let method = call["method"].as_str().context("a method")?;
+            if let Some(verb) = method.strip_prefix("NetworkDriver.") {
+                calls.push((verb.to_owned(), call["request"].clone()));
+            }
+        }
+        Ok(calls)
+    }
+
+    /// What it has.
+    pub(crate) fn state(&self) -> Result<Vec<String>> {
+        let mut all = files(&self.dir.join("networks"))?;
+        all.extend(files(&self.dir.join("endpoints"))?);
+        Ok(all)
+    }
+}
+
+/// The files below a directory.
+pub(crate) fn files(dir: &Path) -> Result<Vec<String>> {
+    let mut all = Vec::new();
+    let Ok(entries) = fs::read_dir(dir) else { return Ok(all) };
+    for entry in entries {
+        let path = entry?.path();
+        if path.is_dir() {
+            all.extend(files(&path)?);
+        } else {
+            all.push(path.display().to_string());
+        }
+    }
+    Ok(all)
+}

@@ -1,0 +1,71 @@
+//! Daemons that die between two steps of an operation on a plugin's network, each pair of steps in turn.
+
+use std::{fs, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use testbed::{Lab, eventually};
+
+use crate::{Plugin, Resting, lab, ok};
+
+/// How many steps an operation may have: far more than any has.
+const LIMIT: usize = 500;
+
+/// Does `words` on what `prepare` has made, and dies at each of its steps; whatever came of it, `clean` leaves nothing
+/// anywhere.
+fn dies_at_each(
+    lab: &Lab,
+    plugin: &Plugin,
+    resting: &Resting,
+    (prepare, words): (&[&str], &str),
+) -> Result<usize> {
+    let host = lab.host(1);
+    for step in 0..LIMIT {
+        for words in prepare {
+            ok(host, words)?;
+        }
+        fs::write(host.crash_file(), step.to_string())?;
+        let output = host.netctl(words.split(' '))?;
+        let place = fs::read_to_string(host.crash_file())?;
+        fs::remove_file(host.crash_file())?;
+        let context = || format!("`{words}`, died at step {step}, {place}");
+        let died = place.parse::<usize>().is_err();
+        if died {
+            eventually("the daemon is dead", Duration::from_secs(5), || {
+                ensure!(host.daemon_pid().is_none(), "it lives");
+                Ok(())
+            })?;
+            lab.start_daemon(host).with_context(context)?;
+        } else {
+            ensure!(output.success(), "{output:?}");
+        }
+        for words in ["sandbox rm box", "service unpublish -f a.far", "network rm far"] {
+            // What was undone has not to be cleaned.
+            host.netctl(words.split(' '))?;
+        }
+        eventually("nothing is left", Duration::from_secs(40), || resting.check(lab, plugin))
+            .with_context(context)?;
+        if !died {
+            return Ok(step);
+        }
+    }
+    anyhow::bail!("`{words}` has no end")
+}
+
+#[test]
+fn a_plugin_is_told_the_opposite_of_all_that_it_was_told() -> Result<()> {
+    let lab = lab()?;
+    let plugin = Plugin::start(lab.host(1), "cable")?;
+    let resting = Resting::of(&lab)?;
+    let create = "network create -d cable --subnet 10.77.0.0/24 far";
+    let all = [create, "sandbox create box", "service publish a.far", "service attach box a.far"];
+    for (prepare, words, least) in [
+        (&[][..], create, 6),
+        (&all[..3], all[3], 20),
+        (&all, "service detach box a.far", 15),
+        (&all[..1], "network rm far", 4),
+    ] {
+        let deaths = dies_at_each(&lab, &plugin, &resting, (prepare, words))?;
+        ensure!(deaths >= least, "`{words}` has {deaths} steps: not all are counted");
+    }
+    lab.end()
+}
