@@ -18,28 +18,41 @@ use crate::{
 const FAMILIES: [(&str, &str, &str); 2] =
     [("lent4", "ipv4", "forwarding"), ("lent6", "ipv6", "force_forwarding")];
 
-/// The devices that are lent, in the order of the families.
+/// The set of bridges among them.
+const BRIDGES: &str = "bridges";
+
+/// The devices that are lent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Lending([BTreeSet<String>; 2]);
+pub(super) struct Lending {
+    /// In the order of the families.
+    devices: [BTreeSet<String>; 2],
+    /// Those that are bridges, and so carry packets that the host does not forward.
+    bridges: BTreeSet<String>,
+}
 
 impl Lending {
     pub(super) fn of(elements: &Elements) -> Self {
-        Self(FAMILIES.map(|(set, ..)| elements.of(set).map(ToOwned::to_owned).collect()))
+        let devices = FAMILIES.map(|(set, ..)| elements.of(set).map(ToOwned::to_owned).collect());
+        Self { devices, bridges: BTreeSet::new() }
     }
 
     pub(super) fn add_to(&self, elements: &mut Elements) {
-        for ((set, ..), devices) in FAMILIES.iter().zip(&self.0) {
+        for ((set, ..), devices) in FAMILIES.iter().zip(&self.devices) {
             for device in devices {
                 elements.add(set, device.clone());
             }
+        }
+        for bridge in &self.bridges {
+            elements.add(BRIDGES, format!("{bridge} . {bridge}"));
         }
     }
 
     /// Both.
     pub(super) fn and(mut self, other: Self) -> Self {
-        for (devices, more) in self.0.iter_mut().zip(other.0) {
+        for (devices, more) in self.devices.iter_mut().zip(other.devices) {
             devices.extend(more);
         }
+        self.bridges.extend(other.bridges);
         self
     }
 
@@ -72,7 +85,7 @@ impl Lending {
     }
 
     pub(super) fn sets() -> impl Iterator<Item = &'static str> {
-        FAMILIES.iter().map(|(set, ..)| *set)
+        FAMILIES.iter().map(|(set, ..)| *set).chain([BRIDGES])
     }
 }
 
@@ -88,10 +101,13 @@ pub(super) async fn lending(netlink: &Netlink, lent: &Lending) -> Result<Lending
         }
         for device in &devices {
             let forwards = get(netlink, &of(family, &device.name, setting)).await?;
-            let ours = lent.0[at].contains(&device.name);
+            let ours = lent.devices[at].contains(&device.name);
             // One that forwards already does so for somebody else's sake.
             if forwards.is_some_and(|forwards| ours || forwards == "0") {
-                lending.0[at].insert(device.name.clone());
+                lending.devices[at].insert(device.name.clone());
+                if device.kind.as_deref() == Some("bridge") {
+                    lending.bridges.insert(device.name.clone());
+                }
             }
         }
     }
@@ -100,7 +116,7 @@ pub(super) async fn lending(netlink: &Netlink, lent: &Lending) -> Result<Lending
 
 /// Has devices that are lent forward, and those of gateways where the kernel asks each.
 pub(super) async fn lend(netlink: &Netlink, lending: &Lending) -> Result<(), kernel::Error> {
-    for ((_, family, setting), devices) in FAMILIES.into_iter().zip(&lending.0) {
+    for ((_, family, setting), devices) in FAMILIES.into_iter().zip(&lending.devices) {
         for device in devices {
             set(netlink, &of(family, device, setting), "1").await?;
         }
@@ -119,7 +135,7 @@ pub(super) async fn take_back(
         if forwards(netlink, family).await? {
             continue;
         }
-        for device in lent.0[at].difference(&lending.0[at]) {
+        for device in lent.devices[at].difference(&lending.devices[at]) {
             set(netlink, &of(family, device, setting), "0").await?;
         }
     }

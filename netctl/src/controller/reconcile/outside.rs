@@ -23,8 +23,10 @@ impl Reconciler {
     ) {
         let with_way_out = |followed: &&Followed| !followed.network.internal;
         let device = |followed: &'_ Followed| {
-            let gateway = followed.presence.as_ref()?.gateway.as_ref()?;
-            Some(gateway.name.clone())
+            let presence = followed.presence.as_ref()?;
+            // What is no port of the data plane is a plugin's, with ways of its own.
+            presence.port.as_ref()?;
+            Some(presence.gateway.as_ref()?.name.clone())
         };
         let ways: BTreeMap<_, _> = self
             .followed
