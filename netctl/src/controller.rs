@@ -15,6 +15,7 @@ mod find;
 mod follow;
 mod holdings;
 mod keys;
+mod leases;
 mod mend;
 mod netns_names;
 mod networks;
@@ -42,6 +43,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::error::{Error, Kind};
 use self::{
+    leases::Leases,
     reconcile::{Progress, Reconciler},
     records::Records,
 };
@@ -103,6 +105,7 @@ pub struct Controller {
     dataplane: Arc<Dataplane>,
     records: Arc<Records>,
     allocator: Allocator,
+    leases: Leases,
     /// Held by operations on sandboxes of this host, one at a time.
     operations: Mutex<()>,
     progress: watch::Receiver<Progress>,
@@ -160,6 +163,8 @@ impl Controller {
             Drivers::open(config.plugin_dirs.clone(), &config.state_dir).map_err(|error| {
                 Error::internal(format!("cannot read what plugins were told: {error}"))
             })?;
+        let leases = Leases::open(&config.state_dir.join("plugins/leases"))
+            .map_err(|error| Error::internal(format!("cannot read what plugins gave: {error}")))?;
         let (mut reconciler, progress) = Reconciler::new(
             config.host.clone(),
             Arc::clone(&store),
@@ -180,6 +185,7 @@ impl Controller {
             dataplane,
             records,
             allocator: Allocator::default(),
+            leases,
             operations: Mutex::new(()),
             progress,
             names: reconciler.name_counters(),
@@ -201,6 +207,7 @@ impl Controller {
                 tokio::join!(
                     cancel.run_until_cancelled(recovering.mend()),
                     cancel.run_until_cancelled(recovering.audit()),
+                    cancel.run_until_cancelled(recovering.settle_leases()),
                     cancel.run_until_cancelled(following),
                     reconciler.run(&cancel)
                 );

@@ -37,7 +37,7 @@ use crate::{
         DriverName, Endpoint, EndpointId, Name, Network, NetworkId, NetworkSpec, Peer, Policy, Vni,
         Vteps,
     },
-    plugin,
+    plugin::{self, Plugins},
 };
 
 /// Where a network is.
@@ -369,6 +369,11 @@ impl Drivers {
     /// The driver of this name: a plugin, be it there or not, where it is no built-in one.
     pub fn get(&self, name: &DriverName) -> Arc<dyn Driver> {
         self.builtin.get(name.as_str()).cloned().unwrap_or_else(|| self.remote(name.to_string()))
+    }
+
+    /// The plugins of this host, of which some are IPAM drivers.
+    pub fn plugins(&self) -> &Plugins {
+        self.remotes.plugins()
     }
 
     /// Every driver that may have something on this host.

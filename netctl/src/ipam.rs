@@ -18,7 +18,7 @@ use self::address::Held;
 pub use self::{
     address::{ADDRESSES, AddressWish, Allocator, address_key, check_options},
     default_pool::{DefaultPool, DefaultPoolError},
-    mac::{MACS, derived_mac, mac, mac_key},
+    mac::{MACS, derived_mac, mac, mac_key, random_mac},
     memory::{HINTS, forget, remember},
     pool::{PREFIX as POOLS, PoolWish, pool_entry, pools, unsettle_pools},
     vni::{PREFIX as VNIS, vni, vni_key},

@@ -10,6 +10,7 @@ mod exposed;
 mod host;
 mod host_entry;
 mod id;
+mod lease;
 mod link_alias;
 mod name;
 mod network;
@@ -34,6 +35,7 @@ pub use self::{
     host::Host,
     host_entry::{HostEntry, HostEntryError},
     id::{EndpointId, HostId, IdError, NetworkId, SandboxId},
+    lease::{Lease, LeasedAddress, LeasedPool},
     link_alias::{LinkAlias, LinkAliasError, ambiguous},
     name::{HostName, Name, NameError, ServiceRef, ServiceRefError},
     network::{DriverName, Network, Subnet, SubnetError},

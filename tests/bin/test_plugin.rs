@@ -1,8 +1,12 @@
-//! `test-plugin ADDRESS DIR`: a network driver by libnetwork's remote protocol, at a socket's path or at `HOST:PORT`.
+//! `test-plugin ADDRESS DIR`: a network driver and an IPAM driver by libnetwork's remote protocols, at a socket's path or
+//! at `HOST:PORT`.
 //!
 //! A network is a Linux bridge with the gateway's addresses, an endpoint a veth pair with one end in it. In `DIR` it
-//! keeps what it has (`networks`, `endpoints`), writes down each call (`calls`), and finds how to misbehave
+//! keeps what it has (`networks`, `endpoints`, `pools`, `addresses`), writes down each call (`calls`), and finds how to misbehave
 //! (`behaviour`: lines of `METHOD KIND`).
+
+#[path = "test_plugin/addresses.rs"]
+mod addresses;
 
 use std::{
     env, fs,
@@ -25,7 +29,7 @@ fn main() -> Result<()> {
         bail!("ADDRESS DIR");
     };
     let plugin = Plugin { dir: PathBuf::from(dir), one: Mutex::new(()) };
-    for name in ["networks", "endpoints"] {
+    for name in ["networks", "endpoints", "pools", "addresses"] {
         fs::create_dir_all(plugin.dir.join(name))?;
     }
     let plugin = Arc::new(plugin);
@@ -85,6 +89,9 @@ impl Plugin {
         self.note(method, &request)?;
         let kind = self.behaviour(method);
         let (status, answer) = match kind.as_deref() {
+            Some("err") if method.starts_with("IpamDriver") => {
+                (200, json!({"Error": "out of paper"}).to_string())
+            }
             Some("err") => (200, json!({"Err": "out of cables"}).to_string()),
             Some("err500") => {
                 (500, json!({"Err": "out of cables", "Error": "out of cables"}).to_string())
@@ -98,7 +105,10 @@ impl Plugin {
                 let _one = self.one.lock().unwrap_or_else(PoisonError::into_inner);
                 match self.answer(method, &request) {
                     Ok(answer) => (200, answer.to_string()),
-                    Err(error) => (200, json!({"Err": format!("{error:#}")}).to_string()),
+                    Err(error) => {
+                        let text = format!("{error:#}");
+                        (200, json!({"Err": text, "Error": text}).to_string())
+                    }
                 }
             }
         };
@@ -107,6 +117,9 @@ impl Plugin {
             Some("empty") => String::new(),
             Some("change") => json!({"Interface": {"Address": "10.1.2.3/24"}}).to_string(),
             Some("no-device") => json!({"InterfaceName": {"SrcName": "nowhere"}}).to_string(),
+            Some("outside") => json!({"Address": "203.0.113.1/24"}).to_string(),
+            Some("other-pool") => json!({"PoolID": "x", "Pool": "203.0.113.0/24"}).to_string(),
+            Some("nameless") => json!({"Pool": "10.200.1.0/24"}).to_string(),
             Some("bad-gateway") => json!({"Gateway": "10.0.0.0/8"}).to_string(),
             _ => answer,
         };
@@ -136,7 +149,7 @@ impl Plugin {
         let (network, endpoint) = (text("NetworkID"), text("EndpointID"));
         let scope = fs::read_to_string(self.dir.join("scope")).unwrap_or("local".to_owned());
         match method {
-            "Plugin.Activate" => Ok(json!({"Implements": ["NetworkDriver"]})),
+            "Plugin.Activate" => Ok(json!({"Implements": ["NetworkDriver", "IpamDriver"]})),
             "NetworkDriver.GetCapabilities" => {
                 Ok(json!({"Scope": scope.trim(), "ConnectivityScope": ""}))
             }
@@ -159,6 +172,9 @@ impl Plugin {
             }
             "NetworkDriver.ProgramExternalConnectivity" => {
                 self.known("endpoints", &endpoint).map(|_| json!({}))
+            }
+            _ if method.starts_with("IpamDriver.") => {
+                addresses::answer(&self.dir, &method["IpamDriver.".len()..], request)
             }
             "NetworkDriver.EndpointOperInfo" => Ok(json!({"Value": {"test.info": "x"}})),
             _ => Ok(json!({})),

@@ -57,6 +57,7 @@ fn network(name: &str, cidr: &str, internal: bool) -> Network {
         options: BTreeMap::new(),
         ipam_options: BTreeMap::new(),
         peers: Vec::new(),
+        lease: None,
         labels: BTreeMap::new(),
         created: 0,
     }
@@ -75,6 +76,7 @@ fn endpoint(network: &Network, name: &str, address: &str, sandbox: &SandboxId) -
         addresses: vec![address.parse().expect("an address")],
         bridging: false,
         vtep: None,
+        lease: None,
         owner: Some(Owner {
             host: "h1".parse().expect("a name"),
             sandbox: sandbox.clone(),

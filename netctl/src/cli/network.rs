@@ -79,7 +79,11 @@ pub(super) struct Create {
     /// Address in a subnet that is somebody else's and never handed out, and what it is called
     #[arg(long = "aux-address", value_name = "NAME=IP")]
     aux_addresses: Vec<Aux>,
-    /// How addresses are chosen: choice=serial, the next behind the last, or choice=random [default: choice=serial]
+    /// Plugin that gives the addresses; netctl does where none is given
+    #[arg(long, value_name = "DRIVER")]
+    ipam_driver: Option<DriverName>,
+    /// How addresses are chosen: choice=serial, the next behind the last, or choice=random [default: choice=serial];
+    /// or an option for the plugin
     #[arg(long = "ipam-opt", value_name = "KEY=VALUE")]
     ipam_options: Vec<Pair>,
     /// No way out, and no names from outside
@@ -127,6 +131,7 @@ impl From<Create> for NetworkSpec {
                 .into_iter()
                 .map(|aux| (aux.name, aux.address))
                 .collect(),
+            ipam_driver: create.ipam_driver,
             ipam_options: pair::collect(create.ipam_options),
             internal: create.internal,
             options: pair::collect(create.options),
@@ -202,6 +207,8 @@ fn text(view: &NetworkView) -> String {
     for (name, address) in network.subnets.iter().flat_map(|subnet| &subnet.aux) {
         fields.push(("Aux address", format!("{name}={address}")));
     }
+    let lease = network.lease.iter();
+    fields.extend(lease.map(|lease| ("IPAM driver", lease.driver.to_string())));
     let ipam = network.ipam_options.iter();
     fields.extend(ipam.map(|(key, value)| ("IPAM option", format!("{key}={value}"))));
     fields.push(("Internal", if network.internal { "yes" } else { "no" }.to_owned()));

@@ -97,7 +97,7 @@ fn every_verb_is_understood() {
 fn what_is_given_is_what_is_asked_for() {
     let spec = network(
         "network create -d overlay --subnet 10.1.0.0/24 --subnet 10.2.0.0/24 --ip-range 10.1.0.128/25 \
-         --ip-range h1=10.2.0.0/25 --aux-address nas=10.1.0.7 --ipam-opt choice=random \
+         --ip-range h1=10.2.0.0/25 --aux-address nas=10.1.0.7 --ipam-driver desk --ipam-opt choice=random \
          --gateway 10.1.0.1 --ipv6 --internal -o a=b --opt c=d=e --label x= dev",
     );
     assert_eq!(
@@ -105,7 +105,7 @@ fn what_is_given_is_what_is_asked_for() {
         serde_json::json!({
             "name": "dev", "driver": "overlay", "subnets": ["10.1.0.0/24", "10.2.0.0/24"],
             "ipv6": true, "ip_ranges": ["10.1.0.128/25", "h1=10.2.0.0/25"], "gateways": ["10.1.0.1"],
-            "aux_addresses": {"nas": "10.1.0.7"}, "ipam_options": {"choice": "random"}, "internal": true,
+            "aux_addresses": {"nas": "10.1.0.7"}, "ipam_driver": "desk", "ipam_options": {"choice": "random"}, "internal": true,
             "options": {"a": "b", "c": "d=e"}, "labels": {"x": ""},
         })
     );

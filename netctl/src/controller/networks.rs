@@ -12,7 +12,9 @@ use super::{
 use crate::{
     drivers::{Plan, Scope},
     ipam::{self, PoolWish},
-    model::{DriverName, Name, Network, NetworkId, NetworkSpec, NetworkView, SCHEMA, Subnet},
+    model::{
+        DriverName, Lease, Name, Network, NetworkId, NetworkSpec, NetworkView, SCHEMA, Subnet,
+    },
     store::{Guard, Outcome, Txn},
 };
 
@@ -36,15 +38,22 @@ impl Controller {
         let driver_name = spec.driver.clone().unwrap_or_else(default_driver);
         let driver = self.drivers.get(&driver_name);
         let plan = driver.plan(&self.context, &spec).await?;
-        ipam::check_options(&spec.ipam_options)?;
-        let wanted = subnets::of(&spec, &plan)?;
-        let mut attempts = Attempts::new("create network", &spec.name);
-        loop {
-            match self.try_create(id, &spec, &driver_name, &plan, &wanted).await? {
-                Tried::Done(network) => return Ok(NetworkView { network, services: Vec::new() }),
-                Tried::Lost => attempts.again().await?,
+        subnets::of(&spec, &plan)?;
+        self.with_pools(id, spec, &plan, async |spec, lease| {
+            let wanted = subnets::of(&spec, &plan)?;
+            let mut attempts = Attempts::new("create network", &spec.name);
+            loop {
+                let lease = lease.clone();
+                let tried = self.try_create(id, &spec, &driver_name, &plan, &wanted, lease).await?;
+                match tried {
+                    Tried::Done(network) => {
+                        return Ok(NetworkView { network, services: Vec::new() });
+                    }
+                    Tried::Lost => attempts.again().await?,
+                }
             }
-        }
+        })
+        .await
     }
 
     async fn try_create(
@@ -54,6 +63,7 @@ impl Controller {
         driver: &Name,
         plan: &Plan,
         wanted: &[Subnet],
+        lease: Option<Lease>,
     ) -> Result<Tried<Network>> {
         let store = &*self.store;
         let mut txn = self.name_txn(id, &spec.name, driver, plan.scope).await?;
@@ -71,6 +81,7 @@ impl Controller {
             options: spec.options.clone(),
             ipam_options: spec.ipam_options.clone(),
             peers: plan.peers.clone(),
+            lease,
             labels: spec.labels.clone(),
             created: now(),
         };
@@ -210,8 +221,10 @@ impl Controller {
                     if services.len() > names.len() { ", …" } else { "" },
                 )));
             }
+            let _busy = self.note_network_lease(&stored.value)?;
             match self.store.commit(removal(&stored)).await? {
                 Outcome::Committed(_) => {
+                    self.settle_lease(stored.value.id.as_str()).await;
                     tracing::info!(network = %stored.value.name, id = stored.value.id.short(), "network removed");
                     if let Err(error) =
                         self.drivers.get(&stored.value.driver).remove(&stored.value.id).await

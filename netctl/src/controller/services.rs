@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     model::{
-        Endpoint, EndpointId, Name, Network, NetworkId, SCHEMA, ServiceRef, ServiceSpec,
+        Endpoint, EndpointId, Lease, Name, Network, NetworkId, SCHEMA, ServiceRef, ServiceSpec,
         ServiceView,
     },
     store::{Guard, Outcome, Store, Txn},
@@ -45,15 +45,19 @@ impl Controller {
         network: &Network,
         spec: &ServiceSpec,
     ) -> Result<ServiceView> {
-        let mut attempts = Attempts::new("publish", &spec.service);
-        loop {
-            let found = keys::get::<Network>(&*self.store, &keys::network(&network.id)).await?;
-            let network = found.ok_or_else(|| find::no_network(network.name.as_str()))?;
-            match self.try_publish(&id, spec, &network, attempts.lost()).await? {
-                Tried::Done(endpoint) => return Ok(view(endpoint, &network.value)),
-                Tried::Lost => attempts.again().await?,
+        self.with_addresses(&id, network, spec, async |spec, lease| {
+            let mut attempts = Attempts::new("publish", &spec.service);
+            loop {
+                let found = keys::get::<Network>(&*self.store, &keys::network(&network.id)).await?;
+                let network = found.ok_or_else(|| find::no_network(network.name.as_str()))?;
+                let lease = lease.clone();
+                match self.try_publish(&id, spec, &network, lease, attempts.lost()).await? {
+                    Tried::Done(endpoint) => return Ok(view(endpoint, &network.value)),
+                    Tried::Lost => attempts.again().await?,
+                }
             }
-        }
+        })
+        .await
     }
 
     async fn try_publish(
@@ -61,6 +65,7 @@ impl Controller {
         id: &EndpointId,
         spec: &ServiceSpec,
         stored: &Stored<Network>,
+        lease: Option<Lease>,
         attempt: u32,
     ) -> Result<Tried<Endpoint>> {
         let store = &*self.store;
@@ -88,6 +93,7 @@ impl Controller {
             addresses: claim.value.addresses.clone(),
             bridging: spec.bridging,
             vtep: spec.vtep,
+            lease,
             owner: None,
             created: now(),
         };
@@ -124,8 +130,10 @@ impl Controller {
                     owner.host
                 )));
             }
+            let _busy = self.note_endpoint_lease(&stored.value)?;
             match self.store.commit(removal(&*self.store, &stored).await?).await? {
                 Outcome::Committed(revision) => {
+                    self.settle_lease(stored.value.id.as_str()).await;
                     tracing::info!(
                         service = %stored.value.name, network = %network.value.name, id = stored.value.id.short(), force,
                         "service unpublished"

@@ -32,6 +32,7 @@ pub(crate) fn network(label: &str, cidr: &str, internal: bool) -> Network {
         options: BTreeMap::new(),
         ipam_options: BTreeMap::new(),
         peers: Vec::new(),
+        lease: None,
         labels: BTreeMap::new(),
         created: 0,
     }
@@ -55,6 +56,7 @@ pub(crate) fn endpoint(
         mac: None,
         bridging: false,
         vtep: None,
+        lease: None,
         addresses: addresses.iter().map(|a| a.parse::<IpNet>().expect("an address")).collect(),
         owner: sandbox.map(|sandbox| Owner {
             host: "h1".parse().expect("a host's name"),

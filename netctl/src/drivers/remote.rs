@@ -59,6 +59,11 @@ impl Remotes {
         }))
     }
 
+    /// The plugins.
+    pub(super) fn plugins(&self) -> &Plugins {
+        &self.plugins
+    }
+
     /// The plugins that were told something.
     pub(super) fn told(&self) -> BTreeSet<String> {
         let networks = self.networks.all().into_iter().map(|(_, note)| note.plugin);

@@ -61,7 +61,7 @@ pub fn derived_mac(address: IpAddr) -> MacAddr {
 
 /// A random, locally administered address. It does not follow from the IP address, so that a neighbour's memory of
 /// an earlier holder of the address never leads to a later one.
-fn random_mac() -> MacAddr {
+pub fn random_mac() -> MacAddr {
     let mut bytes = [0; 6];
     getrandom::fill(&mut bytes).expect("the kernel gives random numbers");
     MacAddr::local_from(bytes)

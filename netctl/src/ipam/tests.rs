@@ -44,6 +44,7 @@ pub(super) fn network(subnets: &[(&str, Option<&str>)]) -> Network {
         options: BTreeMap::new(),
         ipam_options: BTreeMap::new(),
         peers: Vec::new(),
+        lease: None,
         labels: BTreeMap::new(),
         created: 0,
     }

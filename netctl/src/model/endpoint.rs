@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BoundPort, EndpointId, ExposedPort, HostName, MacAddr, Name, NetworkId, PublishedPort,
+    BoundPort, EndpointId, ExposedPort, HostName, Lease, MacAddr, Name, NetworkId, PublishedPort,
     SandboxId, UnixTime, Vteps,
 };
 
@@ -39,6 +39,9 @@ pub struct Endpoint {
     /// Where it is for ever, where that is no host of netctl: the tunnel address of an external station.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vtep: Option<IpAddr>,
+    /// What an IPAM driver that is a plugin gave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Lease>,
     /// Who has it attached. It changes by compare-and-set only.
     pub owner: Option<Owner>,
     /// When it was published.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{HostName, MacAddr, Name, NetworkId, Peer, Policy, UnixTime, Vni};
+use super::{HostName, Lease, MacAddr, Name, NetworkId, Peer, Policy, UnixTime, Vni};
 
 /// The name of a driver.
 pub type DriverName = Name;
@@ -44,6 +44,9 @@ pub struct Network {
     /// follow from IP addresses, so that who knows the one knows the other.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub peers: Vec<Peer>,
+    /// What an IPAM driver that is a plugin gave it, and gives its endpoints of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Lease>,
     /// What people noted.
     pub labels: BTreeMap<String, String>,
     /// When it was made.

@@ -40,7 +40,10 @@ pub struct NetworkSpec {
     /// Addresses that are somebody else's, by what they are called.
     #[serde(default)]
     pub aux_addresses: BTreeMap<Name, IpAddr>,
-    /// How addresses are chosen.
+    /// The plugin that gives its addresses; netctl does where none is given.
+    #[serde(default)]
+    pub ipam_driver: Option<DriverName>,
+    /// How addresses are chosen, or options for the plugin.
     #[serde(default)]
     pub ipam_options: BTreeMap<String, String>,
     /// No way out, and no names from outside.
@@ -65,6 +68,7 @@ impl NetworkSpec {
             ip_ranges: Vec::new(),
             gateways: Vec::new(),
             aux_addresses: BTreeMap::new(),
+            ipam_driver: None,
             ipam_options: BTreeMap::new(),
             internal: false,
             options: BTreeMap::new(),

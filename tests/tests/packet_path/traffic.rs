@@ -1,6 +1,8 @@
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use netctl_common::{Direction, Outcome, Verdict, maps::Port};
-use testbed::Capture;
+use testbed::{Capture, eventually};
 
 use crate::{
     counters::Counters,
@@ -112,6 +114,11 @@ fn tcpdump_finds_the_outer_headers_well_formed() -> Result<()> {
     rig.near.ping(&rig.far.station.ip())?;
     let capture = Capture::start(&rig.b.netns, "eth0", "udp port 4789", "wire")?;
     rig.near.netns.run(["ping", "-n", "-c", "1", "-Q", "0xb8", &rig.far.station.ip()])?.ok()?;
+    eventually("the reply is captured", Duration::from_secs(5), || {
+        let replies = capture.dissect(&["-Y", "icmp.type == 0"])?;
+        ensure!(!replies.trim().is_empty(), "none yet");
+        Ok(())
+    })?;
     let text = capture.stop(&["-e", "-vv"])?;
     let vni = format!("VXLAN, flags [I] (0x08), vni {VNI}");
     for wanted in [

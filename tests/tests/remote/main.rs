@@ -2,6 +2,7 @@
 //! its own.
 
 mod absent;
+mod addresses;
 mod plugin;
 mod refusals;
 mod steps;

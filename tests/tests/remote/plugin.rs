@@ -69,8 +69,36 @@ impl Plugin {
         Ok(fs::write(self.dir.join("scope"), "global")?)
     }
 
+    /// Has it ask for a link-layer address with each request for an address.
+    pub(crate) fn require_macs(&self) -> Result<()> {
+        Ok(fs::write(self.dir.join("requires-mac"), "")?)
+    }
+
+    /// What it gave in an answer of this kind nobody can know, and so give back.
+    pub(crate) fn forget_what_it_never_said(&self, kind: &str) -> Result<()> {
+        if ["garbage", "nameless", "outside"].contains(&kind) {
+            self.forget_addresses()?;
+        }
+        Ok(())
+    }
+
+    /// Has it forget the pools and addresses that it gave.
+    pub(crate) fn forget_addresses(&self) -> Result<()> {
+        for name in ["pools", "addresses"] {
+            for file in files(&self.dir.join(name))? {
+                fs::remove_file(file)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The calls of network drivers since the last look, in order.
     pub(crate) fn calls(&self) -> Result<Vec<(String, Value)>> {
+        self.calls_of("NetworkDriver.")
+    }
+
+    /// The calls of one of its kinds since the last look, in order.
+    pub(crate) fn calls_of(&self, kind: &str) -> Result<Vec<(String, Value)>> {
         let file = self.dir.join("calls");
         let text = fs::read_to_string(&file).unwrap_or_default();
         fs::write(&file, "")?;
@@ -78,7 +106,7 @@ impl Plugin {
         for line in text.lines() {
             let call: Value = serde_json::from_str(line)?;
             let method = call["method"].as_str().context("a method")?;
-            if let Some(verb) = method.strip_prefix("NetworkDriver.") {
+            if let Some(verb) = method.strip_prefix(kind) {
                 calls.push((verb.to_owned(), call["request"].clone()));
             }
         }
@@ -87,8 +115,10 @@ impl Plugin {
 
     /// What it has.
     pub(crate) fn state(&self) -> Result<Vec<String>> {
-        let mut all = files(&self.dir.join("networks"))?;
-        all.extend(files(&self.dir.join("endpoints"))?);
+        let mut all = Vec::new();
+        for name in ["networks", "endpoints", "pools", "addresses"] {
+            all.extend(files(&self.dir.join(name))?);
+        }
         Ok(all)
     }
 }

@@ -7,6 +7,8 @@ use testbed::{Lab, eventually};
 
 use crate::{Plugin, Resting, lab, ok};
 
+/// Steps at which what a plugin gave is known to nobody but it.
+const UNNOTED: [&str; 2] = ["after a plugin was asked", "before a note is written"];
 /// How many steps an operation may have: far more than any has.
 const LIMIT: usize = 500;
 
@@ -42,6 +44,9 @@ fn dies_at_each(
             // What was undone has not to be cleaned.
             host.netctl(words.split(' '))?;
         }
+        if UNNOTED.contains(&&*place) {
+            plugin.forget_addresses()?;
+        }
         eventually("nothing is left", Duration::from_secs(40), || resting.check(lab, plugin))
             .with_context(context)?;
         if !died {
@@ -63,6 +68,24 @@ fn a_plugin_is_told_the_opposite_of_all_that_it_was_told() -> Result<()> {
         (&all[..3], all[3], 20),
         (&all, "service detach box a.far", 15),
         (&all[..1], "network rm far", 4),
+    ] {
+        let deaths = dies_at_each(&lab, &plugin, &resting, (prepare, words))?;
+        ensure!(deaths >= least, "`{words}` has {deaths} steps: not all are counted");
+    }
+    lab.end()
+}
+
+#[test]
+fn a_plugin_has_back_all_that_it_gave() -> Result<()> {
+    let lab = lab()?;
+    let plugin = Plugin::start(lab.host(1), "desk")?;
+    let resting = Resting::of(&lab)?;
+    let all = ["network create --ipam-driver desk far", "service publish a.far"];
+    for (prepare, words, least) in [
+        (&[][..], all[0], 8),
+        (&all[..1], all[1], 5),
+        (&all, "service unpublish a.far", 5),
+        (&all[..1], "network rm far", 5),
     ] {
         let deaths = dies_at_each(&lab, &plugin, &resting, (prepare, words))?;
         ensure!(deaths >= least, "`{words}` has {deaths} steps: not all are counted");

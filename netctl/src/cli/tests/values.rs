@@ -32,6 +32,7 @@ const ROWS: &[Row] = &[
     ("network create", "ip_ranges", "x", "range \"x\" is none: write CIDR, or HOST=CIDR"),
     ("network create", "gateways", "10.1", ADDRESS),
     ("network create", "aux_addresses", "10.1.0.9", "expected NAME=IP"),
+    ("network create", "ipam_driver", "a/b", "must consist of"),
     ("network create", "ipam_options", "choice", PAIR),
     ("network create", "options", "mtu", PAIR),
     ("network create", "labels", "=x", PAIR),
@@ -90,7 +91,7 @@ const ROWS: &[Row] = &[
     (SETTINGS, "vxlan_port", "70000", "70000 is not in 0..=65535"),
     (SETTINGS, "big_tcp", "yes", "it is none of auto, on and off"),
     (SETTINGS, "xdp", "yes", "it is none of auto, on and off"),
-    (SETTINGS, "default_pools", "10.0.0.0/8", "is none: write BASE,SIZE, as in 10.0.0.0/8,24"),
+    (SETTINGS, "default_pool", "10.0.0.0/8", "is none: write BASE,SIZE, as in 10.0.0.0/8,24"),
     (SETTINGS, "host_name", "a b", "name \"a b\" must consist of"),
     (SETTINGS, "log", "loud", "--log \"loud\" is not usable: \"loud\" is no level"),
 ];

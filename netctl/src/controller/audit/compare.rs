@@ -136,6 +136,7 @@ mod tests {
             addresses: vec![address.parse().expect("an address")],
             bridging: false,
             vtep: None,
+            lease: None,
             owner: None,
             created: 0,
         }

@@ -195,7 +195,8 @@ fn request(network: &Network) -> NetworkRequest {
         options.insert("com.docker.network.internal".to_owned(), json!(true));
     }
     let [local, global] = SPACES;
-    let space = if network.host.is_some() { local } else { global };
+    let own = if network.host.is_some() { local } else { global };
+    let space = network.lease.as_ref().map_or(own, |lease| &lease.space);
     let data = |v6: bool| {
         let of = network.subnets.iter().filter(|subnet| subnet.is_v6() == v6);
         of.map(|subnet| {
