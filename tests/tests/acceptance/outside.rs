@@ -198,7 +198,7 @@ fn what_others_do_to_the_packet_filter_is_mended(lab: &Lab) -> Result<()> {
         host.run(["nft", damage])?.ok().with_context(|| damage.to_owned())?;
         eventually(&format!("it is mended after {damage}"), SOON, works)?;
         let lent = host.run(["nft", "list", "set", "inet", "netctl", "lent4"])?.ok()?;
-        ensure!(lent.contains("eth0"), "what is lent is unguarded: {lent}");
+        ensure!(lent.contains("{ \"eth0\" }"), "not what is lent is guarded: {lent}");
     }
     host.run(["nft", theirs])?.ok()?;
     host.ok(["sandbox", "rm", "box-web"])?;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::elements::Elements;
 use crate::{
+    controller::VXLAN_DEVICE,
     drivers,
     kernel::{self, Link, Netlink},
 };
@@ -92,8 +93,9 @@ impl Lending {
 /// What is to be lent, where `lent` already is.
 pub(super) async fn lending(netlink: &Netlink, lent: &Lending) -> Result<Lending, kernel::Error> {
     let links = netlink.links().await?;
+    let ours = |name: &str| name == VXLAN_DEVICE || drivers::is_ours(name);
     let devices: Vec<&Link> =
-        links.iter().filter(|link| link.name != "lo" && !drivers::is_ours(&link.name)).collect();
+        links.iter().filter(|link| link.name != "lo" && !ours(&link.name)).collect();
     let mut lending = Lending::default();
     for (at, (_, family, setting)) in FAMILIES.into_iter().enumerate() {
         if forwards(netlink, family).await? {
