@@ -22,6 +22,9 @@ pub(crate) struct Options {
     filter: Vec<String>,
 }
 
+/// The variable by which libtest is told how many tests to run at once.
+const THREADS: &str = "RUST_TEST_THREADS";
+
 /// What the test programs said, added up.
 #[derive(Default)]
 struct Tally {
@@ -55,13 +58,18 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Programs of tests run one after another; within one, as many tests at once as there are CPUs.
+/// Programs of tests run one after another; within one, twice as many tests at once as there are CPUs, or as many as
+/// `RUST_TEST_THREADS` says: most of their time they wait for somebody.
 fn test(options: &Options) -> Result<(Tally, bool)> {
     let mut command = shell::cargo(&["test", "--no-fail-fast"]);
     match &options.package {
         Some(package) => command.args(["--package", package]),
         None => command.arg("--workspace"),
     };
+    if std::env::var_os(THREADS).is_none() {
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        command.env(THREADS, (cpus * 2).to_string());
+    }
     if !options.filter.is_empty() {
         command.arg("--").args(&options.filter);
     }

@@ -17,7 +17,7 @@ const CLIENTS: usize = 8;
 /// How many there are; `NETCTL_TEST_ENDPOINTS` for more. A debug build takes minutes for a thousand, and a release build
 /// in `NETCTL_BIN` one; 1040 are more than one bridge that gives them headroom has ports for.
 fn endpoints() -> Result<usize> {
-    std::env::var("NETCTL_TEST_ENDPOINTS").map_or(Ok(240), |text| Ok(text.parse()?))
+    std::env::var("NETCTL_TEST_ENDPOINTS").map_or(Ok(160), |text| Ok(text.parse()?))
 }
 /// How much more memory the daemon may hold after the second time than after the first, in KiB.
 const MEMORY: u64 = 16 * 1024;
