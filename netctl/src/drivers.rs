@@ -32,7 +32,7 @@ use self::remote::{Remote, Remotes};
 pub use self::{bridge::Bridge, host::HostStack, links::is_ours, null::Null, overlay::Overlay};
 use crate::{
     dataplane::Desired,
-    kernel::{self, Link, Netlink, Netns},
+    kernel::{self, Insides, Link, Netlink, Netns},
     model::{
         DriverName, Endpoint, EndpointId, Name, Network, NetworkId, NetworkSpec, Peer, Policy, Vni,
         Vteps,
@@ -113,6 +113,8 @@ pub struct Presence {
 pub struct Place<'a> {
     /// The sandbox's network namespace.
     pub netns: &'a Netns,
+    /// Sockets in this namespace and others.
+    pub insides: &'a Insides,
     /// Where that is bound.
     pub path: &'a Path,
     /// What its interface is to be called there.

@@ -40,7 +40,7 @@ pub use conntrack::{Flow, FlowEnd};
 pub use error::Error;
 pub use link::{Link, Peer, Sizes};
 pub use monitor::{Change, Monitor};
-pub use netlink::Netlink;
+pub use netlink::{Insides, Netlink};
 pub use netns::{Netns, NetnsId};
 pub use nft::NftWatch;
 pub use privilege::check_privileges;

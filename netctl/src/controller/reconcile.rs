@@ -26,6 +26,7 @@ use crate::{
     dataplane::Dataplane,
     discovery::Counters,
     drivers::{Drivers, HostContext, Presence, Present},
+    kernel::Insides,
     model::{Endpoint, EndpointId, HostName, Network, NetworkId, SandboxId},
     store::{Revision, SharedStore},
 };
@@ -88,6 +89,8 @@ pub(super) struct Reconciler {
     progress: watch::Sender<Progress>,
     followed: BTreeMap<NetworkId, Followed>,
     built: BTreeMap<EndpointId, Built>,
+    /// Sockets in sandboxes, during a pass.
+    insides: Insides,
     /// Indices of devices of `built` that are up.
     raised: BTreeSet<u32>,
     /// What sandboxes were found to have, or given, and the endpoints that it follows from.
@@ -125,6 +128,7 @@ impl Reconciler {
             progress,
             followed: BTreeMap::new(),
             built: BTreeMap::new(),
+            insides: Insides::default(),
             raised: BTreeSet::new(),
             routed: BTreeMap::new(),
             swept: None,

@@ -40,8 +40,9 @@ pub(super) async fn enter(
         &VethSpec {
             name: &name,
             peer_name: &port,
-            peer_netns: None,
+            peer_side: None,
             mtu: Some(mtu),
+            super_packets: Some(host.super_packets),
             mac: Some(mac),
             peer_mac: None,
         },
@@ -74,23 +75,31 @@ pub(super) async fn join(
 ) -> Result<Joined, Error> {
     let mac = endpoint.mac.ok_or_else(|| lacks(network, "its endpoint has no MAC address"))?;
     let name = links::port(&endpoint.id);
+    let inside = place.insides.open(place.netns).await?;
     let made = pair(
         &host.netlink,
         &VethSpec {
             name: &name,
             peer_name: place.device,
-            peer_netns: Some(place.netns),
+            peer_side: Some(&inside),
             mtu: Some(mtu),
+            super_packets: Some(host.super_packets),
             mac: None,
             peer_mac: Some(mac),
         },
     )
     .await?;
     let VethPair { host: port, peer: interface, .. } = &made;
-    host.settle_port(&port.name).await?;
-    headroom::give(&host.netlink, &made, port).await;
-    settle_interface(place.netns, place.device, endpoint).await?;
-    let inside = Netlink::open(place.netns).await?;
+    let headroom = async {
+        headroom::give(&host.netlink, &made, port).await;
+        Ok(())
+    };
+    // Each mostly waits for the kernel, and none for another.
+    tokio::try_join!(
+        host.settle_port(&port.name),
+        settle_interface(place.netns, place.device, endpoint),
+        headroom,
+    )?;
     host.settle_sizes(&host.netlink, port).await?;
     host.settle_sizes(&inside, interface).await?;
     for &address in &endpoint.addresses {

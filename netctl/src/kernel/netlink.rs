@@ -1,6 +1,6 @@
 //! One rtnetlink socket of one namespace, and the requests on it.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::StreamExt as _;
 use nix::errno::Errno;
@@ -14,11 +14,13 @@ use rtnetlink::{
 };
 use tokio::{runtime, sync::Mutex};
 
-use super::{Error, Netns};
+use super::{Error, Netns, NetnsId};
 use crate::crash;
 
 /// How often a dump that changes beneath it is begun again before its last answer is taken as it is.
 const DUMP_TRIES: u32 = 5;
+/// How many sockets [`Insides`] has open at most: there may be more sandboxes than descriptors.
+const INSIDES: usize = 16;
 
 /// The verbs of one namespace. Cheap to clone; clones share the socket.
 #[derive(Clone, Debug)]
@@ -116,6 +118,33 @@ impl Netlink {
         })
         .await
         .map_err(|_join| Failure::Lost)?
+    }
+}
+
+/// Sockets that stay open while several steps act on the same namespace: to open one takes a thread. They keep their
+/// namespaces alive until they are closed.
+#[derive(Debug, Default)]
+pub struct Insides(Mutex<BTreeMap<NetnsId, Netlink>>);
+
+impl Insides {
+    /// The socket in `netns`, which is opened where there is none yet.
+    pub async fn open(&self, netns: &Netns) -> Result<Netlink, Error> {
+        let id = netns.id()?;
+        let mut open = self.0.lock().await;
+        if let Some(netlink) = open.get(&id) {
+            return Ok(netlink.clone());
+        }
+        if open.len() >= INSIDES {
+            open.clear();
+        }
+        let netlink = Netlink::open(netns).await?;
+        open.insert(id, netlink.clone());
+        Ok(netlink)
+    }
+
+    /// Closes them all.
+    pub async fn close(&self) {
+        self.0.lock().await.clear();
     }
 }
 

@@ -13,7 +13,7 @@ use rtnetlink::{
 };
 
 use super::{
-    Error, Link, Netlink, Netns,
+    Error, Link, Netlink,
     link::{describe, named},
 };
 
@@ -25,9 +25,12 @@ pub struct VethSpec<'a> {
     /// The name of the other end.
     pub peer_name: &'a str,
     /// Where the other end goes; `None` for the same namespace.
-    pub peer_netns: Option<&'a Netns>,
+    pub peer_side: Option<&'a Netlink>,
     /// Of both ends, in bytes; `None` for the kernel's default of 1500.
     pub mtu: Option<u32>,
+    /// The largest IPv4 packets that both ends send and merge, in bytes; `None` for the kernel's default. A kernel that
+    /// does not know of it keeps its own, and so does a pair that is found.
+    pub super_packets: Option<u32>,
     /// `None` for a random one.
     pub mac: Option<MacAddr>,
     /// `None` for a random one.
@@ -55,7 +58,7 @@ impl Netlink {
         match self.try_create_veth(spec).await {
             Ok(()) => {
                 let host = self.link_by_name(spec.name).await?;
-                let peer = self.peer_side(spec).await?.link_by_name(spec.peer_name).await?;
+                let peer = self.peer_side(spec).link_by_name(spec.peer_name).await?;
                 Ok(VethPair { host, peer, created: true })
             }
             Err(failure) if failure.errno() == Some(Errno::EEXIST) => {
@@ -78,7 +81,7 @@ impl Netlink {
             Err(conflict @ Error::LinkExists { .. }) => conflict,
             other => return other,
         };
-        let peer_side = self.peer_side(spec).await?;
+        let peer_side = self.peer_side(spec);
         let (host, peer) =
             (self.find_link(spec.name).await?, peer_side.find_link(spec.peer_name).await?);
         let Some((host, peer)) = host.zip(peer).filter(|(host, peer)| joined(host, peer)) else {
@@ -90,33 +93,29 @@ impl Netlink {
     }
 
     async fn try_create_veth(&self, spec: &VethSpec<'_>) -> Result<(), super::netlink::Failure> {
-        let mut peer = described(spec.peer_name, spec.mtu, spec.peer_mac);
-        if let Some(netns) = spec.peer_netns {
+        let mut peer = described(spec.peer_name, spec, spec.peer_mac);
+        let netns = spec.peer_side.map(|side| side.netns().clone());
+        if let Some(netns) = &netns {
             peer.attributes.push(LinkAttribute::NetNsFd(netns.as_fd().as_raw_fd()));
         }
-        let mut message = described(spec.name, spec.mtu, spec.mac);
+        let mut message = described(spec.name, spec, spec.mac);
         message.attributes.push(LinkAttribute::LinkInfo(vec![
             LinkInfo::Kind(InfoKind::Veth),
             LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
         ]));
         let flags = NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK;
-        self.request_with(RouteNetlinkMessage::NewLink(message), flags, spec.peer_netns.cloned())
-            .await
-            .map(drop)
+        self.request_with(RouteNetlinkMessage::NewLink(message), flags, netns).await.map(drop)
     }
 
-    async fn peer_side(&self, spec: &VethSpec<'_>) -> Result<Self, Error> {
-        match spec.peer_netns {
-            Some(netns) => Self::open(netns).await,
-            None => Ok(self.clone()),
-        }
+    fn peer_side<'a>(&'a self, spec: &VethSpec<'a>) -> &'a Self {
+        spec.peer_side.unwrap_or(self)
     }
 
     /// Which of the two names is taken, and by what.
     async fn veth_conflict(&self, spec: &VethSpec<'_>) -> Result<Error, Error> {
         let (name, found) = match self.find_link(spec.name).await? {
             Some(link) => (spec.name, Some(link)),
-            None => (spec.peer_name, self.peer_side(spec).await?.find_link(spec.peer_name).await?),
+            None => (spec.peer_name, self.peer_side(spec).find_link(spec.peer_name).await?),
         };
         // What took the name a moment ago may be gone again.
         let found = found.as_ref().map_or_else(|| "it has just gone".to_owned(), describe);
@@ -150,9 +149,11 @@ fn joined(host: &Link, peer: &Link) -> bool {
         && peer.peer.is_some_and(|end| end.index == host.index)
 }
 
-fn described(name: &str, mtu: Option<u32>, mac: Option<MacAddr>) -> LinkMessage {
+fn described(name: &str, spec: &VethSpec<'_>, mac: Option<MacAddr>) -> LinkMessage {
     let mut message = named(name);
-    message.attributes.extend(mtu.map(LinkAttribute::Mtu));
+    message.attributes.extend(spec.mtu.map(LinkAttribute::Mtu));
+    message.attributes.extend(spec.super_packets.map(LinkAttribute::GsoIpv4MaxSize));
+    message.attributes.extend(spec.super_packets.map(LinkAttribute::GroIpv4MaxSize));
     message.attributes.extend(mac.map(|mac| LinkAttribute::Address(mac.0.to_vec())));
     message
 }

@@ -20,12 +20,13 @@ async fn headroom(netlink: &Netlink) -> Link {
 
 /// A namespace with `eth0`, up, joined to `port` of the host, which is up.
 async fn container(netlink: &Netlink, port: &str, address: &str) -> Netns {
-    let (inner, _) = host().await;
+    let (inner, inside) = host().await;
     let spec = VethSpec {
         name: port,
         peer_name: "eth0",
-        peer_netns: Some(&inner),
+        peer_side: Some(&inside),
         mtu: None,
+        super_packets: None,
         mac: None,
         peer_mac: None,
     };

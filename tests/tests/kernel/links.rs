@@ -1,7 +1,7 @@
 //! Links, addresses and routes.
 
 use ipnet::IpNet;
-use netctl::kernel::{Error, Netlink, Netns, VethSpec};
+use netctl::kernel::{Error, Netlink, VethSpec};
 use netctl_common::MacAddr;
 
 use super::{host, ip, sh};
@@ -9,12 +9,13 @@ use super::{host, ip, sh};
 const MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
 const PEER_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 2]);
 
-fn spec(peer_netns: Option<&Netns>) -> VethSpec<'_> {
+fn spec(peer_side: Option<&Netlink>) -> VethSpec<'_> {
     VethSpec {
         name: "nc0123456789ab",
         peer_name: "eth0",
-        peer_netns,
+        peer_side,
         mtu: Some(1450),
+        super_packets: Some(131_072),
         mac: Some(MAC),
         peer_mac: Some(PEER_MAC),
     }
@@ -28,13 +29,16 @@ fn net(text: &str) -> IpNet {
 async fn a_veth_pair_goes_into_a_namespace() {
     let (netns, netlink) = host().await;
     let (inner, inner_netlink) = host().await;
-    let pair = netlink.create_veth(&spec(Some(&inner))).await.unwrap();
+    let pair = netlink.create_veth(&spec(Some(&inner_netlink))).await.unwrap();
     assert!(pair.created);
 
     let outside = &ip(&netns, "link show nc0123456789ab")[0];
     let inside = &ip(&inner, "link show eth0")[0];
     assert_eq!(outside["linkinfo"]["info_kind"], "veth");
     assert_eq!((&outside["mtu"], &inside["mtu"]), (&1450.into(), &1450.into()));
+    for end in [&pair.host, &pair.peer] {
+        assert_eq!((end.sizes.gso_ipv4, end.sizes.gro_ipv4), (131_072, 131_072));
+    }
     assert_eq!(outside["address"], MAC.to_string());
     assert_eq!(inside["address"], PEER_MAC.to_string());
     assert_eq!(outside["link_index"], inside["ifindex"]);
@@ -45,13 +49,13 @@ async fn a_veth_pair_goes_into_a_namespace() {
     assert!(!pair.host.up && !pair.host.carrier);
     assert!(pair.host.peer.unwrap().netnsid.is_some());
 
-    let found = netlink.ensure_veth(&spec(Some(&inner))).await.unwrap();
+    let found = netlink.ensure_veth(&spec(Some(&inner_netlink))).await.unwrap();
     assert!(!found.created);
     assert_eq!((found.host.index, found.peer.index), (pair.host.index, pair.peer.index));
     let changed = VethSpec {
         mtu: Some(1400),
         peer_mac: Some(MacAddr([2, 0, 0, 0, 0, 3])),
-        ..spec(Some(&inner))
+        ..spec(Some(&inner_netlink))
     };
     netlink.ensure_veth(&changed).await.unwrap();
     assert_eq!(ip(&netns, "link show nc0123456789ab")[0]["mtu"], 1400);
@@ -91,15 +95,15 @@ async fn a_veth_pair_may_stay_in_one_namespace() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_taken_name_is_named() {
     let (netns, netlink) = host().await;
-    let (inner, _) = host().await;
+    let (inner, inner_netlink) = host().await;
     sh(&inner, "ip link add eth0 type bridge");
-    let error = netlink.ensure_veth(&spec(Some(&inner))).await.unwrap_err();
+    let error = netlink.ensure_veth(&spec(Some(&inner_netlink))).await.unwrap_err();
     assert!(matches!(&error, Error::LinkExists { name, .. } if name == "eth0"), "{error}");
     assert!(error.to_string().contains("a bridge device"), "{error}");
     assert_eq!(ip(&netns, "link").as_array().unwrap().len(), 1, "nothing is left of the other end");
 
     sh(&netns, "ip link add nc0123456789ab type veth peer name elsewhere");
-    let error = netlink.ensure_veth(&spec(Some(&inner))).await.unwrap_err();
+    let error = netlink.ensure_veth(&spec(Some(&inner_netlink))).await.unwrap_err();
     assert!(
         matches!(&error, Error::LinkExists { name, .. } if name == "nc0123456789ab"),
         "{error}"
@@ -116,14 +120,14 @@ async fn one_of_two_creators_wins() {
     let (netns, netlink) = host().await;
     let other = Netlink::open(&netns).await.unwrap();
     for round in 0..20 {
-        let (inner, _) = host().await;
-        let (inner_a, inner_b) = (inner.clone(), inner.clone());
+        let (_inner, side_a) = host().await;
+        let side_b = side_a.clone();
         let (a, b) = (netlink.clone(), other.clone());
         let first = tokio::spawn(async move {
-            a.create_veth(&spec(Some(&inner_a))).await.map(|pair| pair.created)
+            a.create_veth(&spec(Some(&side_a))).await.map(|pair| pair.created)
         });
         let second = tokio::spawn(async move {
-            b.ensure_veth(&spec(Some(&inner_b))).await.map(|pair| pair.created)
+            b.ensure_veth(&spec(Some(&side_b))).await.map(|pair| pair.created)
         });
         let (first, second) = (first.await.unwrap(), second.await.unwrap().unwrap());
         match first {

@@ -18,12 +18,13 @@ fn address(text: &str) -> IpAddr {
 /// of its own; and the number of `eth0`.
 async fn joined() -> (Netns, Netlink, Netns, u32) {
     let (netns, netlink) = host().await;
-    let (other, _) = host().await;
+    let (other, other_side) = host().await;
     let spec = netctl::kernel::VethSpec {
         name: "eth0",
         peer_name: "eth0",
-        peer_netns: Some(&other),
+        peer_side: Some(&other_side),
         mtu: None,
+        super_packets: None,
         mac: None,
         peer_mac: Some(MacAddr([2, 0, 0, 0, 0, 2])),
     };

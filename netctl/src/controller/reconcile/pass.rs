@@ -80,6 +80,8 @@ impl Reconciler {
             self.sweep(own, full, &mut failures).await;
         }
         self.serve_names(*complete, own, &mut failures).await;
+        // A sandbox that is removed next goes at once.
+        self.insides.close().await;
         self.report(&seen, sweep, &failures);
         failures.none()
     }
@@ -250,7 +252,8 @@ impl Reconciler {
         let driver = self.drivers.get(&followed.network.driver);
         let path = &record.sandbox.netns;
         let netns = Netns::open(path).map_err(|error| error.to_string())?;
-        let place = Place { netns: &netns, path, device, named: attachment.named };
+        let insides = &self.insides;
+        let place = Place { netns: &netns, insides, path, device, named: attachment.named };
         let joined = driver.join(&self.context, &followed.network, endpoint, place).await?;
         let device = joined.device.as_deref().unwrap_or(device);
         if attachment.interface.device.as_deref() != Some(device) && joined.device.is_some() {

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     controller::records::Attachment,
     drivers::Device,
-    kernel::{self, Netlink, Netns},
+    kernel::{self, Netns},
     model::EndpointId,
 };
 
@@ -55,7 +55,7 @@ impl Reconciler {
         netlink.set_up(&outer).await?;
         let Some((netns, device)) = self.place(own) else { return Ok(()) };
         let netns = Netns::open(&netns)?;
-        let inside = Netlink::open(&netns).await?;
+        let inside = self.insides.open(&netns).await?;
         let inner = inside.link_by_name(&device).await?;
         inside.set_up(&inner).await?;
         // The outer end has a carrier only now. That it is looked at, has the kernel take notice at once instead of soon,

@@ -50,7 +50,8 @@ impl Reconciler {
             let wanted = routes::wanted(&interfaces);
             let endpoints: BTreeSet<EndpointId> = joined.into_iter().cloned().collect();
             let same = self.routed.remove(sandbox).is_some_and(|(_, before)| before == wanted);
-            let settled = if same && !full { Ok(()) } else { settle(&record, &wanted).await };
+            let settled =
+                if same && !full { Ok(()) } else { self.settle_routes(&record, &wanted).await };
             match settled {
                 Ok(()) => {
                     let mut led = true;
@@ -68,6 +69,11 @@ impl Reconciler {
                 }
             }
         }
+    }
+
+    async fn settle_routes(&self, record: &Record, wanted: &[Wanted]) -> Result<(), kernel::Error> {
+        let netlink = self.insides.open(&Netns::open(&record.sandbox.netns)?).await?;
+        settle(&netlink, record, wanted).await
     }
 
     /// Has an endpoint's driver know whether the sandbox's default routes are by it; `false` while it does not.
@@ -88,8 +94,11 @@ impl Reconciler {
 }
 
 /// Adds what is missing, and then removes what is too much of ours.
-async fn settle(record: &Record, wanted: &[Wanted]) -> Result<(), kernel::Error> {
-    let netlink = Netlink::open(&Netns::open(&record.sandbox.netns)?).await?;
+async fn settle(
+    netlink: &Netlink,
+    record: &Record,
+    wanted: &[Wanted],
+) -> Result<(), kernel::Error> {
     let links: BTreeMap<String, u32> =
         netlink.links().await?.into_iter().map(|link| (link.name, link.index)).collect();
     let (ours, theirs): (Vec<Route>, Vec<Route>) =
