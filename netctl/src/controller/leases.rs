@@ -6,16 +6,18 @@
 //! note.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     io,
     net::IpAddr,
     path::Path,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use tokio::sync::OwnedMutexGuard;
 
 use super::{Controller, Error, Kind, Result, keys};
 use crate::{
@@ -40,9 +42,13 @@ const OFFERS: usize = 16;
 #[derive(Debug)]
 pub(super) struct Leases {
     journal: Journal<Noted>,
-    /// What operations are at work on.
-    busy: Mutex<BTreeSet<String>>,
+    /// Who is at work on what is noted under an identifier holds its lock, from the note to the end.
+    locks: Mutex<BTreeMap<String, Lock>>,
 }
+
+type Lock = Arc<tokio::sync::Mutex<()>>;
+/// That one is at work on it.
+pub(super) type Held = OwnedMutexGuard<()>;
 
 /// What was given, and for what.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -59,37 +65,31 @@ impl Noted {
     }
 }
 
-/// Says that an operation is at work on what is noted under an identifier, so that nobody else settles it.
-pub(super) struct Busy<'a> {
-    leases: &'a Leases,
-    id: String,
-}
-
-impl Drop for Busy<'_> {
-    fn drop(&mut self) {
-        self.leases.busy().remove(&self.id);
-    }
-}
-
 impl Leases {
     /// # Errors
     /// What was noted cannot be read.
     pub(super) fn open(dir: &Path) -> io::Result<Self> {
-        Ok(Self { journal: Journal::open(dir)?, busy: Mutex::default() })
+        Ok(Self { journal: Journal::open(dir)?, locks: Mutex::default() })
     }
 
-    fn busy(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self, id: &str) -> Lock {
+        let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        locks.retain(|_, lock| Arc::strong_count(lock) > 1);
+        Arc::clone(locks.entry(id.to_owned()).or_default())
     }
 
-    fn begin(&self, id: &str) -> Busy<'_> {
-        self.busy().insert(id.to_owned());
-        Busy { leases: self, id: id.to_owned() }
+    async fn hold(&self, id: &str) -> Held {
+        self.lock(id).lock_owned().await
     }
 
     fn note(&self, noted: &Noted) -> Result<()> {
         let written = self.journal.put(noted.id(), noted.clone());
         written.map_err(|error| Error::internal(error.to_string()))
+    }
+
+    /// Forgets what was noted for a removal that another was faster with: it gives back, or has given back already.
+    pub(super) fn forget(&self, id: &str) -> Result<()> {
+        self.journal.remove(id).map_err(|error| Error::internal(error.to_string()))
     }
 }
 
@@ -129,7 +129,7 @@ impl Controller {
             )));
         }
         let plugin = self.drivers.plugins().ipam(driver.as_str()).await?;
-        let _busy = self.leases.begin(id.as_str());
+        let _held = self.leases.hold(id.as_str()).await;
         let spaces = plugin.spaces();
         let space = if plan.scope == Scope::Cluster { &spaces.global } else { &spaces.local };
         let lease = Lease::of(driver, space.clone());
@@ -267,7 +267,7 @@ impl Controller {
     ) -> Result<T> {
         let Some(of_network) = &network.lease else { return publish(spec, None).await };
         let plugin = self.drivers.plugins().ipam(of_network.driver.as_str()).await?;
-        let _busy = self.leases.begin(id.as_str());
+        let _held = self.leases.hold(id.as_str()).await;
         let mut noted = Noted {
             network: network.id.clone(),
             endpoint: Some(id.clone()),
@@ -309,33 +309,33 @@ impl Controller {
     }
 
     /// Notes what a plugin has to have back once the store has the endpoint no more.
-    pub(super) fn note_endpoint_lease(&self, endpoint: &Endpoint) -> Result<Option<Busy<'_>>> {
+    pub(super) async fn note_endpoint_lease(&self, endpoint: &Endpoint) -> Result<Option<Held>> {
         let of = Some(endpoint.id.clone());
-        self.note_lease(&endpoint.network, of, endpoint.lease.as_ref())
+        self.note_lease(&endpoint.network, of, endpoint.lease.as_ref()).await
     }
 
     /// The same for a network.
-    pub(super) fn note_network_lease(&self, network: &Network) -> Result<Option<Busy<'_>>> {
-        self.note_lease(&network.id, None, network.lease.as_ref())
+    pub(super) async fn note_network_lease(&self, network: &Network) -> Result<Option<Held>> {
+        self.note_lease(&network.id, None, network.lease.as_ref()).await
     }
 
-    fn note_lease(
+    async fn note_lease(
         &self,
         network: &NetworkId,
         endpoint: Option<EndpointId>,
         lease: Option<&Lease>,
-    ) -> Result<Option<Busy<'_>>> {
+    ) -> Result<Option<Held>> {
         let Some(lease) = lease.cloned() else { return Ok(None) };
         let noted = Noted { network: network.clone(), endpoint, lease };
-        let busy = self.leases.begin(noted.id());
-        self.leases.note(&noted).map(|()| Some(busy))
+        let held = self.leases.hold(noted.id()).await;
+        self.leases.note(&noted).map(|()| Some(held))
     }
 
     /// Gives back what is noted under an identifier, unless the store has what it is for. What cannot be done now is
-    /// done later.
+    /// done later. The caller is at work on it.
     pub(super) async fn settle_lease(&self, id: &str) {
         let Some(noted) = self.leases.journal.get(id) else { return };
-        if let Ok(Err(error)) = tokio::time::timeout(PATIENCE, self.give_back(&noted)).await {
+        if let Ok(Err(error)) = tokio::time::timeout(PATIENCE, self.give_back(noted)).await {
             tracing::warn!(%error, "a plugin does not have back what it gave; trying again");
         }
     }
@@ -347,13 +347,19 @@ impl Controller {
         loop {
             tokio::time::sleep(PERIOD).await;
             round = round.wrapping_add(1);
-            for (id, noted) in self.leases.journal.all() {
-                // One that failed often is tried ever more seldom.
-                let pause = failed.get(&id).map_or(0, |times| (*times).min(4));
-                if !round.is_multiple_of(1 << pause) || self.leases.busy().contains(&id) {
-                    continue;
-                }
-                if let Err(error) = self.give_back(&noted).await {
+            // One that failed often is tried ever more seldom.
+            let is_due = |id: &String| {
+                let pause = failed.get(id).map_or(0, |times| (*times).min(4));
+                round.is_multiple_of(1 << pause)
+            };
+            let due = self.leases.journal.all().into_iter().map(|(id, _)| id).filter(is_due);
+            // All at once, so that no plugin waits for another.
+            let tried = join_all(due.map(async |id| {
+                let settled = self.settle_one(&id).await;
+                (id, settled)
+            }));
+            for (id, settled) in tried.await {
+                if let Err(error) = settled {
                     tracing::warn!(%error, "a plugin does not have back what it gave; trying again");
                     *failed.entry(id).or_default() += 1;
                 } else {
@@ -363,19 +369,29 @@ impl Controller {
         }
     }
 
-    async fn give_back(&self, noted: &Noted) -> Result<()> {
-        if !self.is_held(noted).await? {
-            let Noted { lease, .. } = noted;
-            let plugin = self.drivers.plugins().ipam(lease.driver.as_str()).await?;
-            for LeasedAddress { pool, address } in &lease.addresses {
+    /// Settles what nobody is at work on.
+    async fn settle_one(&self, id: &str) -> Result<()> {
+        let Ok(_held) = self.leases.lock(id).try_lock_owned() else { return Ok(()) };
+        let Some(noted) = self.leases.journal.get(id) else { return Ok(()) };
+        self.give_back(noted).await
+    }
+
+    /// What was given back is noted no more at once, since the plugin may give it to another then.
+    async fn give_back(&self, mut noted: Noted) -> Result<()> {
+        if !self.is_held(&noted).await? {
+            let plugin = self.drivers.plugins().ipam(noted.lease.driver.as_str()).await?;
+            while let Some(LeasedAddress { pool, address }) = noted.lease.addresses.last() {
                 given_back(plugin.release_address(pool, *address).await)?;
+                noted.lease.addresses.pop();
+                self.leases.note(&noted)?;
             }
-            for pool in &lease.pools {
+            while let Some(pool) = noted.lease.pools.last() {
                 given_back(plugin.release_pool(&pool.id).await)?;
+                noted.lease.pools.pop();
+                self.leases.note(&noted)?;
             }
         }
-        let removed = self.leases.journal.remove(noted.id());
-        removed.map_err(|error| Error::internal(error.to_string()))
+        self.leases.forget(noted.id())
     }
 
     async fn is_held(&self, noted: &Noted) -> Result<bool, store::Error> {

@@ -221,7 +221,7 @@ impl Controller {
                     if services.len() > names.len() { ", …" } else { "" },
                 )));
             }
-            let _busy = self.note_network_lease(&stored.value)?;
+            let noted = self.note_network_lease(&stored.value).await?;
             match self.store.commit(removal(&stored)).await? {
                 Outcome::Committed(_) => {
                     self.settle_lease(stored.value.id.as_str()).await;
@@ -233,7 +233,12 @@ impl Controller {
                     }
                     return Ok(NetworkView { network: stored.value, services });
                 }
-                Outcome::Conflict => attempts.again().await?,
+                Outcome::Conflict => {
+                    if noted.is_some() {
+                        self.leases.forget(stored.value.id.as_str())?;
+                    }
+                    attempts.again().await?;
+                }
             }
         }
     }

@@ -9,6 +9,7 @@ mod forwarding;
 mod table;
 
 use std::{
+    collections::BTreeSet,
     path::PathBuf,
     sync::{
         Arc,
@@ -24,10 +25,11 @@ use self::forwarding::Lending;
 use self::table::Table;
 use crate::{
     dataplane::Sweep,
+    drivers::Device,
     kernel::{self, Flow, Netlink, NftWatch},
 };
 
-/// How long to wait for more changes of others before ours is looked after.
+/// How long to wait after a change of others before it is looked for the next.
 const PAUSE: Duration = Duration::from_millis(300);
 
 /// What stands in the kernel of it.
@@ -36,6 +38,8 @@ pub(super) struct Outside {
     table: Table,
     /// Where the devices that are lent are noted too: who takes the table away does not take them back.
     lent: PathBuf,
+    /// The gateways' devices, by index, that forward: each not before the table stands.
+    opened: BTreeSet<u32>,
     /// Somebody changed nftables since this was last looked at.
     suspect: Arc<AtomicBool>,
 }
@@ -43,7 +47,7 @@ pub(super) struct Outside {
 impl Outside {
     /// `lent` is a file that lives as long as the machine is up.
     pub(super) fn new(lent: PathBuf) -> Self {
-        Self { table: Table::default(), lent, suspect: Arc::default() }
+        Self { table: Table::default(), lent, opened: BTreeSet::new(), suspect: Arc::default() }
     }
 
     /// Has the kernel hold these elements, and where `sweep` allows it no others; with none at all there is no table.
@@ -51,6 +55,7 @@ impl Outside {
     pub(super) async fn settle(
         &mut self,
         netlink: &Netlink,
+        gateways: &[Device],
         mut wanted: Elements,
         sweep: Sweep,
         full: bool,
@@ -60,11 +65,33 @@ impl Outside {
             self.table.doubt();
         }
         if needed || self.table.may_stand() {
-            let looked = self.try_settle(netlink, &mut wanted, sweep, full).await;
-            if looked.is_err() {
-                self.table.doubt();
+            let mut settled = self.try_settle(netlink, &mut wanted, sweep, full).await;
+            if settled.is_ok() {
+                settled = self.open(netlink, gateways, full).await;
             }
-            return looked;
+            if settled.is_err() {
+                self.table.doubt();
+                self.opened.clear();
+                forwarding::close(netlink, gateways).await;
+            }
+            return settled;
+        }
+        Ok(())
+    }
+
+    /// Has gateways forward that do not yet.
+    async fn open(
+        &mut self,
+        netlink: &Netlink,
+        gateways: &[Device],
+        full: bool,
+    ) -> Result<(), kernel::Error> {
+        self.opened.retain(|index| gateways.iter().any(|gateway| gateway.index == *index));
+        for gateway in gateways {
+            if full || !self.opened.contains(&gateway.index) {
+                forwarding::open(netlink, &gateway.name).await?;
+                self.opened.insert(gateway.index);
+            }
         }
         Ok(())
     }
@@ -109,10 +136,15 @@ impl Outside {
         let mut changes = NftWatch::open(netlink.netns()).await?;
         let suspect = Arc::clone(&self.suspect);
         Ok(async move {
-            while changes.changed().await.is_ok() {
-                tokio::time::sleep(PAUSE).await;
+            loop {
+                let heard = changes.changed().await;
                 suspect.store(true, Ordering::Relaxed);
                 wake.notify_one();
+                if let Err(error) = heard {
+                    tracing::warn!(%error, "what others do to the ways out is noticed late");
+                    return;
+                }
+                tokio::time::sleep(PAUSE).await;
             }
         })
     }

@@ -347,12 +347,16 @@ impl Controller {
                 _ if unpublish => addresses::removal(&*self.store, &stored).await?,
                 _ => Self::disowned(&stored),
             };
-            let _busy = if unpublish { self.note_endpoint_lease(&stored.value)? } else { None };
+            let noted =
+                if unpublish { self.note_endpoint_lease(&stored.value).await? } else { None };
             // Only what was attached is followed by this host, and can be waited for.
             let followed = owner.is_some();
             if let Outcome::Committed(revision) = self.store.commit(txn).await? {
                 self.settle_lease(stored.value.id.as_str()).await;
                 return Ok(followed.then_some(revision));
+            }
+            if noted.is_some() {
+                self.leases.forget(stored.value.id.as_str())?;
             }
         }
         Ok(None)

@@ -130,7 +130,7 @@ impl Controller {
                     owner.host
                 )));
             }
-            let _busy = self.note_endpoint_lease(&stored.value)?;
+            let noted = self.note_endpoint_lease(&stored.value).await?;
             match self.store.commit(removal(&*self.store, &stored).await?).await? {
                 Outcome::Committed(revision) => {
                     self.settle_lease(stored.value.id.as_str()).await;
@@ -141,7 +141,12 @@ impl Controller {
                     self.settle_removal(&stored.value, revision).await?;
                     return Ok(view(stored.value, &network.value));
                 }
-                Outcome::Conflict => attempts.again().await?,
+                Outcome::Conflict => {
+                    if noted.is_some() {
+                        self.leases.forget(stored.value.id.as_str())?;
+                    }
+                    attempts.again().await?;
+                }
             }
         }
     }

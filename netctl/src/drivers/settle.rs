@@ -16,8 +16,7 @@ impl HostContext {
     /// The gateway's device takes what comes from members of its network alone, also where another network on this host
     /// has the same addresses: by the strict rule of `rp_filter` the reply would have to leave through the other.
     ///
-    /// Without a way out it forwards nothing. With one it does, and what it forwards is the packet filter's to say; then
-    /// the host's loopback is reachable by its published ports too.
+    /// Without a way out it forwards nothing. With one that is said once the packet filter stands.
     ///
     /// `ipv6` says whether it has an IPv6 address.
     pub(super) async fn settle_gateway(
@@ -32,11 +31,9 @@ impl HostContext {
             self.netlink.forbid_forwarding6(gateway).await?;
         }
         settle_ipv6(self.netlink.netns(), gateway, ipv6).await?;
-        let forwards = if way_out { "1" } else { "0" };
-        self.set(&format!("ipv4/conf/{gateway}/forwarding"), forwards).await?;
-        self.set(&format!("ipv4/conf/{gateway}/route_localnet"), forwards).await?;
-        // Since Linux 6.17; before it, the setting for all devices says it.
-        self.set(&format!("ipv6/conf/{gateway}/force_forwarding"), forwards).await?;
+        if !way_out {
+            self.set(&format!("ipv4/conf/{gateway}/forwarding"), "0").await?;
+        }
         self.set(&format!("ipv4/conf/{gateway}/rp_filter"), "2").await
     }
 

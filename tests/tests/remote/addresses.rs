@@ -206,3 +206,35 @@ fn a_plugin_that_is_away_has_it_back_when_it_returns() -> Result<()> {
     eventually("it has all back", Duration::from_secs(40), || resting.check(&lab, &plugin))?;
     lab.end()
 }
+
+#[test]
+fn who_loses_a_race_gives_nothing_of_anothers_back() -> Result<()> {
+    let lab = lab()?;
+    let host = lab.host(1);
+    let plugin = Plugin::start(host, "desk")?;
+    ok(host, "network create --ipam-driver desk far")?;
+    for round in 0..4 {
+        for service in ["a", "b", "c"] {
+            ok(host, &format!("service publish {service}.far"))?;
+        }
+        std::thread::scope(|scope| {
+            for client in 0..4 {
+                scope.spawn(move || {
+                    // All but one come too late; each publishes in the place of what went.
+                    drop(host.netctl(["service", "unpublish", "a.far", "b.far", "c.far"]));
+                    drop(host.netctl(["service", "publish", &format!("heir{client}.far")]));
+                });
+            }
+        });
+        let services = inspect(host, "service ls")?;
+        let held = services.as_array().context("no list")?.len();
+        ensure!(held == 4, "{services}");
+        // Longer than it takes until what was left behind would be given back.
+        std::thread::sleep(Duration::from_secs(3));
+        let given = plugin.addresses()?;
+        ensure!(given == held + 1, "in round {round} the plugin has given {given} addresses");
+        ok(host, "service unpublish heir0.far heir1.far heir2.far heir3.far")?;
+    }
+    ok(host, "network rm far")?;
+    lab.end()
+}

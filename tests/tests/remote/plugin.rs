@@ -113,6 +113,11 @@ impl Plugin {
         Ok(calls)
     }
 
+    /// How many addresses it has given and not got back.
+    pub(crate) fn addresses(&self) -> Result<usize> {
+        Ok(files(&self.dir.join("addresses"))?.len())
+    }
+
     /// What it has.
     pub(crate) fn state(&self) -> Result<Vec<String>> {
         let mut all = Vec::new();

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::elements::Elements;
 use crate::{
     controller::VXLAN_DEVICE,
-    drivers,
+    drivers::{self, Device},
     kernel::{self, Link, Netlink},
 };
 
@@ -116,7 +116,34 @@ pub(super) async fn lending(netlink: &Netlink, lent: &Lending) -> Result<Lending
     Ok(lending)
 }
 
-/// Has devices that are lent forward, and those of gateways where the kernel asks each.
+/// What a gateway's device is set to where its network has a way out: it forwards, of IPv6 by a setting of its own since
+/// Linux 6.17, and the host reaches published ports by its loopback.
+const OPEN: [&str; 3] = [
+    "ipv4/conf/DEVICE/forwarding",
+    "ipv6/conf/DEVICE/force_forwarding",
+    "ipv4/conf/DEVICE/route_localnet",
+];
+
+/// Has a gateway's device forward. The table stands: without it, the host's loopback would be open to containers.
+pub(super) async fn open(netlink: &Netlink, gateway: &str) -> Result<(), kernel::Error> {
+    for setting in OPEN {
+        set(netlink, &setting.replace("DEVICE", gateway), "1").await?;
+    }
+    Ok(())
+}
+
+/// Has gateways' devices forward no more, since nobody knows how the table stands.
+pub(super) async fn close(netlink: &Netlink, gateways: &[Device]) {
+    for gateway in gateways {
+        for setting in OPEN {
+            if let Err(error) = set(netlink, &setting.replace("DEVICE", &gateway.name), "0").await {
+                tracing::warn!(%error, "a gateway is not closed");
+            }
+        }
+    }
+}
+
+/// Has devices that are lent forward.
 pub(super) async fn lend(netlink: &Netlink, lending: &Lending) -> Result<(), kernel::Error> {
     for ((_, family, setting), devices) in FAMILIES.into_iter().zip(&lending.devices) {
         for device in devices {

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     controller::outside::{self, Opened, Way},
     dataplane::Sweep,
+    drivers::Device,
     model::EndpointId,
 };
 
@@ -26,7 +27,7 @@ impl Reconciler {
             let presence = followed.presence.as_ref()?;
             // What is no port of the data plane is a plugin's, with ways of its own.
             presence.port.as_ref()?;
-            Some(presence.gateway.as_ref()?.name.clone())
+            presence.gateway.clone()
         };
         let ways: BTreeMap<_, _> = self
             .followed
@@ -38,12 +39,13 @@ impl Reconciler {
             .collect();
         let opened = own.values().filter_map(|own| {
             let (_, device) = ways.get(&own.endpoint.network)?;
-            Some(Opened { endpoint: &own.endpoint, device })
+            Some(Opened { endpoint: &own.endpoint, device: &device.name })
         });
-        let each = ways.values().map(|(network, device)| Way { network, device });
+        let each = ways.values().map(|(network, device)| Way { network, device: &device.name });
         let wanted = outside::of(each, opened);
+        let gateways: Vec<Device> = ways.values().map(|(_, device)| device.clone()).collect();
         let netlink = &self.context.netlink;
-        if let Err(error) = self.outside.settle(netlink, wanted, sweep, full).await {
+        if let Err(error) = self.outside.settle(netlink, &gateways, wanted, sweep, full).await {
             if ways.is_empty() {
                 failures.left(error.to_string());
             }

@@ -69,8 +69,10 @@ impl Reconciler {
         // What an earlier daemon left is kept until all of it was found to stand, or known not to.
         self.settled |= *complete && (failures.none() || self.started.elapsed() > PATIENCE);
         let sweep = if *complete && !damaged && self.settled { Sweep::Remove } else { Sweep::Keep };
-        if self.apply(sweep, own, full, &mut failures).await {
-            self.open_ways(own, sweep, full, &mut failures).await;
+        let applied = self.apply(sweep, own, full, &mut failures).await;
+        // Whatever became of that: what is gone is not to be reached any more.
+        self.open_ways(own, sweep, full, &mut failures).await;
+        if applied {
             self.raise(own, full, &mut failures).await;
             // Before links are removed: a sandbox that leaves the network of its default route has the next at once.
             self.route(own, full, &mut failures).await;
