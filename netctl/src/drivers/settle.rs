@@ -29,6 +29,9 @@ impl HostContext {
         self.settle_port(port).await?;
         if ipv6 && !way_out {
             self.netlink.forbid_forwarding6(gateway).await?;
+        } else if ipv6 {
+            // Versions without ways out forbade it to all.
+            self.netlink.allow_forwarding6(gateway).await?;
         }
         settle_ipv6(self.netlink.netns(), gateway, ipv6).await?;
         if !way_out {
