@@ -1,5 +1,6 @@
 //! Ctrl-C: everything that is up is cleaned, then the process dies of the signal as it would have.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -27,9 +28,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Waits, for ever, if the process is being ended by a signal.
-pub(crate) fn gate() -> RwLockReadGuard<'static, ()> {
-    GATE.read().unwrap_or_else(PoisonError::into_inner)
+thread_local! {
+    /// Whether this is the thread that cleans up, behind the gate.
+    static CLEANS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Waits, for ever, if the process is being ended by a signal; but not where that is what it is asked for.
+pub(crate) fn gate() -> Option<RwLockReadGuard<'static, ()>> {
+    if CLEANS.get() {
+        return None;
+    }
+    Some(GATE.read().unwrap_or_else(PoisonError::into_inner))
 }
 
 pub(crate) fn register(dir: &Path) {
@@ -85,6 +94,7 @@ pub fn clean_on_interrupt(afterwards: fn()) -> Result<()> {
                     Err(_none_yet) => thread::sleep(Duration::from_millis(20)),
                 }
             };
+            CLEANS.set(true);
             let _gate = GATE.write().unwrap_or_else(PoisonError::into_inner);
             clean(signal);
             afterwards();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use testbed::{Capture, Lab, Options, Run, Store, Wiring, address, eventually, gone, sweep};
@@ -138,12 +138,19 @@ fn a_run_that_is_killed_is_swept_by_the_next() -> Result<()> {
 #[test]
 fn a_run_that_is_interrupted_cleans_up_and_dies_of_the_signal() -> Result<()> {
     if let Some(told) = std::env::var_os(VICTIM) {
-        testbed::clean_on_interrupt(|| ())?;
+        testbed::clean_on_interrupt(|| drop(sweep()))?;
         return suffer(Path::new(&told));
     }
     let (mut victim, dir) = victim("a_run_that_is_interrupted_cleans_up_and_dies_of_the_signal")?;
+    // What it sweeps last, was left by another.
+    let (mut killed, left) = self::victim("a_run_that_is_killed_is_swept_by_the_next")?;
+    kill(Pid::from_raw(killed.id().cast_signed()), Signal::SIGKILL)?;
+    killed.wait()?;
     kill(Pid::from_raw(victim.id().cast_signed()), Signal::SIGINT)?;
-    assert_eq!(victim.wait()?.signal(), Some(Signal::SIGINT as i32));
+    let status =
+        eventually("it dies", Duration::from_secs(20), || victim.try_wait()?.context("it lives"))?;
+    assert_eq!(status.signal(), Some(Signal::SIGINT as i32));
+    gone(&left)?;
     gone(&dir)?;
     assert!(!dir.with_extension("lock").exists());
     Ok(())
