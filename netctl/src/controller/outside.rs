@@ -52,6 +52,8 @@ impl Outside {
 
     /// Has the kernel hold these elements, and where `sweep` allows it no others; with none at all there is no table.
     /// Where it is not `full`, it is looked at only where somebody may have changed it.
+    ///
+    /// Where that fails, what stands goes on; gateways are closed only where it is known that nothing guards them.
     pub(super) async fn settle(
         &mut self,
         netlink: &Netlink,
@@ -70,9 +72,11 @@ impl Outside {
                 settled = self.open(netlink, gateways, full).await;
             }
             if settled.is_err() {
+                if self.table.lacks() {
+                    self.opened.clear();
+                    forwarding::close(netlink, gateways).await;
+                }
                 self.table.doubt();
-                self.opened.clear();
-                forwarding::close(netlink, gateways).await;
             }
             return settled;
         }
@@ -109,8 +113,10 @@ impl Outside {
             return Ok(());
         }
         let lent = self.table.lent().and(Lending::noted(&self.lent)?);
+        // Before all is known, nothing is taken back.
+        let lends = needed || sweep == Sweep::Keep && self.table.stands();
         let lending =
-            if needed { forwarding::lending(netlink, &lent).await? } else { Lending::default() };
+            if lends { forwarding::lending(netlink, &lent).await? } else { Lending::default() };
         // What is lent is noted and guarded before it is, and as long as it is.
         lent.clone().and(lending.clone()).note(&self.lent)?;
         forwarding::take_back(netlink, &lent, &lending).await?;
@@ -121,7 +127,10 @@ impl Outside {
         for v6 in [false, true] {
             if change.moves_flows(v6) {
                 let ended = |flow: &Flow| change.ends(flow);
-                netlink.netns().forget_flows(v6, ended).await?;
+                // They end by themselves, only later.
+                if let Err(error) = netlink.netns().forget_flows(v6, ended).await {
+                    tracing::warn!(%error, "flows of ports that went elsewhere go on");
+                }
             }
         }
         Ok(())

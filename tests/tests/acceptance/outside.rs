@@ -15,6 +15,7 @@ on_both_stores! {
     nobody_is_let_in_by_another_way on 1;
     what_others_do_to_the_packet_filter_is_mended on 1;
     a_restart_of_the_daemon_interrupts_nothing on 1;
+    what_stands_goes_on_where_nft_fails on 1;
     published_on_the_host_of_the_service on 2;
     both_families_go_out_and_come_in on 1 over Both;
     networks_that_the_outside_has_routes_to on 1;
@@ -242,6 +243,37 @@ fn a_restart_of_the_daemon_interrupts_nothing(lab: &Lab) -> Result<()> {
         ensure!(before == after, "{before}\n{after}");
     }
     Ok(())
+}
+
+/// ```text
+///   h1: box-web ─ network dev, port 8080 ── external        and an `nft` that does nothing, for a while
+/// ```
+fn what_stands_goes_on_where_nft_fails(lab: &Lab) -> Result<()> {
+    let (host, external) = (lab.host(1), lab.external());
+    host.ok(["network", "create", "dev"])?;
+    host.ok(["network", "create", "new"])?;
+    let web = published(host, "web", "dev", &["8080:80"])?;
+    let _servers =
+        [Who::start(&web.netns(lab)?, "web", 80)?, Who::start(external.netns(), "external", 99)?];
+    let inside = web.netns(lab)?;
+    let works = || {
+        sees(external.netns(), (&host.address(), 8080), "web", &external.address())?;
+        sees(host.netns(), ("127.0.0.1", 8080), "web", &gateway(host, "dev")?)?;
+        sees(&inside, (&external.address(), 99), "external", &host.address())
+    };
+    works()?;
+    // The daemon finds this one first.
+    let broken = lab.dir().join("bin/nft");
+    std::fs::write(&broken, "#!/bin/sh\necho out of order >&2\nexit 1\n")?;
+    std::fs::set_permissions(&broken, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    host.ok(["sandbox", "create", "box-late"])?;
+    host.ok(["service", "publish", "late.new"])?;
+    let attach = ["service", "attach", "box-late", "late.new"];
+    crate::stage::refused(host, &attach, &["no way to the outside: cannot ", ": out of order"])?;
+    works()?;
+    std::fs::remove_file(&broken)?;
+    host.ok(attach)?;
+    works()
 }
 
 /// ```text

@@ -74,8 +74,14 @@ impl Table {
         self.known.as_ref().is_none_or(|known| known.stands || known.damaged)
     }
 
+    /// Whether it is known to stand with the rules that it is to have.
     pub(super) fn stands(&self) -> bool {
         self.known.as_ref().is_some_and(|known| known.stands)
+    }
+
+    /// Whether it is known not to.
+    pub(super) fn lacks(&self) -> bool {
+        self.known.as_ref().is_some_and(|known| !known.stands)
     }
 
     /// What it holds but for devices that are lent.
@@ -113,16 +119,19 @@ impl Table {
         wanted: &Elements,
         sweep: Sweep,
     ) -> Result<Change, kernel::Error> {
-        let known = self.known.take().unwrap_or_default();
+        // Known is what stood before, until the change is made.
+        let none = Known::default();
+        let known = self.known.as_ref().unwrap_or(&none);
         let wanted = match sweep {
             Sweep::Remove => wanted.clone(),
             Sweep::Keep => kept(&known.elements, wanted),
         };
-        let (script, change) = script(&known, &wanted);
+        let (script, change) = script(known, &wanted);
+        let made = !known.stands && !wanted.is_empty();
         if !script.is_empty() {
             tracing::debug!(script, "nftables");
             netns.nft_change(script).await?;
-            if !known.stands && !wanted.is_empty() {
+            if made {
                 self.printed = netns.nft_list(STRUCTURE).await?;
             }
         }
