@@ -3,6 +3,7 @@
 //! Events carry no truth here; they only wake the loop. Each pass looks at what should be and at what is, and does the
 //! rest. Nothing is taken down before everything that could speak for it has been listed whole.
 
+mod failures;
 mod forward;
 mod names;
 mod outside;

@@ -8,33 +8,19 @@ mod refusals;
 mod steps;
 mod told;
 mod whole;
+#[path = "../support/words.rs"]
+mod words;
 
-use anyhow::{Context as _, Result, anyhow, ensure};
-use testbed::{Host, Lab, Options, Output};
+use anyhow::{Context as _, Result, ensure};
+use testbed::{Host, Lab, Options};
 
-use self::plugin::Plugin;
+use self::{
+    plugin::Plugin,
+    words::{exec, ok, refused},
+};
 
 fn lab() -> Result<Lab> {
     Lab::start(Options { hosts: 1, ..Options::default() })
-}
-
-/// Runs `netctl` with these words, which must succeed, and gives its stdout.
-fn ok(host: &Host, words: &str) -> Result<String> {
-    host.ok(words.split(' '))
-}
-
-/// Runs a command in a sandbox, which must succeed, and gives its stdout.
-fn exec(host: &Host, sandbox: &str, words: &str) -> Result<String> {
-    host.ok(["exec", sandbox, "--"].into_iter().chain(words.split(' ')))
-}
-
-/// Fails unless `netctl` refuses these words with just that sentence.
-fn refused(host: &Host, words: &str, sentence: &str) -> Result<()> {
-    let output = host.netctl(words.split(' '))?;
-    let Output { stdout, stderr, .. } = &output;
-    let right =
-        output.code() == 1 && stdout.is_empty() && *stderr == format!("error: {sentence}\n");
-    right.then_some(()).ok_or_else(|| anyhow!("expected {sentence:?}: {output:?}"))
 }
 
 /// A sandbox `box-NAME` with the service `NAME.far`.

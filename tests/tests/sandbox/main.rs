@@ -5,28 +5,12 @@ mod connect;
 mod gateway;
 mod given;
 mod inside;
+#[path = "../support/words.rs"]
+mod words;
 
-use anyhow::{Context as _, Result, anyhow};
-use testbed::{Host, Output};
-
-/// Runs `netctl` with these words, which must succeed, and gives its stdout.
-fn ok(host: &Host, words: &str) -> Result<String> {
-    host.ok(words.split(' '))
-}
-
-/// Runs a command in a sandbox, which must succeed, and gives its stdout.
-fn exec(host: &Host, sandbox: &str, words: &str) -> Result<String> {
-    host.ok(["exec", sandbox, "--"].into_iter().chain(words.split(' ')))
-}
-
-/// Fails unless `netctl` refuses these words with just that sentence.
-fn refused(host: &Host, words: &str, sentence: &str) -> Result<()> {
-    let output = host.netctl(words.split(' '))?;
-    let Output { stdout, stderr, .. } = &output;
-    let right =
-        output.code() == 1 && stdout.is_empty() && *stderr == format!("error: {sentence}\n");
-    right.then_some(()).ok_or_else(|| anyhow!("expected {sentence:?}: {output:?}"))
-}
+use self::words::{exec, ok, refused};
+use anyhow::{Context as _, Result};
+use testbed::Host;
 
 /// The text at `pointer` (RFC 6901) of what `netctl` prints as JSON.
 fn field(host: &Host, words: &str, pointer: &str) -> Result<String> {

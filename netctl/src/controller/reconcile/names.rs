@@ -12,10 +12,7 @@ use ipnet::IpNet;
 use tokio::sync::{Notify, watch};
 
 use self::kept::{Keeper, Kept};
-use super::{
-    Reconciler,
-    pass::{Failures, Own},
-};
+use super::{Reconciler, failures::Failures, pass::Own};
 use crate::{
     controller::{
         follow::{Follower, Mirror},

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Followed, Progress, Reconciler, Service};
+use super::{Followed, Progress, Reconciler, Service, failures::Failures};
 use crate::{
     controller::{follow::Follower, keys, records::Attachment},
     dataplane::Sweep,
@@ -156,7 +156,7 @@ impl Reconciler {
             match driver.enter(&self.context, &followed.network).await {
                 Ok(presence) => followed.presence = Some(presence),
                 Err(drivers::Error::Pending) => {
-                    failures.pending_networks.insert(followed.network.id.clone());
+                    failures.pending_network(&followed.network.id);
                 }
                 Err(error) => failures.network(&followed.network.id, error.to_string()),
             }
@@ -319,7 +319,7 @@ impl Reconciler {
                 Err(error) => failures.left(format!("driver {}: {error}", driver.name())),
             }
         }
-        if !failures.left && !waits {
+        if !failures.has_left() && !waits {
             self.swept = Some(present);
         }
     }
@@ -350,7 +350,7 @@ impl Reconciler {
         let networks = seen.networks.clone();
         self.progress.send_modify(|progress| {
             // Where something is left that should be gone, nobody is told that it is gone.
-            let followed = sweep == Sweep::Remove && failures.all.is_none() && !failures.left;
+            let followed = sweep == Sweep::Remove && failures.is_followed();
             let revision = if followed { seen.revision } else { progress.revision };
             *progress = Progress { revision, networks, endpoints };
         });
@@ -386,76 +386,5 @@ impl From<String> for Undone {
 impl From<&str> for Undone {
     fn from(reason: &str) -> Self {
         Self::Failed(reason.to_owned())
-    }
-}
-
-/// What a pass could not do.
-#[derive(Debug, Default)]
-pub(super) struct Failures {
-    all: Option<String>,
-    networks: BTreeMap<NetworkId, String>,
-    pub(super) endpoints: BTreeMap<EndpointId, String>,
-    others: Vec<String>,
-    /// What waits for a plugin, which is no failure.
-    pending_networks: BTreeSet<NetworkId>,
-    pending: BTreeSet<EndpointId>,
-    /// Whether something is left that should be gone.
-    left: bool,
-}
-
-impl Failures {
-    fn all(&mut self, reason: String) {
-        self.all = Some(reason);
-    }
-
-    pub(super) fn network(&mut self, id: &NetworkId, reason: String) {
-        self.networks.insert(id.clone(), reason);
-    }
-
-    pub(super) fn endpoint(&mut self, id: &EndpointId, reason: String) {
-        self.endpoints.insert(id.clone(), reason);
-    }
-
-    pub(super) fn pending(&mut self, id: &EndpointId) {
-        self.pending.insert(id.clone());
-    }
-
-    pub(super) fn other(&mut self, reason: String) {
-        self.others.push(reason);
-    }
-
-    pub(super) fn left(&mut self, reason: String) {
-        self.left = true;
-        self.others.push(reason);
-    }
-
-    fn none(&self) -> bool {
-        let Self { all, networks, endpoints, others, .. } = self;
-        all.is_none() && networks.is_empty() && endpoints.is_empty() && others.is_empty()
-    }
-
-    /// How it stands with an endpoint of that network.
-    pub(super) fn of(&self, endpoint: &EndpointId, network: &NetworkId) -> Service {
-        let reason =
-            self.all.as_ref().or(self.networks.get(network)).or(self.endpoints.get(endpoint));
-        let waits = self.pending_networks.contains(network) || self.pending.contains(endpoint);
-        match reason {
-            Some(reason) => Service::Failed(reason.clone()),
-            None if waits => Service::Pending,
-            None => Service::Ready,
-        }
-    }
-
-    fn log(&self) {
-        let Self { all, networks, endpoints, others, .. } = self;
-        for reason in all.iter().chain(others) {
-            tracing::warn!(reason, "not done");
-        }
-        for (network, reason) in networks {
-            tracing::warn!(network = network.short(), reason, "not present");
-        }
-        for (endpoint, reason) in endpoints {
-            tracing::warn!(endpoint = endpoint.short(), reason, "not joined");
-        }
     }
 }

@@ -7,10 +7,7 @@ use std::{
 
 use ipnet::IpNet;
 
-use super::{
-    Reconciler, Service,
-    pass::{Failures, Own},
-};
+use super::{Reconciler, Service, failures::Failures, pass::Own};
 use crate::{
     controller::records::Attachment,
     drivers::Device,

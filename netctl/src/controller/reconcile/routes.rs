@@ -2,10 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{
-    Reconciler,
-    pass::{Failures, Own},
-};
+use super::{Reconciler, failures::Failures, pass::Own};
 use crate::{
     controller::{
         records::Record,

@@ -1,13 +1,12 @@
 //! Routing between the subnets of one network: the host's own endpoint is the router, on every host the same.
 
 use netctl_common::{DropReason, Verdict};
-use testbed::frames::{checksum, ipv4};
 
 use super::{
     Answer, Input, Sent,
     frame::{self, Frame, Payload},
     ndp,
-    too_big::icmpv6,
+    too_big::{icmp, icmpv6},
 };
 use crate::world::{Endpoint, Mac, Place, World};
 
@@ -94,16 +93,7 @@ fn expire(
                 return Err(DropReason::TtlExpired);
             }
             let quoted = quoted(packet, 20).ok_or(DropReason::TtlExpired)?;
-            let mut icmp = [&[11, 0, 0, 0, 0, 0, 0, 0], quoted].concat();
-            let sum = checksum(&icmp);
-            icmp.splice(2..4, sum);
-            let mut report = ipv4(gateway.ip4, ip.from, 0xc0, 1, &icmp);
-            // No identification, and not to be cut.
-            report.splice(4..8, [0, 0, 0x40, 0]);
-            report.splice(10..12, [0, 0]);
-            let sum = checksum(&report[..20]);
-            report.splice(10..12, sum);
-            report
+            icmp(gateway.ip4, ip.from, [&[11, 0, 0, 0, 0, 0, 0, 0], quoted].concat())
         }
         Payload::Ipv6(ip) => {
             let errors: Vec<u8> = (0..128).collect();

@@ -7,7 +7,7 @@ use super::{
     Answer, Sent,
     frame::{Payload, array},
 };
-use crate::world::{Endpoint, Ip6};
+use crate::world::{Endpoint, Ip4, Ip6};
 
 /// How much of the packet is quoted: with the headers it fits what every host takes, 576 and 1280 bytes.
 const QUOTED4: usize = 512;
@@ -30,16 +30,7 @@ pub(super) fn report(
         Payload::Ipv6(ip) if ip.to[0] == 0xff => return Err(DropReason::TooBig),
         Payload::Ipv4(ip) => {
             let quoted = packet.get(..QUOTED4).ok_or(DropReason::TooBig)?;
-            let mut icmp = [&[3, 4, 0, 0], &mtu, quoted].concat();
-            let sum = checksum(&icmp);
-            icmp.splice(2..4, sum);
-            let mut report = ipv4(ip.to, ip.from, 0xc0, 1, &icmp);
-            // No identification, and not to be cut.
-            report.splice(4..8, [0, 0, 0x40, 0]);
-            report.splice(10..12, [0, 0]);
-            let sum = checksum(&report[..20]);
-            report.splice(10..12, sum);
-            report
+            icmp(ip.to, ip.from, [&[3, 4, 0, 0], &mtu, quoted].concat())
         }
         Payload::Ipv6(ip) => {
             let quoted = packet.get(..QUOTED6).ok_or(DropReason::TooBig)?;
@@ -50,6 +41,19 @@ pub(super) fn report(
     let ethernet = [&endpoint.station.mac[..], &array::<6>(bytes, 0), &bytes[12..14]].concat();
     let sent = Sent::Bytes([ethernet, report].concat());
     Ok(Answer::Send(Verdict::TooBigReported, sent))
+}
+
+/// An IPv4 packet with an ICMP message, whose checksum is still zero.
+pub(super) fn icmp(from: Ip4, to: Ip4, mut message: Vec<u8>) -> Vec<u8> {
+    let sum = checksum(&message);
+    message.splice(2..4, sum);
+    let mut packet = ipv4(from, to, 0xc0, 1, &message);
+    // No identification, and not to be cut.
+    packet.splice(4..8, [0, 0, 0x40, 0]);
+    packet.splice(10..12, [0, 0]);
+    let sum = checksum(&packet[..20]);
+    packet.splice(10..12, sum);
+    packet
 }
 
 /// An IPv6 packet with an ICMPv6 message, whose checksum is still zero.
