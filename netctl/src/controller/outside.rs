@@ -7,6 +7,7 @@
 
 mod elements;
 mod forwarding;
+mod led;
 mod passage;
 mod table;
 
@@ -22,7 +23,10 @@ use std::{
 
 use tokio::sync::Notify;
 
-pub(super) use self::elements::{Elements, Opened, Way, of};
+pub(super) use self::{
+    elements::{Asking, Elements, Opened, Way, of},
+    led::LedFlows,
+};
 use self::{forwarding::Lending, passage::Passage, table::Table};
 use crate::{
     dataplane::Sweep,
@@ -71,6 +75,7 @@ impl Outside {
         full: bool,
     ) -> Result<(), kernel::Error> {
         let needed = !wanted.is_empty();
+        let ways = wanted.has_ways();
         if self.suspect.swap(false, Ordering::Relaxed) || full {
             self.table.doubt();
             self.passage.doubt();
@@ -78,8 +83,8 @@ impl Outside {
         if needed || self.table.may_stand() || self.passage.may_stand() {
             let mut settled = self.try_settle(netlink, &mut wanted, sweep, full).await;
             // Before all is known, nothing is taken back.
-            if settled.is_ok() && (needed || sweep == Sweep::Remove) {
-                settled = self.passage.settle(netlink.netns(), needed).await;
+            if settled.is_ok() && (ways || sweep == Sweep::Remove) {
+                settled = self.passage.settle(netlink.netns(), ways).await;
             }
             if settled.is_ok() {
                 settled = self.open(netlink, gateways, full).await;
@@ -127,7 +132,7 @@ impl Outside {
         }
         let lent = self.table.lent().and(Lending::noted(&self.lent)?);
         // Before all is known, nothing is taken back.
-        let lends = needed || sweep == Sweep::Keep && self.table.stands();
+        let lends = wanted.has_ways() || sweep == Sweep::Keep && self.table.stands();
         let lending =
             if lends { forwarding::lending(netlink, &lent).await? } else { Lending::default() };
         // What is lent is noted and guarded before it is, and as long as it is.

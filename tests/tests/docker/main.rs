@@ -1,6 +1,10 @@
 //! Docker's engine, a real one on each host that needs it. Each test has a lab of its own.
 
 mod firewall;
+mod ports;
+mod restarts;
+mod shared;
+mod stage;
 
 #[path = "../support/who.rs"]
 mod who;
