@@ -196,6 +196,13 @@ impl Reconciler {
             }
             match self.join_one(own).await {
                 Ok(joined) => {
+                    let had = self.built.get(id).is_some_and(|built| built.joined.port.is_some());
+                    if had && joined.port.is_none() {
+                        tracing::info!(
+                            service = %own.endpoint.name, id = id.short(),
+                            "its interface went with a container: it waits for the engine to say so"
+                        );
+                    }
                     self.built.insert(id.clone(), Built { sandbox: own.sandbox.clone(), joined });
                 }
                 Err(Undone::Pending) => failures.pending(id),
@@ -252,6 +259,10 @@ impl Reconciler {
             return Err(Undone::Pending);
         }
         let driver = self.drivers.get(&followed.network.driver);
+        if record.sandbox.foreign {
+            let fresh = attachment.unsettled;
+            return Ok(driver.hand_over(&self.context, &followed.network, endpoint, fresh).await?);
+        }
         let path = &record.sandbox.netns;
         let netns = Netns::open(path).map_err(|error| error.to_string())?;
         let insides = &self.insides;
