@@ -216,7 +216,7 @@ impl Controller {
         let endpoint = EndpointId::random();
         let noted = (network.id.clone(), endpoint.clone());
         self.records.update(id, |record| record.published.push(noted))?;
-        self.publish_as(endpoint, &network, &spec).await?;
+        self.publish_as(endpoint, &network, &spec, None).await?;
         self.attach_to(id, &service, &AttachSpec::to(id.as_str())).await.map(drop)
     }
 
@@ -240,7 +240,7 @@ impl Controller {
                     driver: Some(driver.cloned().unwrap_or_else(default_driver)),
                     ..NetworkSpec::of(name.clone())
                 };
-                self.create_network_as(&network, spec).await
+                self.create_network_as(&network, spec, None).await
             }
             Err(error) => return Err(error),
         };
@@ -283,7 +283,7 @@ impl Controller {
     /// Removes a sandbox with what was published for it, and detaches the rest.
     pub async fn remove_sandbox(&self, sandbox: &str) -> Result<SandboxView> {
         let _one = self.operations.lock().await;
-        let record = self.records.find(sandbox)?;
+        let record = self.own_record(sandbox, "remove")?;
         let view = self.view(record.clone());
         self.dismantle(&record).await?;
         Ok(view)

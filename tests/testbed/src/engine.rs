@@ -73,7 +73,7 @@ impl Engine {
             ensure!(found, "there is no {program}: `cargo xtask setup` installs it");
         }
         let netns = Netns::open(host.run_dir(), host.path());
-        let own = home(netns.run_dir(), netns.name());
+        let own = home(&netns.file(netns.name()));
         for name in ["data", "exec", "run", "etc", "client", "image"] {
             make_anew(&own.join(name))?;
         }
@@ -90,6 +90,18 @@ impl Engine {
         engine.run()?;
         image::import(&engine)?;
         Ok(engine)
+    }
+
+    /// The arguments of daemons, in [`Options::arguments`](crate::Options::arguments), by which each is a plugin of the
+    /// engine of its host, whichever of the two is there first.
+    pub fn arguments() -> Vec<String> {
+        let home = home(Path::new("{home}"));
+        let plugin = plugins(&home).join("netctl.sock");
+        let paths = [("--docker-plugin-socket", plugin), ("--docker-engine", socket(&home))];
+        let words = paths
+            .into_iter()
+            .flat_map(|(option, path)| [option.to_owned(), path.display().to_string()]);
+        words.chain(["--docker".to_owned()]).collect()
     }
 
     pub fn options(&self) -> &EngineOptions {
@@ -223,18 +235,18 @@ impl Drop for Engine {
     }
 }
 
-/// The directory that the engine of a host has to itself.
-pub(crate) fn home(run: &Path, host: &str) -> PathBuf {
-    run.join(host).join("docker")
+/// The directory that the engine of a host has to itself, below the host's own.
+fn home(host: &Path) -> PathBuf {
+    host.join("docker")
 }
 
 /// Where the API of the engine with this directory is.
-pub(crate) fn socket(home: &Path) -> PathBuf {
+fn socket(home: &Path) -> PathBuf {
     home.join("docker.sock")
 }
 
 /// What the engine with this directory has as /run/docker/plugins.
-pub(crate) fn plugins(home: &Path) -> PathBuf {
+fn plugins(home: &Path) -> PathBuf {
     home.join("plugins")
 }
 

@@ -10,7 +10,6 @@ use anyhow::{Context as _, Error, Result, anyhow, bail, ensure};
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
-use crate::engine;
 use crate::etcd::Etcd;
 use crate::host::Host;
 use crate::netns::Netns;
@@ -64,10 +63,7 @@ pub struct Options {
     pub families: Families,
     /// Whether each host gets a daemon; [`Lab::start_daemon`] starts one later.
     pub daemons: bool,
-    /// Whether each daemon is a plugin of the [`Engine`](crate::Engine) of its host, which may come later.
-    #[serde(default)]
-    pub docker: bool,
-    /// Further arguments of each daemon.
+    /// Further arguments of each daemon, in which `{home}` is the host's own directory.
     pub arguments: Vec<String>,
     /// `netctl`, where it is not `NETCTL_BIN` nor the one that cargo has put beside this program.
     pub binary: Option<PathBuf>,
@@ -82,7 +78,6 @@ impl Default for Options {
             mtu: 1500,
             families: Families::V4,
             daemons: true,
-            docker: false,
             arguments: Vec::new(),
             binary: None,
         }
@@ -181,7 +176,7 @@ impl Lab {
             binary.display()
         );
         for host in &self.hosts {
-            self.launch(host)?;
+            host.launch(&self.store_of(host), &self.options.arguments)?;
         }
         self.hosts.iter().try_for_each(Host::wait)
     }
@@ -299,25 +294,8 @@ impl Lab {
 
     /// Starts a host's daemon, and waits until it answers.
     pub fn start_daemon(&self, host: &Host) -> Result<()> {
-        self.launch(host)?;
+        host.launch(&self.store_of(host), &self.options.arguments)?;
         host.wait()
-    }
-
-    fn launch(&self, host: &Host) -> Result<()> {
-        let mut arguments = self.options.arguments.clone();
-        if self.options.docker {
-            let home = engine::home(self.dir(), host.name());
-            let plugins = engine::plugins(&home);
-            fs::create_dir_all(&plugins)?;
-            let plugin = plugins.join("netctl.sock");
-            for (option, path) in
-                [("--docker-plugin-socket", plugin), ("--docker-engine", engine::socket(&home))]
-            {
-                arguments.extend([option.to_owned(), path.display().to_string()]);
-            }
-            arguments.push("--docker".to_owned());
-        }
-        host.launch(&self.store_of(host), &arguments)
     }
 
     /// Ends a host's daemon by `signal`, starts it again, and waits until it answers.

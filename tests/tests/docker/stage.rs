@@ -28,7 +28,7 @@ pub(crate) fn play(
         hosts,
         store: Store::Etcd,
         families: Families::Both,
-        docker: true,
+        arguments: Engine::arguments(),
         ..Options::default()
     })?;
     let start = |host: &Host| Engine::start(host.netns(), options.clone());

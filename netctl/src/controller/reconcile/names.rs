@@ -88,6 +88,11 @@ impl Names {
         }
     }
 
+    /// Has a network's zone made anew.
+    pub(super) fn forget(&mut self, network: &NetworkId) {
+        self.zones.0.remove(network);
+    }
+
     pub(super) fn counters(&self) -> Arc<Counters> {
         self.servers.counters()
     }

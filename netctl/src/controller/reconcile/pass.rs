@@ -62,6 +62,9 @@ impl Reconciler {
     ) -> bool {
         let mut failures = Failures::default();
         self.follow(wanted, &mut failures).await;
+        if full {
+            self.look_for_new_names().await;
+        }
         let seen = self.look(revision, wanted);
         let Seen { complete, damaged, own, .. } = &seen;
         self.enter(full, &mut failures).await;
@@ -117,6 +120,20 @@ impl Reconciler {
                 // It went between the two looks; so will the attachment.
                 Ok(None) => failures.other(format!("network {} is gone", id.short())),
                 Err(error) => failures.other(error.to_string()),
+            }
+        }
+    }
+
+    /// Sees what networks are called that an engine has named after they were made.
+    async fn look_for_new_names(&mut self) {
+        for (id, followed) in self.followed.iter_mut().filter(|(_, f)| f.network.engine_made) {
+            let stored = keys::get::<Network>(&*self.store, &keys::network(id)).await;
+            // Where the store is away, the old name serves on.
+            if let Ok(Some(stored)) = stored
+                && stored.value.name != followed.network.name
+            {
+                followed.network.name = stored.value.name;
+                self.names.forget(id);
             }
         }
     }
@@ -196,6 +213,13 @@ impl Reconciler {
             }
             match self.join_one(own).await {
                 Ok(joined) => {
+                    let had = self.built.get(id).is_some_and(|built| built.joined.port.is_some());
+                    if had && joined.port.is_none() {
+                        tracing::info!(
+                            service = %own.endpoint.name, id = id.short(),
+                            "its interface went with a container: it waits for the engine to say so"
+                        );
+                    }
                     self.built.insert(id.clone(), Built { sandbox: own.sandbox.clone(), joined });
                 }
                 Err(Undone::Pending) => failures.pending(id),
@@ -252,6 +276,10 @@ impl Reconciler {
             return Err(Undone::Pending);
         }
         let driver = self.drivers.get(&followed.network.driver);
+        if record.sandbox.foreign {
+            let fresh = attachment.unsettled;
+            return Ok(driver.hand_over(&self.context, &followed.network, endpoint, fresh).await?);
+        }
         let path = &record.sandbox.netns;
         let netns = Netns::open(path).map_err(|error| error.to_string())?;
         let insides = &self.insides;

@@ -34,7 +34,8 @@ impl Reconciler {
             {
                 continue;
             }
-            let Some(record) = self.records.get(sandbox) else { continue };
+            let record = self.records.get(sandbox).filter(|record| !record.sandbox.foreign);
+            let Some(record) = record else { continue };
             let interfaces: Vec<_> = record
                 .attachments
                 .iter()
