@@ -54,9 +54,9 @@ pub async fn follow(socket: PathBuf, controller: Arc<Controller>, cancel: Cancel
         }
         match ended {
             Ok(()) => tracing::debug!("Docker's engine has ended"),
-            // Once: it may be away for long.
+            // Once: it may be away for long, and be started later than this daemon.
             Err(error) if !said => {
-                tracing::warn!(%error, "names of containers are not known for now");
+                tracing::info!(%error, "names of containers are not known for now");
                 said = true;
             }
             Err(error) => tracing::debug!(%error, "names of containers are not known yet"),

@@ -68,9 +68,8 @@ impl Engine {
     /// Starts one on a host, with [`IMAGE`], and waits until it answers.
     pub fn start(host: &Netns, options: EngineOptions) -> Result<Self> {
         for program in ["dockerd", "docker", "iptables", "busybox"] {
-            let path = std::env::var_os("PATH").unwrap_or_default();
-            let found = std::env::split_paths(&path).any(|dir| dir.join(program).is_file());
-            ensure!(found, "there is no {program}: `cargo xtask setup` installs it");
+            on_path(program)
+                .with_context(|| format!("no {program}: `cargo xtask setup` installs it"))?;
         }
         let netns = Netns::open(host.run_dir(), host.path());
         let own = home(&netns.file(netns.name()));
@@ -197,14 +196,23 @@ impl Engine {
         command
     }
 
-    /// Runs `docker` with these arguments, whatever comes of it.
+    /// Runs `docker` with these arguments, for at most [`DEADLINE`], whatever comes of it.
     pub fn docker<A: AsRef<OsStr>>(
         &self,
         arguments: impl IntoIterator<Item = A>,
     ) -> Result<Output> {
-        let mut words = vec![OsString::from("docker")];
+        self.docker_within(DEADLINE, arguments)
+    }
+
+    /// Runs `docker` with these arguments, for at most `deadline`, whatever comes of it.
+    pub fn docker_within<A: AsRef<OsStr>>(
+        &self,
+        deadline: Duration,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Result<Output> {
+        let mut words = vec![client().into_os_string()];
         words.extend(arguments.into_iter().map(|word| word.as_ref().to_owned()));
-        output(self.command(words), DEADLINE)
+        output(self.command(words), deadline)
             .with_context(|| format!("on the engine of {}", self.netns.name()))
     }
 
@@ -233,6 +241,21 @@ impl Drop for Engine {
             crate::command::ignore(self.holder.wait(Duration::from_secs(10)));
         }
     }
+}
+
+/// A program on the PATH.
+fn on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.is_file())
+}
+
+/// The client that was installed with the engine, where there are several: newer ones refuse what older engines do.
+fn client() -> PathBuf {
+    let beside = on_path("dockerd").and_then(|engine| {
+        let prefix = engine.parent()?.parent()?.to_owned();
+        Some(prefix.join("bin").join("docker")).filter(|client| client.is_file())
+    });
+    beside.unwrap_or_else(|| PathBuf::from("docker"))
 }
 
 /// The directory that the engine of a host has to itself, below the host's own.

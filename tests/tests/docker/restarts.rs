@@ -1,6 +1,6 @@
 //! Whoever is started again first.
 
-use std::time::Instant;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use testbed::{EngineOptions, IMAGE, Signal, eventually};
@@ -101,16 +101,13 @@ fn an_engine_says_that_there_is_no_daemon() -> Result<()> {
             // What is there goes on.
             let two = address(stage.engine(2), "two", "dev")?;
             exec(engine, "one", &format!("ping -c 1 -W 1 {two}"))?.ok()?;
-            let begun = Instant::now();
             refused(engine, &format!("run --name late --network dev {IMAGE}"), &["netctl.sock"])?;
-            let took = begun.elapsed().as_secs();
             // What goes meanwhile, Docker does not tell again.
             if signal == Signal::SIGKILL {
-                engine.ok(["rm", "-f", "one"])?;
+                engine.docker_within(Duration::from_mins(3), ["rm", "-f", "one"])?.ok()?;
             }
             stage.lab.start_daemon(host)?;
-            ensure!(took < 40, "it took {took} s to say so");
-            engine.docker(["rm", "-f", "late"])?;
+            engine.ok(["rm", "-f", "late"])?;
             if signal == Signal::SIGKILL {
                 run(engine, "one", "--network dev --restart always")?;
             }

@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use super::{Engine, IMAGE};
+use super::{Engine, IMAGE, on_path};
 use crate::command::output_of;
 
 /// What a container does where nothing is said: nothing, and it ends at once where it is told to.
@@ -25,7 +25,7 @@ fn fill(root: &Path) -> Result<()> {
     for dir in ["bin", "etc", "proc", "sys", "dev", "tmp", "root"] {
         fs::create_dir_all(root.join(dir))?;
     }
-    let busybox = busybox().context("there is no busybox on the PATH")?;
+    let busybox = on_path("busybox").context("there is no busybox on the PATH")?;
     fs::copy(&busybox, root.join("bin/busybox"))?;
     // One that is linked statically has none, which `ldd` says by failing.
     let listed = output_of("ldd", [&busybox])?.stdout;
@@ -41,9 +41,4 @@ fn fill(root: &Path) -> Result<()> {
     }
     fs::write(root.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\n")?;
     Ok(())
-}
-
-fn busybox() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|dir| dir.join("busybox")).find(|file| file.is_file())
 }
