@@ -1,6 +1,7 @@
 //! Docker's engine, a real one on each host that needs it. Each test has a lab of its own.
 
 mod firewall;
+mod names;
 mod ports;
 mod restarts;
 mod shared;
