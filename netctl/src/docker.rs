@@ -5,13 +5,17 @@
 //! plugin, for those of a Swarm.
 
 mod call;
+mod engine;
 mod ipam;
 mod network;
 mod ports;
+mod reconcile;
 mod server;
 mod socket;
 
 pub use self::{
+    engine::Engine,
+    reconcile::reconcile,
     server::serve,
     socket::{PluginSocket, SocketError},
 };

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     api::{self, Claim},
     controller::Controller,
-    docker::{self, PluginSocket},
+    docker::{self, Engine, PluginSocket},
     kernel, store,
 };
 
@@ -93,6 +93,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
 #[derive(Default)]
 struct Plugin {
     served: Vec<(PluginSocket, JoinHandle<io::Result<()>>)>,
+    reconciler: Option<JoinHandle<()>>,
 }
 
 impl Plugin {
@@ -104,6 +105,11 @@ impl Plugin {
                 Ok(Err(error)) => tracing::error!(%error, "the plugin of Docker failed"),
                 Err(error) => tracing::error!(%error, "the plugin of Docker broke off"),
             }
+        }
+        if let Some(reconciler) = self.reconciler
+            && let Err(error) = reconciler.await
+        {
+            tracing::error!(%error, "what compares with Docker broke off");
         }
     }
 }
@@ -125,5 +131,8 @@ async fn serve_docker(
         plugin.served.push((socket, tokio::spawn(serving)));
         tracing::info!(socket = %path.display(), ?scope, "serving Docker");
     }
+    let engine = Engine::new(&settings.engine);
+    let comparing = docker::reconcile(engine, Arc::clone(controller), stop.clone());
+    plugin.reconciler = Some(tokio::spawn(comparing));
     Ok(plugin)
 }

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use super::EngineScope;
 use crate::{
     controller::{Controller, Result, keys},
@@ -20,7 +22,7 @@ pub struct EngineHolds {
     /// Its endpoints.
     pub endpoints: Vec<(EndpointId, UnixTime)>,
     /// Its pools that no network of it has.
-    pub pools: Vec<(String, UnixTime)>,
+    pub pools: Vec<(String, IpNet, UnixTime)>,
     /// Addresses that are kept for it, and that no endpoint has.
     pub addresses: Vec<(NetworkId, IpAddr, UnixTime)>,
 }
@@ -54,7 +56,7 @@ impl Controller {
             let used =
                 networks.iter().any(|network| network.value.pools.iter().any(|pool| pool == id));
             if !used {
-                holds.pools.push((id.to_owned(), stored.value.asked));
+                holds.pools.push((id.to_owned(), stored.value.cidr, stored.value.asked));
             }
         }
         Ok(holds)
