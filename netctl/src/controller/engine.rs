@@ -10,6 +10,7 @@ mod endpoints;
 mod networks;
 mod pools;
 mod ports;
+mod rename;
 mod stale;
 
 pub use self::{

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use ipnet::IpNet;
 
-use super::{EngineScope, pools::subnet_of};
+use super::{EngineScope, pools::subnet_of, rename::provisional_name};
 use crate::{
     controller::{
         Controller, Error, Kind, Result,
@@ -306,11 +306,6 @@ impl Controller {
             ..NetworkSpec::of(name)
         })
     }
-}
-
-/// What a network is called until it is known what its engine calls it.
-pub(super) fn provisional_name(id: &EngineNetworkId) -> Name {
-    format!("docker-{}", id.short()).parse().expect("letters and digits are a name")
 }
 
 /// What an engine calls a pool of its own.

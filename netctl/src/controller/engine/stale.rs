@@ -19,6 +19,8 @@ use crate::{
 pub struct EngineHolds {
     /// Its networks.
     pub networks: Vec<(EngineNetworkId, UnixTime)>,
+    /// Those of them that have none of people's names yet.
+    pub unnamed: Vec<EngineNetworkId>,
     /// Its endpoints.
     pub endpoints: Vec<(EndpointId, UnixTime)>,
     /// Its pools that no network of it has.
@@ -43,8 +45,12 @@ impl Controller {
         let mut looked: Vec<&NetworkId> = Vec::new();
         for stored in &networks {
             let id = stored.key.strip_prefix(&prefix).and_then(|id| id.parse().ok());
-            holds.networks.extend(id.map(|id| (id, stored.value.created)));
+            let Some(id): Option<EngineNetworkId> = id else { continue };
             let network = &stored.value.network;
+            if self.is_unnamed(network).await? {
+                holds.unnamed.push(id.clone());
+            }
+            holds.networks.push((id, stored.value.created));
             if !looked.contains(&network) {
                 looked.push(network);
                 holds.addresses.extend(self.kept_addresses(network).await?);

@@ -101,6 +101,14 @@ impl Names {
         self.servers.shutdown().await;
     }
 
+    /// Has what is known of a network made anew, as when its name changed.
+    pub(super) async fn forget(&mut self, network: &NetworkId) {
+        self.zones.0.remove(network);
+        if let Some(keeper) = self.keepers.remove(network) {
+            keeper.stop().await;
+        }
+    }
+
     /// The zones of all that is known, and where they are served besides the networks that are present.
     fn publish(&self, askers: Vec<Asker>) {
         let Zones(zones) = &self.zones;

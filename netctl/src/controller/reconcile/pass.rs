@@ -62,6 +62,9 @@ impl Reconciler {
     ) -> bool {
         let mut failures = Failures::default();
         self.follow(wanted, &mut failures).await;
+        if full {
+            self.rename(&mut failures).await;
+        }
         let seen = self.look(revision, wanted);
         let Seen { complete, damaged, own, .. } = &seen;
         self.enter(full, &mut failures).await;
@@ -116,6 +119,20 @@ impl Reconciler {
                 }
                 // It went between the two looks; so will the attachment.
                 Ok(None) => failures.other(format!("network {} is gone", id.short())),
+                Err(error) => failures.other(error.to_string()),
+            }
+        }
+    }
+
+    /// Takes notice of networks that were renamed: all else of a network stays as it was made.
+    async fn rename(&mut self, failures: &mut Failures) {
+        for (id, followed) in &mut self.followed {
+            match keys::get::<Network>(&*self.store, &keys::network(id)).await {
+                Ok(Some(stored)) if stored.value.name != followed.network.name => {
+                    followed.network = stored.value;
+                    self.names.forget(id).await;
+                }
+                Ok(_) => {}
                 Err(error) => failures.other(error.to_string()),
             }
         }
