@@ -10,11 +10,14 @@ mod ipam;
 mod names;
 mod network;
 mod ports;
+mod reconcile;
 mod server;
 mod socket;
 
 pub use self::{
+    engine::Engine,
     names::follow,
+    reconcile::reconcile,
     server::serve,
     socket::{PluginSocket, SocketError},
 };

@@ -3,7 +3,6 @@
 use std::{io, mem, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use futures_util::future::OptionFuture;
 use tokio::{signal::unix::SignalKind, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +16,7 @@ use super::{
 use crate::{
     api::{self, Claim},
     controller::Controller,
-    docker::{self, PluginSocket},
+    docker::{self, Engine, PluginSocket},
     kernel, store,
 };
 
@@ -94,20 +93,22 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
 #[derive(Default)]
 struct Plugin {
     served: Vec<(PluginSocket, JoinHandle<io::Result<()>>)>,
-    named: Option<JoinHandle<()>>,
+    followers: Vec<JoinHandle<()>>,
 }
 
 impl Plugin {
     /// Waits for the end of what was begun.
     async fn end(mut self) {
-        if let Some(Err(error)) = OptionFuture::from(self.named).await {
-            tracing::error!(%error, "following what Docker calls its containers broke off");
-        }
         for (_socket, server) in &mut self.served {
             match server.await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::error!(%error, "the plugin of Docker failed"),
                 Err(error) => tracing::error!(%error, "the plugin of Docker broke off"),
+            }
+        }
+        for follower in self.followers {
+            if let Err(error) = follower.await {
+                tracing::error!(%error, "what follows Docker broke off");
             }
         }
     }
@@ -130,7 +131,9 @@ async fn serve_docker(
         plugin.served.push((socket, tokio::spawn(serving)));
         tracing::info!(socket = %path.display(), ?scope, "serving Docker");
     }
-    let following = docker::follow(settings.engine.clone(), Arc::clone(controller), stop.clone());
-    plugin.named = Some(tokio::spawn(following));
+    let engine = Engine::new(&settings.engine);
+    let following = docker::follow(engine.clone(), Arc::clone(controller), stop.clone());
+    let comparing = docker::reconcile(engine, Arc::clone(controller), stop.clone());
+    plugin.followers = vec![tokio::spawn(following), tokio::spawn(comparing)];
     Ok(plugin)
 }

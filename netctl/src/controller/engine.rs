@@ -11,6 +11,7 @@ mod names;
 mod networks;
 mod pools;
 mod ports;
+mod rename;
 mod stale;
 
 pub use self::{

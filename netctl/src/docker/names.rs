@@ -5,7 +5,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -13,7 +12,7 @@ use std::{
 use tokio::{sync::Semaphore, task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::engine::{Attached, Container, Engine, Error, Event};
+use super::engine::{Attached, Container, Engine, EngineError, Event};
 use crate::{
     controller::{self, Controller},
     model::{EndpointId, Name},
@@ -34,14 +33,13 @@ const ONE_OFF: &str = "com.docker.compose.oneoff";
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error(transparent)]
-    Engine(#[from] Error),
+    Engine(#[from] EngineError),
     #[error(transparent)]
     Controller(#[from] controller::Error),
 }
 
-/// Has networks and endpoints called as the engine whose API is at `socket` calls them, until cancelled.
-pub async fn follow(socket: PathBuf, controller: Arc<Controller>, cancel: CancellationToken) {
-    let engine = Engine::new(socket);
+/// Has networks and endpoints called as the engine calls them, until cancelled.
+pub async fn follow(engine: Engine, controller: Arc<Controller>, cancel: CancellationToken) {
     let source = Arc::new(Source { engine, controller, turns: Semaphore::new(AT_ONCE) });
     let mut pause = PAUSE;
     let mut said = false;
@@ -123,11 +121,10 @@ impl Source {
     }
 
     async fn name_network(&self, id: &str, name: &str) -> Result<(), Failure> {
-        match (id.parse(), name.parse()) {
-            (Ok(id), Ok(name)) => Ok(self.controller.name_engine_network(&id, &name).await?),
-            // It keeps the one that it has.
-            _ => Ok(()),
+        if let Ok(id) = id.parse() {
+            self.controller.name_engine_network(&id, name).await?;
         }
+        Ok(())
     }
 
     async fn look(&self, container: &str) -> Result<(), Failure> {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use ipnet::IpNet;
 
-use super::{EngineScope, pools::subnet_of};
+use super::{EngineScope, pools::subnet_of, rename::provisional_name};
 use crate::{
     controller::{
         Controller, Error, Kind, Result,
@@ -306,17 +306,6 @@ impl Controller {
             ..NetworkSpec::of(name)
         })
     }
-}
-
-/// What a network is called until it is known what its engine calls it.
-pub(super) fn provisional_name(id: &EngineNetworkId) -> Name {
-    format!("docker-{}", id.short()).parse().expect("letters and digits are a name")
-}
-
-/// Whether that is what a network is called.
-pub(super) fn is_provisional(name: &Name) -> bool {
-    let id = name.as_str().strip_prefix("docker-").filter(|id| id.len() == 12);
-    id.is_some_and(|id| id.parse::<EngineNetworkId>().is_ok())
 }
 
 /// What an engine calls a pool of its own.

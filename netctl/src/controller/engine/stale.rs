@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use super::EngineScope;
 use crate::{
     controller::{Controller, Result, keys},
@@ -20,7 +22,7 @@ pub struct EngineHolds {
     /// Its endpoints.
     pub endpoints: Vec<(EndpointId, UnixTime)>,
     /// Its pools that no network of it has.
-    pub pools: Vec<(String, UnixTime)>,
+    pub pools: Vec<(String, IpNet, UnixTime)>,
     /// Addresses that are kept for it, and that no endpoint has.
     pub addresses: Vec<(NetworkId, IpAddr, UnixTime)>,
 }
@@ -41,8 +43,9 @@ impl Controller {
         let mut looked: Vec<&NetworkId> = Vec::new();
         for stored in &networks {
             let id = stored.key.strip_prefix(&prefix).and_then(|id| id.parse().ok());
-            holds.networks.extend(id.map(|id| (id, stored.value.created)));
+            let Some(id): Option<EngineNetworkId> = id else { continue };
             let network = &stored.value.network;
+            holds.networks.push((id, stored.value.created));
             if !looked.contains(&network) {
                 looked.push(network);
                 holds.addresses.extend(self.kept_addresses(network).await?);
@@ -54,7 +57,7 @@ impl Controller {
             let used =
                 networks.iter().any(|network| network.value.pools.iter().any(|pool| pool == id));
             if !used {
-                holds.pools.push((id.to_owned(), stored.value.asked));
+                holds.pools.push((id.to_owned(), stored.value.cidr, stored.value.asked));
             }
         }
         Ok(holds)

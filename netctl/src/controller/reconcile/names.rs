@@ -88,11 +88,6 @@ impl Names {
         }
     }
 
-    /// Has a network's zone made anew.
-    pub(super) fn forget(&mut self, network: &NetworkId) {
-        self.zones.0.remove(network);
-    }
-
     pub(super) fn counters(&self) -> Arc<Counters> {
         self.servers.counters()
     }
@@ -109,6 +104,14 @@ impl Names {
             hosts.stop().await;
         }
         self.servers.shutdown().await;
+    }
+
+    /// Has what is known of a network made anew, as when its name changed.
+    pub(super) async fn forget(&mut self, network: &NetworkId) {
+        self.zones.0.remove(network);
+        if let Some(keeper) = self.keepers.remove(network) {
+            keeper.stop().await;
+        }
     }
 
     /// The zones of all that is known, and where they are served besides the networks that are present.

@@ -63,7 +63,7 @@ impl Reconciler {
         let mut failures = Failures::default();
         self.follow(wanted, &mut failures).await;
         if full {
-            self.look_for_new_names().await;
+            self.rename(&mut failures).await;
         }
         let seen = self.look(revision, wanted);
         let Seen { complete, damaged, own, .. } = &seen;
@@ -124,16 +124,16 @@ impl Reconciler {
         }
     }
 
-    /// Sees what networks are called that an engine has named after they were made.
-    async fn look_for_new_names(&mut self) {
-        for (id, followed) in self.followed.iter_mut().filter(|(_, f)| f.network.engine_made) {
-            let stored = keys::get::<Network>(&*self.store, &keys::network(id)).await;
-            // Where the store is away, the old name serves on.
-            if let Ok(Some(stored)) = stored
-                && stored.value.name != followed.network.name
-            {
-                followed.network.name = stored.value.name;
-                self.names.forget(id);
+    /// Takes notice of networks that were renamed: all else of a network stays as it was made.
+    async fn rename(&mut self, failures: &mut Failures) {
+        for (id, followed) in &mut self.followed {
+            match keys::get::<Network>(&*self.store, &keys::network(id)).await {
+                Ok(Some(stored)) if stored.value.name != followed.network.name => {
+                    followed.network = stored.value;
+                    self.names.forget(id).await;
+                }
+                Ok(_) => {}
+                Err(error) => failures.other(error.to_string()),
             }
         }
     }
