@@ -114,7 +114,7 @@ impl Flows {
         ];
         let reply =
             ConntrackAttribute::CtaTupleReply(vec![Tuple::Ip(addresses), Tuple::Proto(ports)]);
-        match request(&self.handle, family, ConntrackMessage::Get(vec![reply]), 0).await {
+        match request(&self.handle, family, ConntrackMessage::Get(vec![reply]), NLM_F_ACK).await {
             Ok(flows) => Ok(flows.iter().find_map(|f| flow(f)).map(|flow| flow.asked)),
             Err(Error::Refused { errno: Errno::ENOENT, .. }) => Ok(None),
             Err(error) => Err(error),

@@ -27,8 +27,8 @@ struct NameServer {
 }
 
 impl NameServer {
-    fn start(netns: &Netns, address: Ipv4Addr) -> Result<Self> {
-        let socket = netns.within(|| Ok(UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 53))?))?;
+    fn start(netns: &Netns, own: &str, address: Ipv4Addr) -> Result<Self> {
+        let socket = netns.within(|| Ok(UdpSocket::bind((own, 53))?))?;
         socket.set_read_timeout(Some(Duration::from_millis(20)))?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
@@ -143,7 +143,7 @@ fn containers_of_two_engines_find_each_other_by_name() -> Result<()> {
 
 /// ```text
 ///   h1: svc1 ─┐
-///   h2: svc2 ─┴─ networks dev, with a way out, and shut, without one        external: a name server
+///   h2: svc2 ─┴─ networks dev, with a way out, and shut, without one        external: two name servers
 /// ```
 #[test]
 fn names_from_outside_are_asked_of_who_was_meant() -> Result<()> {
@@ -153,16 +153,19 @@ fn names_from_outside_are_asked_of_who_was_meant() -> Result<()> {
         let (e1, e2) = (stage.engine(1), stage.engine(2));
         let external = stage.lab.external();
         external.netns().ip(["addr add 192.0.2.200/24 dev eth0"])?;
-        let _server = NameServer::start(external.netns(), Ipv4Addr::new(203, 0, 113, 7))?;
+        let server = |own, last| {
+            NameServer::start(external.netns(), own, Ipv4Addr::new(203, 0, 113, last))
+        };
+        let _servers = [server("192.0.2.254", 7)?, server("192.0.2.200", 8)?];
         stage.network("--subnet 10.77.0.0/24 dev")?;
         stage.network("--internal --subnet 10.78.0.0/24 shut")?;
         run(e1, "svc1", "--network dev")?;
         run(e2, "svc2", "--network dev")?;
         run(e1, "own", "--network dev --dns 192.0.2.200")?;
         // By the name server of the host, and by one that the container was given.
-        for container in ["svc1", "own"] {
+        for (container, outside) in [("svc1", "203.0.113.7"), ("own", "203.0.113.8")] {
             means(e1, container, "svc2", &[&address(e2, "svc2", "dev")?])?;
-            means(e1, container, "example.com", &["203.0.113.7"])?;
+            means(e1, container, "example.com", &[outside])?;
         }
         // In a network without a way out there are its own names, and no others.
         run(e1, "in1", "--network shut")?;
