@@ -3,7 +3,12 @@
 
 mod container;
 mod docker;
+mod left;
+mod recorded;
+mod replay;
+mod rules;
 mod shared;
+mod swarm;
 
 use anyhow::Result;
 use testbed::{Lab, Options, Store};

@@ -167,12 +167,14 @@ impl Controller {
         }
     }
 
-    /// What gives back the addresses that are kept for engines; those that are too many for one transaction at once.
+    /// What gives back the addresses that are kept for engines, or are a Swarm's; what is too much for one transaction at
+    /// once.
     async fn given_back(&self, network: &Network) -> Result<Txn> {
         loop {
-            let all = self.store.list(&ipam::addresses_prefix(&network.id)).await?.entries;
-            let kept: Vec<_> =
-                all.into_iter().filter(|entry| Hold::read(&entry.value).is_some()).collect();
+            let addresses = self.store.list(&ipam::addresses_prefix(&network.id)).await?.entries;
+            let swarm = self.store.list(&keys::swarm_addresses(&network.id)).await?.entries;
+            let kept = addresses.into_iter().filter(|entry| Hold::read(&entry.value).is_some());
+            let kept: Vec<_> = kept.chain(swarm).collect();
             let txn = kept.iter().take(AT_ONCE).fold(Txn::new(), |txn, entry| {
                 txn.when(Guard::Unchanged(entry.key.clone(), entry.modified))
                     .delete(entry.key.clone())
