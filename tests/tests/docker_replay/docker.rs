@@ -50,10 +50,6 @@ impl Docker {
         Self { socket, seed: seed.to_owned(), made: std::cell::Cell::new(0) }
     }
 
-    pub(crate) fn socket(&self) -> &Path {
-        &self.socket
-    }
-
     /// An identifier that nobody had before.
     pub(crate) fn id(&self) -> String {
         let number = self.made.replace(self.made.get() + 1);

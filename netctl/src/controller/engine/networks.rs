@@ -268,7 +268,8 @@ impl Controller {
             }
         }
         if found.len() > 1 {
-            let names: Vec<&str> = found.iter().map(|network| network.name.as_str()).collect();
+            let mut names: Vec<&str> = found.iter().map(|network| network.name.as_str()).collect();
+            names.sort_unstable();
             return Err(Error::unusable(format!(
                 "networks {} all have that subnet: say which is meant with `--ipam-opt netctl.network=NAME`",
                 names.join(" and ")
