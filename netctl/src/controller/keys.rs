@@ -105,9 +105,13 @@ pub(super) fn engine_endpoint(host: &HostName, id: &EndpointId) -> String {
     format!("docker/endpoints/{host}/{id}")
 }
 
+pub(super) fn swarm_addresses(network: &NetworkId) -> String {
+    format!("docker/swarm/{network}/")
+}
+
 /// Put while a Swarm has an address, whatever becomes of the endpoint that has it.
 pub(super) fn swarm_address(network: &NetworkId, address: IpAddr) -> String {
-    format!("docker/swarm/{network}/{address}")
+    format!("{}{address}", swarm_addresses(network))
 }
 
 /// A stored object with the revision that a compare-and-set of it names.

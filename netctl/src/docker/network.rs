@@ -210,7 +210,12 @@ fn network_spec(call: &Call<'_>, scope: EngineScope) -> Result<EngineNetworkSpec
 
 fn subnet(call: &Call<'_>, scope: EngineScope, data: &DataText) -> Result<EngineSubnet, Failure> {
     let DataText { addressspace: space, pool, gateway, auxaddresses } = data;
-    if scope == EngineScope::Host && ipam::scope_of(space).is_none() {
+    let of_space = ipam::scope_of(space);
+    if scope == EngineScope::Host && of_space == Some(EngineScope::Swarm) {
+        let reason = "this plugin is for networks of a Swarm, which this node does not manage: use the driver `netctl`";
+        return Err(Error::forbidden(reason).into());
+    }
+    if scope == EngineScope::Host && of_space.is_none() {
         let reason = format!(
             "subnet {pool} is not from netctl, whose networks have addresses that are unique on all hosts: add \
              `--ipam-driver netctl`"

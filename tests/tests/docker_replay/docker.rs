@@ -42,12 +42,12 @@ pub(crate) struct Pool {
 impl Docker {
     /// The one that uses the host's plugin socket.
     pub(crate) fn of(host: &Host) -> Self {
-        let socket = host.dir("docker").join("plugins/netctl.sock");
-        Self { socket, seed: host.name().to_owned(), made: std::cell::Cell::new(0) }
+        Self::at(host.dir("docker").join("plugins/netctl.sock"), host.name())
     }
 
-    pub(crate) fn socket(&self) -> &Path {
-        &self.socket
+    /// One that uses the plugin socket `socket`.
+    pub(crate) fn at(socket: PathBuf, seed: &str) -> Self {
+        Self { socket, seed: seed.to_owned(), made: std::cell::Cell::new(0) }
     }
 
     /// An identifier that nobody had before.
@@ -65,12 +65,7 @@ impl Docker {
 
     /// Calls as an engine does: without Content-Type, with an empty Host.
     pub(crate) fn call(&self, method: &str, request: &Value) -> Result<Answer> {
-        let body = if request.is_null() { String::new() } else { request.to_string() };
-        let head = format!(
-            "POST /{method} HTTP/1.1\r\nHost: \r\nAccept: {ACCEPT}\r\nContent-Length: {}\r\n",
-            body.len()
-        );
-        self.send(&head, body.as_bytes())
+        send_call(&self.socket, method, request)
     }
 
     /// Calls, and takes the answer as an engine does that reads both errors' names.
@@ -154,6 +149,16 @@ impl Docker {
         }
         self.ask("NetworkDriver.DeleteNetwork", &json!({"NetworkID": network})).map(drop)
     }
+}
+
+/// A call as an engine makes it.
+pub(crate) fn send_call(socket: &Path, method: &str, request: &Value) -> Result<Answer> {
+    let body = if request.is_null() { String::new() } else { request.to_string() };
+    let head = format!(
+        "POST /{method} HTTP/1.1\r\nHost: \r\nAccept: {ACCEPT}\r\nContent-Length: {}\r\n",
+        body.len()
+    );
+    send(socket, &head, body.as_bytes())
 }
 
 /// One exchange over a connection of its own.

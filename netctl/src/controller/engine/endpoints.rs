@@ -109,7 +109,7 @@ impl Controller {
                 self.attach_to(&sandbox, &service, &to).await.map(drop)
             }
         };
-        self.tidy(&sandbox)?;
+        self.tidy()?;
         attached?;
         let (gateways, routes) = drivers::ways(&network, &stored.value);
         Ok(EngineAttachment { device: drivers::handed(id), gateways, routes })
@@ -207,9 +207,8 @@ impl Controller {
         };
         for sandbox in self.records.each(of).into_iter().flatten() {
             self.forget(&sandbox, id)?;
-            self.tidy(&sandbox)?;
         }
-        Ok(())
+        self.tidy()
     }
 
     /// What removes an endpoint. Its addresses stay a Swarm's where they are one's.
@@ -273,12 +272,12 @@ impl Controller {
         self.records.get(sandbox).is_some_and(|record| known(&record))
     }
 
-    /// Forgets a container that nothing is attached to any more.
-    fn tidy(&self, sandbox: &SandboxId) -> Result<()> {
-        match self.records.get(sandbox) {
-            Some(record) if record.is_empty_of_engine() => self.records.remove(sandbox),
-            _ => Ok(()),
-        }
+    /// Forgets containers that nothing is attached to any more. The caller holds the lock.
+    fn tidy(&self) -> Result<()> {
+        let empty =
+            |record: &Record| record.is_empty_of_engine().then(|| record.sandbox.id.clone());
+        let mut all = self.records.each(empty).into_iter().flatten();
+        all.try_for_each(|sandbox| self.records.remove(&sandbox))
     }
 }
 

@@ -167,12 +167,14 @@ impl Controller {
         }
     }
 
-    /// What gives back the addresses that are kept for engines; those that are too many for one transaction at once.
+    /// What gives back the addresses that are kept for engines, or are a Swarm's; what is too much for one transaction at
+    /// once.
     async fn given_back(&self, network: &Network) -> Result<Txn> {
         loop {
-            let all = self.store.list(&ipam::addresses_prefix(&network.id)).await?.entries;
-            let kept: Vec<_> =
-                all.into_iter().filter(|entry| Hold::read(&entry.value).is_some()).collect();
+            let addresses = self.store.list(&ipam::addresses_prefix(&network.id)).await?.entries;
+            let swarm = self.store.list(&keys::swarm_addresses(&network.id)).await?.entries;
+            let kept = addresses.into_iter().filter(|entry| Hold::read(&entry.value).is_some());
+            let kept: Vec<_> = kept.chain(swarm).collect();
             let txn = kept.iter().take(AT_ONCE).fold(Txn::new(), |txn, entry| {
                 txn.when(Guard::Unchanged(entry.key.clone(), entry.modified))
                     .delete(entry.key.clone())
@@ -266,7 +268,8 @@ impl Controller {
             }
         }
         if found.len() > 1 {
-            let names: Vec<&str> = found.iter().map(|network| network.name.as_str()).collect();
+            let mut names: Vec<&str> = found.iter().map(|network| network.name.as_str()).collect();
+            names.sort_unstable();
             return Err(Error::unusable(format!(
                 "networks {} all have that subnet: say which is meant with `--ipam-opt netctl.network=NAME`",
                 names.join(" and ")
