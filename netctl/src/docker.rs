@@ -11,6 +11,7 @@ mod names;
 mod network;
 mod ports;
 mod reconcile;
+mod resolvers;
 mod server;
 mod socket;
 

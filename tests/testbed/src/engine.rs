@@ -44,7 +44,7 @@ while :; do sleep 1d & wait $!; done"#;
 pub struct EngineOptions {
     /// Whether containers outlive it.
     pub live_restore: bool,
-    /// The name servers of its host, as its /etc/resolv.conf says; none where nothing is said.
+    /// The name servers of its host; those of the machine where none are said, which nothing reaches.
     pub name_servers: Vec<String>,
 }
 
@@ -78,8 +78,11 @@ impl Engine {
         }
         // A plugin may be there before the engine is.
         fs::create_dir_all(plugins(&own))?;
-        let servers = options.name_servers.iter().map(|server| format!("nameserver {server}\n"));
-        fs::write(own.join("resolv.conf"), servers.collect::<String>())?;
+        let servers: String =
+            options.name_servers.iter().map(|server| format!("nameserver {server}\n")).collect();
+        let of_machine = || fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+        let servers = if servers.is_empty() { of_machine() } else { servers };
+        fs::write(own.join("resolv.conf"), servers)?;
         let live_restore = serde_json::json!({ "live-restore": options.live_restore });
         fs::write(own.join("daemon.json"), live_restore.to_string())?;
         let (holder, init) = hold(&netns, &own)?;

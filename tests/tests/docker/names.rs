@@ -143,7 +143,7 @@ fn containers_of_two_engines_find_each_other_by_name() -> Result<()> {
 
 /// ```text
 ///   h1: svc1 ─┐
-///   h2: svc2 ─┴─ networks dev, with a way out, and shut, without one        external: two name servers
+///   h2: svc2 ─┴─ network dev        external: two name servers
 /// ```
 #[test]
 fn names_from_outside_are_asked_of_who_was_meant() -> Result<()> {
@@ -153,12 +153,10 @@ fn names_from_outside_are_asked_of_who_was_meant() -> Result<()> {
         let (e1, e2) = (stage.engine(1), stage.engine(2));
         let external = stage.lab.external();
         external.netns().ip(["addr add 192.0.2.200/24 dev eth0"])?;
-        let server = |own, last| {
-            NameServer::start(external.netns(), own, Ipv4Addr::new(203, 0, 113, last))
-        };
+        let server =
+            |own, last| NameServer::start(external.netns(), own, Ipv4Addr::new(203, 0, 113, last));
         let _servers = [server("192.0.2.254", 7)?, server("192.0.2.200", 8)?];
         stage.network("--subnet 10.77.0.0/24 dev")?;
-        stage.network("--internal --subnet 10.78.0.0/24 shut")?;
         run(e1, "svc1", "--network dev")?;
         run(e2, "svc2", "--network dev")?;
         run(e1, "own", "--network dev --dns 192.0.2.200")?;
@@ -167,16 +165,39 @@ fn names_from_outside_are_asked_of_who_was_meant() -> Result<()> {
             means(e1, container, "svc2", &[&address(e2, "svc2", "dev")?])?;
             means(e1, container, "example.com", &[outside])?;
         }
-        // In a network without a way out there are its own names, and no others.
+        Ok(())
+    })
+}
+
+/// ```text
+///   h1: in1, both ─┐
+///   h2: in2, far ──┴─ networks shut, without a way out, and dev, of both and far
+/// ```
+#[test]
+fn a_network_without_a_way_out_has_its_own_names_and_no_others() -> Result<()> {
+    play(2, &EngineOptions::default(), |stage| {
+        let (e1, e2) = (stage.engine(1), stage.engine(2));
+        stage.network("--subnet 10.77.0.0/24 dev")?;
+        stage.network("--internal --subnet 10.78.0.0/24 shut")?;
         run(e1, "in1", "--network shut")?;
         run(e2, "in2", "--network shut")?;
+        run(e2, "far", "--network dev")?;
         reaches(e1, "in1", "in2")?;
         reaches(e2, "in2", "in1")?;
+        means(e1, "in1", "far", &[])?;
         means(e1, "in1", "example.com", &[])?;
-        means(e1, "in1", "svc2", &[])?;
-        let output = exec(e1, "in1", "ping -c 1 -W 1 192.0.2.254")?;
+        let output =
+            exec(e1, "in1", &format!("ping -c 1 -W 1 {}", stage.lab.external().address()))?;
         ensure!(!output.success(), "there is a way out: {output:?}");
-        Ok(())
+        // Who is in both finds all.
+        run(e1, "both", "--network shut")?;
+        e1.ok(["network", "connect", "dev", "both"])?;
+        reaches(e1, "both", "in2")?;
+        reaches(e1, "both", "far")?;
+        reaches(e2, "far", "both")?;
+        e1.ok(["network", "disconnect", "dev", "both"])?;
+        reaches(e1, "both", "in2")?;
+        means(e1, "both", "far", &[])
     })
 }
 

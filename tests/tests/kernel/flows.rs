@@ -13,14 +13,18 @@ use super::{host, sh};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flow_that_is_led_here_is_known_by_who_began_it() {
     let (netns, _) = host().await;
-    sh(&netns, "ip link set lo up; ip addr add 192.0.2.1/32 dev lo; ip addr add 2001:db8::1/128 dev lo nodad");
+    sh(
+        &netns,
+        "ip link set lo up; ip addr add 192.0.2.1/32 dev lo; ip addr add 2001:db8::1/128 dev lo nodad",
+    );
     sh(
         &netns,
         "nft 'table inet t { chain c { type nat hook output priority -100; udp dport 53 redirect to :5353; }; }'",
     );
     let flows = netns.flows().await.unwrap();
     for (here, meant) in [("127.0.0.1:5353", "192.0.2.1:53"), ("[::1]:5353", "[2001:db8::1]:53")] {
-        let (here, meant): (SocketAddr, SocketAddr) = (here.parse().unwrap(), meant.parse().unwrap());
+        let (here, meant): (SocketAddr, SocketAddr) =
+            (here.parse().unwrap(), meant.parse().unwrap());
         let (server, asker) = netns
             .run_blocking(|| {
                 let server = UdpSocket::bind(here).unwrap();
