@@ -1,5 +1,6 @@
 //! Docker's engine, a real one on each host that needs it. Each test has a lab of its own.
 
+mod compose;
 mod firewall;
 mod names;
 mod ports;

@@ -71,7 +71,12 @@ fn resolve(engine: &Engine, container: &str, name: &str) -> Result<Vec<String>> 
     Ok(addresses.map(ToOwned::to_owned).collect())
 }
 
-fn means(engine: &Engine, container: &str, name: &str, addresses: &[&str]) -> Result<()> {
+pub(crate) fn means(
+    engine: &Engine,
+    container: &str,
+    name: &str,
+    addresses: &[&str],
+) -> Result<()> {
     let wanted: BTreeSet<&str> = addresses.iter().copied().collect();
     eventually(&format!("{name} means {wanted:?} in {container}"), SOON, || {
         let found = resolve(engine, container, name)?;

@@ -43,6 +43,7 @@ const NEEDED: &[(Probe, &str)] = &[
     // Container engines, each started by the test that needs it, and what their containers are made of.
     (Probe::Program("dockerd"), "docker.io"),
     (Probe::Program("docker"), "docker.io"),
+    (Probe::Program("docker-compose"), "docker-compose"),
     (Probe::Program("iptables"), "iptables"),
     (Probe::Program("busybox"), "busybox-static"),
 ];
