@@ -7,14 +7,17 @@
 mod call;
 mod engine;
 mod ipam;
+mod names;
 mod network;
 mod ports;
 mod reconcile;
+mod resolvers;
 mod server;
 mod socket;
 
 pub use self::{
     engine::Engine,
+    names::follow,
     reconcile::reconcile,
     server::serve,
     socket::{PluginSocket, SocketError},

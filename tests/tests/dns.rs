@@ -95,6 +95,7 @@ fn sandbox() -> Sandbox {
         netns: "/run/netns/box".into(),
         owned: true,
         host_stack: false,
+        foreign: false,
         dns: vec![],
         dns_search: vec![],
         dns_options: vec![],

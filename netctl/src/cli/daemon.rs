@@ -3,7 +3,7 @@
 use std::{io, mem, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use tokio::{signal::unix::SignalKind, sync::Notify, task::JoinHandle, time::timeout};
+use tokio::{signal::unix::SignalKind, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -93,7 +93,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
 #[derive(Default)]
 struct Plugin {
     served: Vec<(PluginSocket, JoinHandle<io::Result<()>>)>,
-    reconciler: Option<JoinHandle<()>>,
+    followers: Vec<JoinHandle<()>>,
 }
 
 impl Plugin {
@@ -106,10 +106,10 @@ impl Plugin {
                 Err(error) => tracing::error!(%error, "the plugin of Docker broke off"),
             }
         }
-        if let Some(reconciler) = self.reconciler
-            && let Err(error) = reconciler.await
-        {
-            tracing::error!(%error, "what compares with Docker broke off");
+        for follower in self.followers {
+            if let Err(error) = follower.await {
+                tracing::error!(%error, "what follows Docker broke off");
+            }
         }
     }
 }
@@ -123,18 +123,17 @@ async fn serve_docker(
     if !settings.serve {
         return Ok(plugin);
     }
-    let created = Arc::new(Notify::new());
     let local = Some((&settings.plugin_socket, docker::Scope::Local));
     let swarm = settings.swarm_socket.as_ref().map(|path| (path, docker::Scope::Global));
     for (path, scope) in local.into_iter().chain(swarm) {
         let (socket, listener) = PluginSocket::listen(path).await?;
-        let (controller, created) = (Arc::clone(controller), Arc::clone(&created));
-        let serving = docker::serve(listener, controller, scope, created, stop.clone());
+        let serving = docker::serve(listener, Arc::clone(controller), scope, stop.clone());
         plugin.served.push((socket, tokio::spawn(serving)));
         tracing::info!(socket = %path.display(), ?scope, "serving Docker");
     }
     let engine = Engine::new(&settings.engine);
-    let comparing = docker::reconcile(engine, Arc::clone(controller), created, stop.clone());
-    plugin.reconciler = Some(tokio::spawn(comparing));
+    let following = docker::follow(engine.clone(), Arc::clone(controller), stop.clone());
+    let comparing = docker::reconcile(engine, Arc::clone(controller), stop.clone());
+    plugin.followers = vec![tokio::spawn(following), tokio::spawn(comparing)];
     Ok(plugin)
 }

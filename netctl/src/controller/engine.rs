@@ -7,6 +7,7 @@
 
 mod addresses;
 mod endpoints;
+mod names;
 mod networks;
 mod pools;
 mod ports;

@@ -141,7 +141,7 @@ impl Controller {
 
     /// The piece of a transaction that takes a network's name. One of the cluster is no host's own, and the other way
     /// round; two hosts may each have one of their own.
-    async fn name_txn(
+    pub(super) async fn name_txn(
         &self,
         id: &NetworkId,
         name: &Name,

@@ -27,6 +27,8 @@ pub struct Asker {
     pub servers: Vec<IpAddr>,
     /// Whether names without a dot are asked for nowhere else: its own resolver tries them with a domain.
     pub qualifies: bool,
+    /// Whether its questions are led here though they are meant for others, who are asked for names from outside.
+    pub led: bool,
 }
 
 /// A network as one sandbox sees it.

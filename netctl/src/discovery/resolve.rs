@@ -45,6 +45,8 @@ pub(super) enum Outside {
     OfHost,
     /// Those of the asker; at least one.
     Own(Vec<IpAddr>),
+    /// The one that the question was meant for.
+    Meant,
 }
 
 impl Directory {
@@ -85,7 +87,9 @@ fn outside(view: &View<'_>) -> Option<Outside> {
     let internal = zones().all(|zone| zone.internal);
     let own = view.asker.map_or(&[][..], |asker| &asker.servers);
     if own.is_empty() {
-        return (!internal).then_some(Outside::OfHost);
+        let led = view.asker.is_some_and(|asker| asker.led);
+        let outside = if led { Outside::Meant } else { Outside::OfHost };
+        return (!internal).then_some(outside);
     }
     let inside = |server: &&IpAddr| {
         zones().flat_map(|zone| &zone.subnets).any(|subnet| subnet.contains(*server))

@@ -9,9 +9,6 @@ use crate::{
     plugin,
 };
 
-/// The call that makes a network.
-pub(super) const CREATE: &str = "NetworkDriver.CreateNetwork";
-
 /// Why a call was not done.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
@@ -88,7 +85,7 @@ pub(super) async fn call(
         "NetworkDriver.GwAllocCheck" => Ok(json!({"SkipIPv4": false, "SkipIPv6": false})),
         "NetworkDriver.AllocateNetwork" => network::allocate(&call).await,
         "NetworkDriver.FreeNetwork" => network::free(&call).await,
-        CREATE => network::create(&call).await,
+        "NetworkDriver.CreateNetwork" => network::create(&call).await,
         "NetworkDriver.DeleteNetwork" => network::delete(&call).await,
         "NetworkDriver.CreateEndpoint" => network::create_endpoint(&call).await,
         "NetworkDriver.DeleteEndpoint" => network::delete_endpoint(&call).await,

@@ -2,22 +2,35 @@
 
 use std::{
     collections::BTreeMap,
-    io,
+    fmt, io,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::{Request, StatusCode, body::Bytes, client::conn::http1, header};
+use hyper::{
+    Request, Response, StatusCode,
+    body::{Bytes, Incoming},
+    client::conn::http1,
+    header,
+};
 use hyper_util::rt::TokioIo;
 use ipnet::IpNet;
 use serde::{Deserialize, de::DeserializeOwned};
 use tokio::{net::UnixStream, time::timeout};
 
 /// How long an engine may take for an answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+///
+/// It tells of a container that is being started only once it is.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// The longest answer that is read, in bytes: some hundred bytes for each container.
 const ANSWER: usize = 64 << 20;
+
+/// The longest event.
+const EVENT: usize = 1 << 20;
+/// Where it tells what happens, with `{"type":["container","network"],"event":["connect","create","rename","start"]}`.
+const EVENTS: &str = "/events?filters=%7B%22type%22%3A%5B%22container%22%2C%22network%22%5D%2C%22event%22%3A%5B%22connect%22\
+                      %2C%22create%22%2C%22rename%22%2C%22start%22%5D%7D";
 
 /// Why an engine has told nothing.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +106,77 @@ pub(super) struct ListedEndpoint {
     pub(super) endpoint: String,
 }
 
+/// A container as the engine lists it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub(super) struct ListedContainer {
+    pub(super) id: String,
+    pub(super) network_settings: NetworkSettings,
+}
+
+/// A container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub(super) struct Container {
+    pub(super) id: String,
+    /// With a slash before it.
+    pub(super) name: String,
+    pub(super) config: ContainerConfig,
+    pub(super) network_settings: NetworkSettings,
+}
+
+/// What a container was made with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub(super) struct ContainerConfig {
+    #[serde(deserialize_with = "null_is_empty")]
+    pub(super) labels: BTreeMap<String, String>,
+}
+
+/// A container's networks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub(super) struct NetworkSettings {
+    #[serde(deserialize_with = "null_is_empty")]
+    pub(super) networks: BTreeMap<String, Attached>,
+}
+
+/// A container in a network.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub(super) struct Attached {
+    /// Empty where the container does not run.
+    #[serde(rename = "EndpointID")]
+    pub(super) endpoint: String,
+    /// The names there that it was given; not in a list.
+    #[serde(deserialize_with = "null_is_empty")]
+    pub(super) aliases: Vec<String>,
+    /// All its names there, since API 1.44.
+    #[serde(rename = "DNSNames", deserialize_with = "null_is_empty")]
+    pub(super) names: Vec<String>,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub(super) struct Event {
+    /// What it happened to: `container` or `network`.
+    #[serde(rename = "Type")]
+    pub(super) kind: String,
+    pub(super) action: String,
+    pub(super) actor: Actor,
+}
+
+/// What an event happened to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub(super) struct Actor {
+    #[serde(rename = "ID")]
+    pub(super) id: String,
+    #[serde(deserialize_with = "null_is_empty")]
+    pub(super) attributes: BTreeMap<String, String>,
+}
+
 /// Go writes what was never made as `null`.
 fn null_is_empty<'de, D: serde::Deserializer<'de>, T: Default + Deserialize<'de>>(
     deserializer: D,
@@ -135,39 +219,107 @@ impl Engine {
         }
     }
 
+    /// Its containers, those that do not run too.
+    pub(super) async fn containers(&self) -> Result<Vec<ListedContainer>, EngineError> {
+        self.get("/containers/json?all=1").await
+    }
+
+    /// One container; none where there is none.
+    pub(super) async fn container(&self, id: &str) -> Result<Option<Container>, EngineError> {
+        match self.get(&format!("/containers/{id}/json")).await {
+            Ok(container) => Ok(Some(container)),
+            Err(EngineError::Missing { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What happens from now on to networks and containers, and may have to do with names.
+    pub(super) async fn events(&self) -> Result<Events, EngineError> {
+        let answer = timeout(PATIENCE, self.ask(EVENTS)).await;
+        let answer =
+            answer.unwrap_or_else(|_late| Err(self.unreachable(io::ErrorKind::TimedOut.into())))?;
+        if answer.status() != StatusCode::OK {
+            return Err(self.garbled(EVENTS, &answer.status()));
+        }
+        Ok(Events { engine: self.clone(), body: answer.into_body(), unread: Vec::new() })
+    }
+
     /// What it answers to a question.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, EngineError> {
-        let unreachable = |source| EngineError::Unreachable { socket: self.socket.clone(), source };
-        let garbled = |reason: String| EngineError::Garbled {
-            socket: self.socket.clone(),
-            path: path.to_owned(),
-            reason,
-        };
         let exchange = async {
-            let stream = UnixStream::connect(&self.socket).await.map_err(unreachable)?;
-            let broken = |error: hyper::Error| unreachable(io::Error::other(error));
-            let (mut sender, connection) =
-                http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-            let connection = tokio::spawn(connection);
-            let request = Request::get(path)
-                .header(header::HOST, "docker")
-                .body(Empty::<Bytes>::new())
-                .map_err(|error| garbled(error.to_string()))?;
-            let answer = sender.send_request(request).await.map_err(broken)?;
+            let answer = self.ask(path).await?;
             let status = answer.status();
             let body = Limited::new(answer.into_body(), ANSWER).collect().await;
-            connection.abort();
-            let body = body.map_err(|error| garbled(error.to_string()))?.to_bytes();
+            let body = body.map_err(|error| self.garbled(path, &error))?.to_bytes();
             match status {
                 StatusCode::OK => {
-                    serde_json::from_slice(&body).map_err(|error| garbled(error.to_string()))
+                    serde_json::from_slice(&body).map_err(|error| self.garbled(path, &error))
                 }
                 StatusCode::NOT_FOUND => Err(EngineError::Missing { path: path.to_owned() }),
-                other => Err(garbled(format!("{other} {}", String::from_utf8_lossy(&body)))),
+                other => {
+                    let said = String::from_utf8_lossy(&body);
+                    Err(self.garbled(path, &format_args!("{other} {said}")))
+                }
             }
         };
-        let late = || unreachable(io::ErrorKind::TimedOut.into());
+        let late = || self.unreachable(io::ErrorKind::TimedOut.into());
         timeout(PATIENCE, exchange).await.unwrap_or_else(|_late| Err(late()))
+    }
+
+    async fn ask(&self, path: &str) -> Result<Response<Incoming>, EngineError> {
+        let stream = UnixStream::connect(&self.socket).await;
+        let stream = stream.map_err(|error| self.unreachable(error))?;
+        let broken = |error: hyper::Error| self.unreachable(io::Error::other(error));
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        // It ends with the answer's body.
+        drop(tokio::spawn(connection));
+        let request = Request::get(path)
+            .header(header::HOST, "docker")
+            .body(Empty::<Bytes>::new())
+            .map_err(|error| self.garbled(path, &error))?;
+        sender.send_request(request).await.map_err(broken)
+    }
+
+    fn unreachable(&self, source: io::Error) -> EngineError {
+        EngineError::Unreachable { socket: self.socket.clone(), source }
+    }
+
+    fn garbled(&self, path: &str, reason: &dyn fmt::Display) -> EngineError {
+        let (socket, path) = (self.socket.clone(), path.to_owned());
+        EngineError::Garbled { socket, path, reason: reason.to_string() }
+    }
+}
+
+/// Events as they come.
+#[derive(Debug)]
+pub(super) struct Events {
+    engine: Engine,
+    body: Incoming,
+    unread: Vec<u8>,
+}
+
+impl Events {
+    /// Waits for the next; none comes any more where the engine has ended. Cancelling the call loses none.
+    pub(super) async fn next(&mut self) -> Result<Option<Event>, EngineError> {
+        loop {
+            if let Some(end) = self.unread.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.unread.drain(..=end).collect();
+                if line.iter().all(u8::is_ascii_whitespace) {
+                    continue;
+                }
+                let event = serde_json::from_slice(&line).map(Some);
+                return event.map_err(|error| self.engine.garbled(EVENTS, &error));
+            }
+            if self.unread.len() > EVENT {
+                return Err(self.engine.garbled(EVENTS, &"an event has no end"));
+            }
+            match self.body.frame().await {
+                Some(Ok(frame)) => self.unread.extend(frame.into_data().unwrap_or_default()),
+                Some(Err(error)) => return Err(self.engine.unreachable(io::Error::other(error))),
+                None => return Ok(None),
+            }
+        }
     }
 }
 
@@ -193,6 +345,25 @@ mod tests {
         let text = r#"[{"Name": "host", "Id": "a", "IPAM": {"Driver": "default", "Config": null}, "Containers": null}]"#;
         let networks: Vec<ListedNetwork> = serde_json::from_str(text).expect("networks");
         assert_eq!(networks[0].ipam.config, []);
+    }
+
+    #[test]
+    fn containers_are_read_as_engines_of_several_ages_write_them() {
+        let old = r#"{"Id": "1a", "Name": "/web", "Config": {"Labels": null}, "NetworkSettings": {"Networks": {
+            "dev": {"Aliases": ["www", "1a"], "NetworkID": "5b", "EndpointID": "9c", "DriverOpts": null}}}}"#;
+        let container: Container = serde_json::from_str(old).expect("a container");
+        let attached = &container.network_settings.networks["dev"];
+        assert_eq!((attached.endpoint.as_str(), attached.aliases.len()), ("9c", 2));
+        let new = r#"{"Id": "1a", "Name": "/web", "Config": {"Labels": {"a": "b"}}, "NetworkSettings": {"Networks": {
+            "dev": {"Aliases": null, "DNSNames": ["web", "1a"], "NetworkID": "", "EndpointID": ""}}}}"#;
+        let container: Container = serde_json::from_str(new).expect("a container");
+        let attached = &container.network_settings.networks["dev"];
+        assert_eq!((attached.names.len(), attached.aliases.len()), (2, 0));
+        let event = r#"{"status": "rename", "Type": "container", "Action": "rename",
+            "Actor": {"ID": "1a", "Attributes": {"name": "new", "oldName": "/web"}}, "time": 1}"#;
+        let event: Event = serde_json::from_str(event).expect("an event");
+        assert_eq!((event.kind.as_str(), event.action.as_str()), ("container", "rename"));
+        assert_eq!(event.actor.attributes["name"], "new");
     }
 
     #[tokio::test]

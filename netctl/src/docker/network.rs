@@ -10,7 +10,7 @@ use super::{
     Scope,
     call::{Call, Failure},
     ipam::{self, NETWORK},
-    ports,
+    ports, resolvers,
 };
 use crate::{
     controller::{EngineEndpointSpec, EngineNetworkSpec, EngineScope, EngineSubnet, Error},
@@ -126,16 +126,20 @@ pub(super) async fn join(call: &Call<'_>) -> Result<Value, Failure> {
     let path = Path::new(&text.sandboxkey);
     let attached = call.controller.attach_engine_endpoint(&id, path).await?;
     let gateway = |v6: bool| attached.gateways.iter().find(|gateway| gateway.is_ipv6() == v6);
-    let routes: Vec<Value> = attached
-        .routes
-        .iter()
-        .map(|route| match route.next_hop {
-            Some(router) => {
-                json!({"Destination": route.destination, "RouteType": 0, "NextHop": router})
-            }
-            None => json!({"Destination": route.destination, "RouteType": 1, "NextHop": ""}),
+    let routes = attached.routes.iter().map(|route| match route.next_hop {
+        Some(router) => {
+            json!({"Destination": route.destination, "RouteType": 0, "NextHop": router})
+        }
+        None => json!({"Destination": route.destination, "RouteType": 1, "NextHop": ""}),
+    });
+    let names = attached.names.iter().flat_map(|gateway| {
+        let servers = resolvers::of_host().into_iter();
+        let same = servers.filter(|server| server.is_ipv4() == gateway.is_ipv4());
+        same.map(move |server| {
+            json!({"Destination": IpNet::from(server), "RouteType": 0, "NextHop": gateway})
         })
-        .collect();
+    });
+    let routes: Vec<Value> = routes.chain(names).collect();
     let mut answer = json!({
         "InterfaceName": {"SrcName": attached.device, "DstPrefix": PREFIX},
         "StaticRoutes": routes,

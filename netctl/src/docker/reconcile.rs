@@ -11,7 +11,6 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::engine::{Engine, EngineError, ListedNetwork};
@@ -24,8 +23,6 @@ use crate::{
 const PERIOD: Duration = Duration::from_secs(10);
 /// How old what is missing must be, in seconds.
 const GRACE: u64 = 15;
-/// How soon after it was asked to make a network an engine is asked what it calls it.
-const SOON: Duration = Duration::from_millis(300);
 
 /// What netctl has and the engine has not.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,35 +41,23 @@ enum Error {
     Controller(#[from] controller::Error),
 }
 
-/// Compares, from time to time, and soon after a network was `created`, until `stop` is cancelled.
-pub async fn reconcile(
-    engine: Engine,
-    controller: Arc<Controller>,
-    created: Arc<Notify>,
-    stop: CancellationToken,
-) {
+/// Compares, from time to time, until `stop` is cancelled.
+pub async fn reconcile(engine: Engine, controller: Arc<Controller>, stop: CancellationToken) {
     let mut missing = BTreeSet::new();
     let mut away = false;
     loop {
         let looked = async {
-            tokio::select! {
-                () = tokio::time::sleep(PERIOD) => Some(look(&engine, &controller, &missing).await),
-                // The engine lists it only once it was answered.
-                () = created.notified() => {
-                    tokio::time::sleep(SOON).await;
-                    name(&engine, &controller).await.err().map(Err)
-                }
-            }
+            tokio::time::sleep(PERIOD).await;
+            look(&engine, &controller, &missing).await
         };
         match stop.run_until_cancelled(looked).await {
             None => return,
-            Some(None) => {}
-            Some(Some(Ok(now))) => {
+            Some(Ok(now)) => {
                 missing = now;
                 away = false;
             }
             // Nothing is known of what it has then.
-            Some(Some(Err(error))) => {
+            Some(Err(error)) => {
                 missing.clear();
                 if !away {
                     tracing::info!(%error, "what Docker has is not known now");
@@ -95,7 +80,6 @@ async fn look(
         return Ok(BTreeSet::new());
     }
     let mut listed = engine.networks().await?;
-    give_names(controller, &holds, &listed).await?;
     for network in &mut listed {
         if holds.networks.iter().any(|(id, _)| id.as_str() == network.id)
             && let Some(whole) = engine.network(&network.id).await?
@@ -111,25 +95,6 @@ async fn look(
         }
     }
     Ok(missing)
-}
-
-/// Gives networks that were made the engine's names for them.
-async fn name(engine: &Engine, controller: &Controller) -> Result<(), Error> {
-    let holds = controller.engine_holds().await?;
-    Ok(give_names(controller, &holds, &engine.networks().await?).await?)
-}
-
-async fn give_names(
-    controller: &Controller,
-    holds: &EngineHolds,
-    listed: &[ListedNetwork],
-) -> controller::Result<()> {
-    for id in &holds.unnamed {
-        if let Some(network) = listed.iter().find(|network| network.id == id.as_str()) {
-            controller.name_engine_network(id, &network.name).await?;
-        }
-    }
-    Ok(())
 }
 
 async fn end(controller: &Controller, stale: &Stale) -> controller::Result<()> {
@@ -201,7 +166,6 @@ mod tests {
         let own = NetworkId::from_bytes([9; 32]);
         let address = |last: u8| IpAddr::from([10, 88, 0, last]);
         let holds = EngineHolds {
-            unnamed: Vec::new(),
             networks: vec![(network(1), 100), (network(2), 100), (network(3), 190)],
             endpoints: vec![(id(4), 100), (id(5), 100), (id(6), 190)],
             pools: vec![

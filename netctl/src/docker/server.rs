@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde_json::{Value, json};
-use tokio::{net::UnixListener, sync::Notify};
+use tokio::net::UnixListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{Scope, call};
@@ -27,7 +27,6 @@ struct Plugin {
     controller: Arc<Controller>,
     scope: Scope,
     operations: TaskTracker,
-    created: Arc<Notify>,
 }
 
 /// An answer that says no.
@@ -36,8 +35,7 @@ struct Refusal {
     sentence: String,
 }
 
-/// Serves an engine's calls, for networks of `scope`, until `stop` is cancelled; then answers those that were begun. It is
-/// said when a network was `created`.
+/// Serves an engine's calls, for networks of `scope`, until `stop` is cancelled; then answers those that were begun.
 ///
 /// What an engine that has gone asked for is done to the end too.
 ///
@@ -47,11 +45,10 @@ pub async fn serve(
     listener: UnixListener,
     controller: Arc<Controller>,
     scope: Scope,
-    created: Arc<Notify>,
     stop: CancellationToken,
 ) -> io::Result<()> {
     let operations = TaskTracker::new();
-    let plugin = Plugin { controller, scope, operations: operations.clone(), created };
+    let plugin = Plugin { controller, scope, operations: operations.clone() };
     let router = Router::new().fallback(answer).with_state(plugin);
     let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
     operations.close();
@@ -86,16 +83,13 @@ impl Plugin {
                 "a call has at most {BODY_LIMIT} bytes, all of which are there: {error}"
             ),
         })?;
-        let Self { controller, scope, operations, created } = self;
+        let Self { controller, scope, operations } = self;
         let called = method.clone();
         let call = async move { call::call(&controller, scope, &called, &body).await };
         let done = operations.spawn(call).await.unwrap_or_else(|error| {
             tracing::error!(%error, method, "a call of an engine panicked");
             Err(call::Failure::Broke)
         });
-        if done.is_ok() && method == call::CREATE {
-            created.notify_one();
-        }
         done.map_err(|failure| {
             let sentence = failure.to_string();
             let status = match failure {

@@ -51,6 +51,8 @@ pub struct EngineAttachment {
     pub gateways: Vec<IpAddr>,
     /// Further routes.
     pub routes: Vec<Route>,
+    /// Where names are answered, in a network without a way out, from which there is no other way to who is asked.
+    pub names: Vec<IpAddr>,
 }
 
 impl Controller {
@@ -112,7 +114,9 @@ impl Controller {
         self.tidy()?;
         attached?;
         let (gateways, routes) = drivers::ways(&network, &stored.value);
-        Ok(EngineAttachment { device: drivers::handed(id), gateways, routes })
+        let names = network.subnets.iter().map(|subnet| subnet.gateway);
+        let names = names.filter(|_| gateways.is_empty()).collect();
+        Ok(EngineAttachment { device: drivers::handed(id), gateways, routes, names })
     }
 
     /// Takes an endpoint of this host's engine from its container, with its interface; one that is in none is no error.

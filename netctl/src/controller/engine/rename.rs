@@ -9,7 +9,7 @@ use crate::{
         keys::{self, Stored},
         retry::Attempts,
     },
-    model::{EngineNetwork, EngineNetworkId, Name, Network, NetworkId},
+    model::{EngineNetwork, EngineNetworkId, Name, Network},
     store::{Guard, Outcome, Txn},
 };
 
@@ -25,12 +25,6 @@ fn is_provisional(network: &Network) -> bool {
 }
 
 impl Controller {
-    /// Whether a network is there that has no name of people's yet.
-    pub(super) async fn is_unnamed(&self, id: &NetworkId) -> Result<bool> {
-        let stored = keys::get::<Network>(&*self.store, &keys::network(id)).await?;
-        Ok(stored.is_some_and(|stored| is_provisional(&stored.value)))
-    }
-
     /// Gives a network that was made for this host's engine the engine's name for it. It keeps the name that it has where
     /// people chose that, or the other is taken, or none that netctl could have.
     pub async fn name_engine_network(&self, id: &EngineNetworkId, name: &str) -> Result<()> {

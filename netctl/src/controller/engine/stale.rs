@@ -19,8 +19,6 @@ use crate::{
 pub struct EngineHolds {
     /// Its networks.
     pub networks: Vec<(EngineNetworkId, UnixTime)>,
-    /// Those of them that have none of people's names yet.
-    pub unnamed: Vec<EngineNetworkId>,
     /// Its endpoints.
     pub endpoints: Vec<(EndpointId, UnixTime)>,
     /// Its pools that no network of it has.
@@ -47,9 +45,6 @@ impl Controller {
             let id = stored.key.strip_prefix(&prefix).and_then(|id| id.parse().ok());
             let Some(id): Option<EngineNetworkId> = id else { continue };
             let network = &stored.value.network;
-            if self.is_unnamed(network).await? {
-                holds.unnamed.push(id.clone());
-            }
             holds.networks.push((id, stored.value.created));
             if !looked.contains(&network) {
                 looked.push(network);
