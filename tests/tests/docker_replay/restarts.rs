@@ -163,6 +163,39 @@ fn what_went_with_a_container_is_not_made_again() -> Result<()> {
     lab.end()
 }
 
+/// What people do by `netctl` to an engine's endpoint is theirs to do; the engine ends it as far as it is there.
+#[test]
+fn what_others_took_or_removed_is_ended_all_the_same() -> Result<()> {
+    let lab = lab(2, Store::File)?;
+    let (h1, h2) = (lab.host(1), lab.host(2));
+    let docker = Docker::of(h1);
+    let (id, pool) = docker.network("10.77.0.0/24")?;
+    let taken = run(h1, &docker, &Start::new("c1", &id, &[&pool]))?;
+    let removed = run(h1, &docker, &Start::new("c2", &id, &[&pool]))?;
+    h2.ok(["sandbox", "create", "box"])?;
+    let name = |endpoint: &str| format!("docker-{}.docker-{}", &endpoint[..12], &id[..12]);
+    h2.ok(["service", "attach", "--force", "box", &name(&taken.endpoint)])?;
+    h2.ok(["service", "unpublish", "-f", &name(&removed.endpoint)])?;
+    for container in [&taken, &removed] {
+        eventually("its interface has gone", SOON, || {
+            let shown = container.netns.run(["ip", "link", "show", "eth0"])?;
+            ensure!(!shown.success(), "{shown:?}");
+            Ok(())
+        })?;
+        container.stop(&docker)?;
+    }
+    ensure!(rows(h2, "service")?.len() == 1, "{:?}", rows(h2, "service")?);
+    h2.ok(["sandbox", "rm", "box"])?;
+    h2.ok(["service", "unpublish", &name(&taken.endpoint)])?;
+    docker.remove(&id, &[&pool])?;
+    eventually("nothing is left", SOON, || {
+        let keys = left::keys(&lab)?;
+        ensure!(keys.is_empty() && rows(h1, "sandbox")?.is_empty(), "{keys:#?}");
+        Ok(())
+    })?;
+    lab.end()
+}
+
 /// The store goes away under an engine: it is told so, and all is well when the store is back.
 #[test]
 fn calls_fail_in_a_sentence_while_the_store_is_away() -> Result<()> {

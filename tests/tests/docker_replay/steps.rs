@@ -36,7 +36,9 @@ impl Life {
         let pool = docker.pool(CIDR, &json!({}))?;
         let (network, endpoint) = (docker.id(), docker.id());
         let mut life = Self { docker, network, endpoint, pool, address: String::new() };
-        for before in CALLS.iter().take_while(|before| **before != call) {
+        // A network is removed with what is in it.
+        let end = if call == "DeleteNetwork" { "Leave" } else { call };
+        for before in CALLS.iter().take_while(|before| **before != end) {
             if *before == "CreateEndpoint" {
                 life.address = life.docker.address(&life.pool, "")?;
             }

@@ -134,7 +134,12 @@ impl Controller {
                 return Ok(());
             };
             let mut txn = Txn::new().when(noted.unchanged()).delete(record.clone());
-            if let Some((network, stored)) = self.engine_endpoint(id).await? {
+            let found = self.engine_endpoint(id).await?;
+            // What another host has taken is that host's now.
+            let elsewhere = |stored: &Stored<Endpoint>| {
+                stored.value.owner.as_ref().is_some_and(|owner| owner.host != self.config.host)
+            };
+            if let Some((network, stored)) = found.filter(|(_, stored)| !elsewhere(stored)) {
                 if stored.value.owner.is_some() {
                     let _one = self.operations.lock().await;
                     self.release_engine_endpoint(&network, id).await?;
@@ -212,7 +217,9 @@ impl Controller {
         for sandbox in self.records.each(of).into_iter().flatten() {
             self.forget(&sandbox, id)?;
         }
-        self.tidy()
+        self.tidy()?;
+        // Where a daemon died in between, the loop removes it only once it has seen all that it adopts.
+        Ok(drivers::remove_ports(&self.context, [id]).await?)
     }
 
     /// What removes an endpoint. Its addresses stay a Swarm's where they are one's.

@@ -346,7 +346,7 @@ fn check_joins(spec: &EngineNetworkSpec, network: &Network) -> Result<()> {
 
 /// Forgets the places in ranges that are the engine's alone.
 fn hints(network: &Network, record: &Stored<EngineNetwork>) -> Txn {
-    let ranges = record.value.pools.iter().flat_map(|pool| {
+    let ranges = record.value.pools.iter().filter_map(|pool| {
         let parts: Vec<&str> = pool.split('/').collect();
         let range = parts.get(2..4).map(|range| range.join("/"));
         range.and_then(|range| range.parse::<IpNet>().ok())
