@@ -32,6 +32,9 @@ pub(super) struct Record {
     /// Set while an operation makes the sandbox with all that belongs to it. A daemon that finds it set at its start
     /// was killed in the middle, and undoes what was done.
     pub(super) pending: Option<Pending>,
+    /// Whether its engine has it in networks of others too that have a way out.
+    #[serde(default)]
+    pub(super) elsewhere: bool,
 }
 
 /// What an operation that is not finished has made besides the sandbox.

@@ -66,7 +66,6 @@ impl Controller {
             owned: given.is_none(),
             host_stack: given.as_ref().is_some_and(|given| given.host_stack),
             foreign: false,
-            elsewhere: false,
             dns: spec.dns,
             dns_search: spec.dns_search,
             dns_options: spec.dns_options,
@@ -92,6 +91,7 @@ impl Controller {
             attachments: Vec::new(),
             connecting: Vec::new(),
             pending: Some(Pending::default()),
+            elsewhere: false,
         })?;
         if let Err(error) = self.furnish(&sandbox, given).await {
             self.take_back(&id).await;

@@ -258,7 +258,6 @@ impl Controller {
             owned: false,
             host_stack: false,
             foreign: true,
-            elsewhere: false,
             dns: Vec::new(),
             dns_search: Vec::new(),
             dns_options: Vec::new(),
@@ -273,6 +272,7 @@ impl Controller {
             attachments: Vec::new(),
             connecting: Vec::new(),
             pending: None,
+            elsewhere: false,
         })?;
         Ok(id)
     }
