@@ -96,6 +96,7 @@ fn sandbox() -> Sandbox {
         owned: true,
         host_stack: false,
         foreign: false,
+        elsewhere: false,
         dns: vec![],
         dns_search: vec![],
         dns_options: vec![],

@@ -66,6 +66,7 @@ impl Controller {
             owned: given.is_none(),
             host_stack: given.as_ref().is_some_and(|given| given.host_stack),
             foreign: false,
+            elsewhere: false,
             dns: spec.dns,
             dns_search: spec.dns_search,
             dns_options: spec.dns_options,

@@ -89,7 +89,8 @@ fn outside(view: &View<'_>) -> Option<Outside> {
     if own.is_empty() {
         let led = view.asker.is_some_and(|asker| asker.led);
         let outside = if led { Outside::Meant } else { Outside::OfHost };
-        return (!internal).then_some(outside);
+        let elsewhere = view.asker.is_some_and(|asker| asker.elsewhere);
+        return (!internal || elsewhere).then_some(outside);
     }
     let inside = |server: &&IpAddr| {
         zones().flat_map(|zone| &zone.subnets).any(|subnet| subnet.contains(*server))

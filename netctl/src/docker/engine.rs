@@ -28,9 +28,9 @@ const ANSWER: usize = 64 << 20;
 
 /// The longest event.
 const EVENT: usize = 1 << 20;
-/// Where it tells what happens, with `{"type":["container","network"],"event":["connect","create","rename","start"]}`.
+/// Where it tells what happens, with `{"type":["container","network"],"event":["connect","disconnect","create","rename","start"]}`.
 const EVENTS: &str = "/events?filters=%7B%22type%22%3A%5B%22container%22%2C%22network%22%5D%2C%22event%22%3A%5B%22connect%22\
-                      %2C%22create%22%2C%22rename%22%2C%22start%22%5D%7D";
+                      %2C%22disconnect%22%2C%22create%22%2C%22rename%22%2C%22start%22%5D%7D";
 
 /// Why an engine has told nothing.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +75,7 @@ pub(super) struct ListedNetwork {
     pub(super) name: String,
     #[serde(rename = "IPAM")]
     pub(super) ipam: ListedIpam,
+    pub(super) internal: bool,
     /// What is in it, where one network was asked for. An endpoint outside of a container is here too.
     #[serde(deserialize_with = "null_is_empty")]
     pub(super) containers: BTreeMap<String, ListedEndpoint>,
@@ -145,6 +146,9 @@ pub(super) struct NetworkSettings {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub(super) struct Attached {
+    /// Empty before the container's first start.
+    #[serde(rename = "NetworkID")]
+    pub(super) network: String,
     /// Empty where the container does not run.
     #[serde(rename = "EndpointID")]
     pub(super) endpoint: String,

@@ -109,7 +109,7 @@ impl Source {
                     self.name_network(&event.actor.id, name).await?;
                 }
             }
-            ("network", "connect") => {
+            ("network", "connect" | "disconnect") => {
                 if let Some(container) = attribute("container") {
                     looks.at(self, container);
                 }
@@ -130,12 +130,32 @@ impl Source {
     async fn look(&self, container: &str) -> Result<(), Failure> {
         let _turn = self.turns.acquire().await;
         let Some(container) = self.engine.container(container).await? else { return Ok(()) };
+        self.look_elsewhere(&container).await?;
         for attached in container.network_settings.networks.values() {
             let Ok(endpoint) = attached.endpoint.parse::<EndpointId>() else { continue };
             let Called { name, aliases } = Called::of(&container, attached);
             self.controller.name_engine_endpoint(&endpoint, name.as_ref(), &aliases).await?;
         }
         Ok(())
+    }
+
+    /// Sees whether a container is in networks that are not netctl's, by which it reaches name servers.
+    async fn look_elsewhere(&self, container: &Container) -> Result<(), Failure> {
+        let (mut own, mut others) = (Vec::new(), Vec::new());
+        for attached in container.network_settings.networks.values() {
+            let Ok(endpoint) = attached.endpoint.parse::<EndpointId>() else { continue };
+            if self.controller.is_engine_endpoint(&endpoint).await? {
+                own.push(endpoint);
+            } else {
+                others.push(&attached.network);
+            }
+        }
+        let mut elsewhere = false;
+        for network in others.into_iter().filter(|_| !own.is_empty()) {
+            let network = self.engine.network(network).await?;
+            elsewhere |= network.is_some_and(|network| !network.internal);
+        }
+        Ok(self.controller.note_engine_container(&own, elsewhere)?)
     }
 }
 

@@ -29,6 +29,8 @@ hostname "$2"
 resolv=$(readlink -m /etc/resolv.conf)
 mount -t tmpfs -o mode=755 run "$own/run"
 mkdir -p "$own/run/docker/plugins"
+resolved=/run/systemd/resolve/resolv.conf
+if [ -e $resolved ]; then mkdir -p "$own${resolved%/*}"; cp $resolved "$own$resolved"; fi
 mount --bind "$own/plugins" "$own/run/docker/plugins"
 case $own in /run/*) mkdir -p "$own/run/${own#/run/}"; mount --bind "$own" "$own/run/${own#/run/}" ;; esac
 mount --rbind "$own/run" /run

@@ -207,6 +207,51 @@ fn a_network_without_a_way_out_has_its_own_names_and_no_others() -> Result<()> {
 }
 
 /// ```text
+///   h1: web ── network shut, without a way out, and Docker's own bridge        external: a name server
+/// ```
+#[test]
+fn a_way_out_that_is_dockers_leads_to_name_servers() -> Result<()> {
+    // What the machine names is asked by engine and daemon alike; here it is on a host of the lab.
+    let asked = name_servers();
+    play(1, &EngineOptions::default(), |stage| {
+        let (engine, external) = (stage.engine(1), stage.lab.external());
+        let mut servers = Vec::new();
+        for server in &asked {
+            external.netns().ip([format!("addr add {server}/32 dev eth0")])?;
+            stage.host(1).netns().ip([format!("route add {server} via 192.0.2.254")])?;
+            let address = Ipv4Addr::new(203, 0, 113, 7);
+            servers.push(NameServer::start(external.netns(), server, address)?);
+        }
+        stage.network("--internal --subnet 10.78.0.0/24 shut")?;
+        run(engine, "web", "")?;
+        means(engine, "web", "example.com", &["203.0.113.7"])?;
+        engine.ok(["network", "connect", "shut", "web"])?;
+        run(engine, "db", "--network shut")?;
+        means(engine, "db", "example.com", &[])?;
+        reaches(engine, "web", "db")?;
+        means(engine, "web", "example.com", &["203.0.113.7"])?;
+        engine.ok(["network", "disconnect", "bridge", "web"])?;
+        means(engine, "web", "example.com", &[])
+    })
+}
+
+/// The name servers that the machine's resolv.conf(5) has for containers; Docker's own choice where it has none.
+fn name_servers() -> Vec<String> {
+    let reached =
+        |server: &&str| server.parse::<Ipv4Addr>().is_ok_and(|address| !address.is_loopback());
+    for file in ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"] {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        let servers = text.lines().filter_map(|line| line.strip_prefix("nameserver "));
+        let servers = servers.map(str::trim).filter(reached).map(ToOwned::to_owned);
+        let servers: Vec<String> = servers.collect();
+        if !servers.is_empty() {
+            return servers;
+        }
+    }
+    vec!["8.8.8.8".to_owned(), "8.8.4.4".to_owned()]
+}
+
+/// ```text
 ///   h1: svc1 ─┐
 ///   h2: svc2 ─┴─ network dev, and engines and daemons that are started again
 /// ```

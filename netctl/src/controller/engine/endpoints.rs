@@ -258,6 +258,7 @@ impl Controller {
             owned: false,
             host_stack: false,
             foreign: true,
+            elsewhere: false,
             dns: Vec::new(),
             dns_search: Vec::new(),
             dns_options: Vec::new(),

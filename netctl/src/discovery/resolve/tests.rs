@@ -197,7 +197,8 @@ fn a_sandboxs_own_servers_are_asked_and_an_internal_one_asks_only_inside() {
     let led = |asker: Asker| Asker { led: true, ..asker };
     let led_out = led(asker(&[(&dev, "10.1.0.6", &[])]));
     let led_in = led(asker(&[(&closed, "10.3.0.6", &[])]));
-    let askers = [both, inside, alone, careful, led_out, led_in];
+    let led_both = Asker { elsewhere: true, ..led(asker(&[(&closed, "10.3.0.7", &[])])) };
+    let askers = [both, inside, alone, careful, led_out, led_in, led_both];
     let directory = directory(&[&dev, &closed], &[], askers);
     let world = World { dev, closed, directory, ..world() };
     let all = "192.0.2.53 10.3.0.53 is asked";
@@ -210,6 +211,7 @@ fn a_sandboxs_own_servers_are_asked_and_an_internal_one_asks_only_inside() {
         (&world.dev, "10.1.0.5", "example.com.", "Forward"),
         (&world.dev, "10.1.0.6", "example.com.", "who was meant is asked"),
         (&world.closed, "10.3.0.6", "example.com.", "NoSuchName"),
+        (&world.closed, "10.3.0.7", "example.com.", "who was meant is asked"),
     ] {
         assert_eq!(ask(&world, network, asker, name, RecordType::A), answer, "{name} by {asker}");
     }
