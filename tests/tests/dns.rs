@@ -59,6 +59,7 @@ fn network(name: &str, cidr: &str, internal: bool) -> Network {
         peers: Vec::new(),
         lease: None,
         labels: BTreeMap::new(),
+        engine_made: false,
         created: 0,
     }
 }
