@@ -9,7 +9,7 @@ use testbed::{Host, Lab, Store, eventually};
 
 use crate::{
     container::key,
-    docker::{Docker, Pool},
+    docker::{Docker, Pool, create},
     lab, left,
 };
 
@@ -54,7 +54,7 @@ impl Life {
 
     fn request(&self, call: &str) -> Value {
         if call == "CreateNetwork" {
-            return self.docker.create(&self.network, &[&self.pool], &json!({}));
+            return create(&self.network, &[&self.pool], &json!({}));
         }
         json!({
             "NetworkID": self.network, "EndpointID": self.endpoint, "SandboxKey": key("c1"),
