@@ -115,7 +115,12 @@ impl Names {
     }
 
     /// The zones of all that is known, and where they are served besides the networks that are present.
-    fn publish(&self, askers: Vec<Asker>) {
+    fn publish(&self, mut askers: Vec<Asker>) {
+        // One who shares a network with an engine's container is led here too.
+        let led = askers.iter().any(|asker| asker.led);
+        for asker in &mut askers {
+            asker.led = led;
+        }
         let Zones(zones) = &self.zones;
         let kept = self.kept.iter().filter(|(id, _)| !zones.contains_key(*id));
         let kept = kept.map(|(id, (zone, _))| (id.clone(), Arc::clone(zone)));
