@@ -129,7 +129,8 @@ pub(super) fn directory(
 ) -> Directory {
     let zone = |network: &&Network| {
         let own = endpoints.iter().filter(|endpoint| endpoint.network == network.id);
-        (network.id.clone(), Arc::new(Zone::build(network, own, |host| host.as_str() == "gone")))
+        let own: Vec<Arc<Endpoint>> = own.cloned().map(Arc::new).collect();
+        (network.id.clone(), Arc::new(Zone::build(network, &own, |host| host.as_str() == "gone")))
     };
     Directory::new(networks.iter().map(zone), askers)
 }
