@@ -163,7 +163,8 @@ impl Rig {
         endpoints[3].exposed = vec!["80:http".parse().expect("a port")];
         let zone = |network: &Network| {
             let own = endpoints.iter().filter(|endpoint| endpoint.network == network.id);
-            (network.id.clone(), Arc::new(Zone::build(network, own, |_| false)))
+            let own: Vec<Arc<Endpoint>> = own.cloned().map(Arc::new).collect();
+            (network.id.clone(), Arc::new(Zone::build(network, &own, |_| false)))
         };
         let asker = |endpoint: &Endpoint| Asker {
             joined: vec![Joined {
