@@ -8,6 +8,7 @@ mod attach;
 mod audit;
 mod big_tcp;
 mod connect;
+mod engine;
 mod error;
 mod files;
 mod filter;
@@ -41,7 +42,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub use self::error::{Error, Kind};
+pub use self::{
+    engine::{
+        EngineAddress, EngineAttachment, EngineEndpointSpec, EngineHolds, EngineNetworkSpec,
+        EnginePoolSpec, EnginePoolView, EngineScope, EngineSubnet,
+    },
+    error::{Error, Kind},
+};
 use self::{
     leases::Leases,
     reconcile::{Progress, Reconciler},

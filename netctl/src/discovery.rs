@@ -24,7 +24,7 @@ pub use self::{
     directory::{Asker, Directory, Joined},
     server::{Listener, Servers},
     socket::ListenError,
-    upstream::Upstreams,
+    upstream::{Led, Upstreams},
     zone::Zone,
 };
 

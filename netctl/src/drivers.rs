@@ -29,7 +29,14 @@ use ipnet::IpNet;
 use tokio::sync::{Notify, watch};
 
 use self::remote::{Remote, Remotes};
-pub use self::{bridge::Bridge, host::HostStack, links::is_ours, null::Null, overlay::Overlay};
+pub use self::{
+    bridge::Bridge,
+    host::HostStack,
+    links::{handed, is_ours},
+    null::Null,
+    overlay::Overlay,
+    segment::ways,
+};
 use crate::{
     dataplane::Desired,
     kernel::{self, Insides, Link, Netlink, Netns},
@@ -294,6 +301,29 @@ pub trait Driver: Send + Sync + fmt::Debug {
         endpoint: &Endpoint,
         place: Place<'_>,
     ) -> Result<Joined, Error>;
+
+    /// Whether a container engine can be handed the interfaces of its endpoints.
+    fn hands_over(&self) -> bool {
+        false
+    }
+
+    /// Makes an endpoint's interface for a container engine, which takes the end called [`handed`] from the host's
+    /// namespace to where it belongs. Idempotent.
+    ///
+    /// One that is not `fresh` was taken before: it is not made again, since nobody would take it. Where it went with its
+    /// namespace, there is no port.
+    async fn hand_over(
+        &self,
+        _host: &HostContext,
+        network: &Network,
+        _endpoint: &Endpoint,
+        _fresh: bool,
+    ) -> Result<Joined, Error> {
+        Err(Error::Network {
+            network: network.name.clone(),
+            reason: format!("driver {} has no interfaces to hand over", self.name()),
+        })
+    }
 
     /// Adds to `desired` what the data plane must hold for a network: `local` are the endpoints whose interfaces
     /// stand here, `remote` those attached on other hosts.

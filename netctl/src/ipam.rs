@@ -7,6 +7,7 @@
 mod address;
 mod default_pool;
 mod field;
+mod hold;
 mod mac;
 mod memory;
 mod pool;
@@ -16,11 +17,12 @@ mod vni;
 
 use self::address::Held;
 pub use self::{
-    address::{ADDRESSES, AddressWish, Allocator, address_key, check_options},
+    address::{ADDRESSES, AddressWish, Allocator, address_key, addresses_prefix, check_options},
     default_pool::{DefaultPool, DefaultPoolError},
+    hold::{Hold, Holder},
     mac::{MACS, derived_mac, mac, mac_key, random_mac},
-    memory::{HINTS, forget, remember},
-    pool::{PREFIX as POOLS, PoolWish, pool_entry, pools, unsettle_pools},
+    memory::{HINTS, forget, last_key, remember},
+    pool::{PREFIX as POOLS, PoolWish, free_pool, pool_entry, pools, unsettle_pools},
     vni::{PREFIX as VNIS, vni, vni_key},
 };
 use crate::{

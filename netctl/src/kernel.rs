@@ -36,7 +36,7 @@ mod way;
 
 pub use address::{Address, AddressState};
 pub use command::{Ended, NetnsCommand, unstartable};
-pub use conntrack::{Flow, FlowEnd};
+pub use conntrack::{Flow, FlowEnd, Flows};
 pub use error::Error;
 pub use link::{Link, Peer, Sizes};
 pub use monitor::{Change, Monitor};

@@ -1,7 +1,7 @@
 //! netctl: container networking across hosts, on eBPF.
 //!
 //! The modules form layers, from the bottom up: `model`, `store`, `ipam`, `kernel`, `dataplane`, `discovery`, `plugin`,
-//! `drivers`, `controller`, `api`, `bench`, `cli`. A module imports only from those before it in this list.
+//! `drivers`, `controller`, `api`, `docker`, `bench`, `cli`. A module imports only from those before it in this list.
 
 pub mod api;
 pub mod bench;
@@ -10,6 +10,7 @@ pub mod controller;
 mod crash;
 pub mod dataplane;
 pub mod discovery;
+pub mod docker;
 pub mod drivers;
 pub mod ipam;
 pub mod kernel;

@@ -6,6 +6,7 @@ mod bound;
 mod choice;
 mod device;
 mod endpoint;
+mod engine;
 mod exposed;
 mod host;
 mod host_entry;
@@ -31,6 +32,7 @@ pub use self::{
     choice::{Choice, ChoiceError, Chosen},
     device::{DeviceName, DeviceNameError},
     endpoint::{Endpoint, Owner},
+    engine::{EngineEndpoint, EngineNetwork, EngineNetworkId, EngineNetworkIdError, EnginePool},
     exposed::{ExposedPort, ExposedPortError, Transport},
     host::Host,
     host_entry::{HostEntry, HostEntryError},

@@ -22,6 +22,7 @@ use std::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use self::{
+    decode::decode,
     discovery::Address,
     error::Error,
     ipam::{AddressSpaces, IpamCapabilities, IpamPlugin, PoolRequest, Purpose, RequestedPool},
@@ -263,7 +264,7 @@ impl Caller {
         }
         match said {
             Some(text) => Err(Error::Refused { name, method, text: line(&text) }),
-            None => decode::decode(body).map_err(|reason| self.garbled(method, reason)),
+            None => decode(body).map_err(|reason| self.garbled(method, reason)),
         }
     }
 }

@@ -95,6 +95,8 @@ fn sandbox() -> Sandbox {
         netns: "/run/netns/box".into(),
         owned: true,
         host_stack: false,
+        foreign: false,
+        elsewhere: false,
         dns: vec![],
         dns_search: vec![],
         dns_options: vec![],

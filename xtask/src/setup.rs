@@ -2,6 +2,7 @@
 
 mod linker;
 mod packages;
+mod quiet;
 
 use std::time::Instant;
 

@@ -1,9 +1,9 @@
 //! `netctl daemon`.
 
-use std::{mem, process::ExitCode, sync::Arc, time::Duration};
+use std::{io, mem, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use tokio::{signal::unix::SignalKind, time::timeout};
+use tokio::{signal::unix::SignalKind, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -11,11 +11,12 @@ use super::{
     end::End,
     log,
     notify::{READY, STOPPING, notify},
-    settings::{FileArgs, Options, Settings},
+    settings::{DockerSettings, FileArgs, Options, Settings},
 };
 use crate::{
     api::{self, Claim},
     controller::Controller,
+    docker::{self, Engine, PluginSocket},
     kernel, store,
 };
 
@@ -43,7 +44,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     End::expect([SignalKind::hangup()])?;
     let mut end = End::expect([SignalKind::terminate(), SignalKind::interrupt()])?;
     let claim = Claim::take(&settings.run_dir)?;
-    let host = settings.host.clone();
+    let (host, docker) = (settings.host.clone(), settings.docker.clone());
     let starting = async {
         let store = store::open(&settings.store, &settings.store_options).await?;
         anyhow::Ok(Controller::start(settings.controller(), store).await?)
@@ -54,6 +55,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     };
     let listener = claim.listen()?;
     let stop = CancellationToken::new();
+    let plugin = serve_docker(&docker, &controller, &stop).await?;
     let mut server = tokio::spawn(api::serve(listener, Arc::clone(&controller), stop.clone()));
     tracing::info!(%host, socket = %claim.socket().display(), "ready");
     notify(READY);
@@ -77,6 +79,61 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         tracing::warn!(seconds = GRACE.as_secs(), "requests are cut off: they took too long");
         server.abort();
     }
+    if timeout(GRACE, plugin.end()).await.is_err() {
+        tracing::warn!(
+            seconds = GRACE.as_secs(),
+            "calls of Docker are cut off: they took too long"
+        );
+    }
     controller.shutdown().await;
     Ok(())
+}
+
+/// What is served to Docker, with the sockets that go with it.
+#[derive(Default)]
+struct Plugin {
+    served: Vec<(PluginSocket, JoinHandle<io::Result<()>>)>,
+    followers: Vec<JoinHandle<()>>,
+}
+
+impl Plugin {
+    /// Waits for the end of what was begun.
+    async fn end(mut self) {
+        for (_socket, server) in &mut self.served {
+            match server.await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!(%error, "the plugin of Docker failed"),
+                Err(error) => tracing::error!(%error, "the plugin of Docker broke off"),
+            }
+        }
+        for follower in self.followers {
+            if let Err(error) = follower.await {
+                tracing::error!(%error, "what follows Docker broke off");
+            }
+        }
+    }
+}
+
+async fn serve_docker(
+    settings: &DockerSettings,
+    controller: &Arc<Controller>,
+    stop: &CancellationToken,
+) -> anyhow::Result<Plugin> {
+    let mut plugin = Plugin::default();
+    if !settings.serve {
+        return Ok(plugin);
+    }
+    let local = Some((&settings.plugin_socket, docker::Scope::Local));
+    let swarm = settings.swarm_socket.as_ref().map(|path| (path, docker::Scope::Global));
+    for (path, scope) in local.into_iter().chain(swarm) {
+        let (socket, listener) = PluginSocket::listen(path).await?;
+        let serving = docker::serve(listener, Arc::clone(controller), scope, stop.clone());
+        plugin.served.push((socket, tokio::spawn(serving)));
+        tracing::info!(socket = %path.display(), ?scope, "serving Docker");
+    }
+    let engine = Engine::new(&settings.engine);
+    let following = docker::follow(engine.clone(), Arc::clone(controller), stop.clone());
+    let comparing = docker::reconcile(engine, Arc::clone(controller), stop.clone());
+    plugin.followers = vec![tokio::spawn(following), tokio::spawn(comparing)];
+    Ok(plugin)
 }

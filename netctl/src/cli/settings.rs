@@ -113,6 +113,29 @@ pub(super) struct Options {
     #[arg(value_delimiter = ':')]
     #[serde(rename = "plugin-dir")]
     plugin_dirs: Option<Vec<PathBuf>>,
+    /// Serve the plugin of Docker: the network driver and the IPAM driver `netctl`
+    /// [default: false]
+    #[arg(
+        long,
+        env = "NETCTL_DOCKER",
+        value_name = "BOOL",
+        hide_env_values = true,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    docker: Option<bool>,
+    /// Socket at which Docker finds the plugin
+    /// [default: /run/docker/plugins/netctl.sock]
+    #[arg(long, env = "NETCTL_DOCKER_PLUGIN_SOCKET", value_name = "PATH", hide_env_values = true)]
+    docker_plugin_socket: Option<PathBuf>,
+    /// Socket at which a managed plugin of Docker Swarm finds the daemon; none is served where none is given
+    #[arg(long, env = "NETCTL_DOCKER_SWARM_SOCKET", value_name = "PATH", hide_env_values = true)]
+    docker_swarm_socket: Option<PathBuf>,
+    /// Socket of Docker's own API, which tells of containers and networks
+    /// [default: /run/docker.sock]
+    #[arg(long, env = "NETCTL_DOCKER_ENGINE", value_name = "PATH", hide_env_values = true)]
+    docker_engine: Option<PathBuf>,
     /// Name of this host, unique in the cluster
     /// [default: the machine's]
     #[arg(long, env = "NETCTL_HOST_NAME", value_name = "NAME", hide_env_values = true)]
@@ -138,8 +161,18 @@ pub(super) struct Settings {
     pub xdp: Choice,
     pub default_pools: Vec<DefaultPool>,
     pub plugin_dirs: Vec<PathBuf>,
+    pub docker: DockerSettings,
     pub host: HostName,
     pub log: EnvFilter,
+}
+
+/// What is served to Docker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct DockerSettings {
+    pub serve: bool,
+    pub plugin_socket: PathBuf,
+    pub swarm_socket: Option<PathBuf>,
+    pub engine: PathBuf,
 }
 
 /// Why settings are unusable.
@@ -228,6 +261,19 @@ impl Settings {
                 .iter()
                 .map(|path| absolute("plugin-dir", path))
                 .collect::<Result<_, _>>()?,
+            docker: DockerSettings {
+                serve: options.docker.unwrap_or(false),
+                plugin_socket: directory(
+                    "docker-plugin-socket",
+                    options.docker_plugin_socket,
+                    "/run/docker/plugins/netctl.sock",
+                )?,
+                swarm_socket: options
+                    .docker_swarm_socket
+                    .map(|path| absolute("docker-swarm-socket", &path))
+                    .transpose()?,
+                engine: directory("docker-engine", options.docker_engine, "/run/docker.sock")?,
+            },
             log,
         })
     }
@@ -255,6 +301,10 @@ impl Settings {
             xdp: Some(self.xdp),
             default_pools: Some(self.default_pools.clone()),
             plugin_dirs: Some(self.plugin_dirs.clone()),
+            docker: Some(self.docker.serve),
+            docker_plugin_socket: Some(self.docker.plugin_socket.clone()),
+            docker_swarm_socket: self.docker.swarm_socket.clone(),
+            docker_engine: Some(self.docker.engine.clone()),
             host_name: Some(self.host.clone()),
             log: Some(self.log.to_string()),
         }
@@ -275,6 +325,7 @@ impl Settings {
             xdp,
             default_pools,
             plugin_dirs,
+            docker: _,
             host,
             log: _,
         } = self;
@@ -315,6 +366,10 @@ impl Options {
             xdp: self.xdp.or(those.xdp),
             default_pools: self.default_pools.or(those.default_pools),
             plugin_dirs: self.plugin_dirs.or(those.plugin_dirs),
+            docker: self.docker.or(those.docker),
+            docker_plugin_socket: self.docker_plugin_socket.or(those.docker_plugin_socket),
+            docker_swarm_socket: self.docker_swarm_socket.or(those.docker_swarm_socket),
+            docker_engine: self.docker_engine.or(those.docker_engine),
             host_name: self.host_name.or(those.host_name),
             log: self.log.or(those.log),
         }
@@ -359,6 +414,7 @@ impl FileArgs {
     }
 }
 
+/// A path, or the default for it.
 fn directory(
     option: &'static str,
     given: Option<PathBuf>,

@@ -1,14 +1,14 @@
 //! What an endpoint is given when it is published, and what becomes of it when it goes: the place where it is decided
 //! where a network's addresses come from.
 
-use std::net::IpAddr;
+use std::{borrow::Cow, net::IpAddr};
 
 use ipnet::IpNet;
 
 use super::{Controller, Error, Result, holdings, keys, keys::Stored};
 use crate::{
     ipam::{self, AddressWish, Claim},
-    model::{Endpoint, EndpointId, Host, MacAddr, Network, ServiceSpec},
+    model::{Endpoint, EndpointId, Host, MacAddr, Network, ServiceSpec, Subnet},
     store::{Store, Txn},
 };
 
@@ -23,13 +23,14 @@ pub(super) struct Given {
 
 impl Controller {
     /// Claims what an endpoint is to be given: nothing where the network gives no addresses. `attempt` counts the tries
-    /// that were lost.
+    /// that were lost. One `for_engine` has the addresses that its engine was given for it, and no others.
     pub(super) async fn claim_addresses(
         &self,
         network: &Network,
         spec: &ServiceSpec,
         id: &EndpointId,
         attempt: u32,
+        for_engine: bool,
     ) -> Result<Claim<Given>> {
         let wanted: Vec<IpAddr> =
             spec.address.map(IpAddr::V4).into_iter().chain(spec.address6.map(IpAddr::V6)).collect();
@@ -43,11 +44,17 @@ impl Controller {
             return Ok(Claim::default());
         }
         self.check_own_part(network, &wanted)?;
+        let mut of = Cow::Borrowed(network);
+        if for_engine {
+            let has = |subnet: &Subnet| wanted.iter().any(|address| subnet.cidr.contains(address));
+            of.to_mut().subnets.retain(has);
+        }
         let wish = AddressWish {
-            network,
+            network: &of,
             host: &self.config.host,
-            name: &spec.service.service,
+            name: Some(&spec.service.service),
             wanted: &wanted,
+            held: for_engine,
             owner: id.as_str(),
             attempt,
         };

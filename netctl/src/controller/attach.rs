@@ -32,7 +32,7 @@ impl Controller {
         let ready = self.prepare(service, how).await?;
         let _one = self.operations.lock().await;
         let attached = async {
-            let record = self.records.find(&how.sandbox)?;
+            let record = self.own_record(&how.sandbox, "attach services to")?;
             self.attach_to(&record.sandbox.id, service, how).await
         };
         let attached = attached.await;
@@ -118,7 +118,7 @@ impl Controller {
     /// Detaches a service from a sandbox of this host.
     pub async fn detach(&self, sandbox: &str, service: &ServiceRef) -> Result<ServiceView> {
         let _one = self.operations.lock().await;
-        let record = self.records.find(sandbox)?;
+        let record = self.own_record(sandbox, "detach services from")?;
         let mut attempts = Attempts::new("detach", service);
         loop {
             let (network, stored) = find::service(&*self.store, &self.config.host, service).await?;
@@ -187,7 +187,7 @@ impl Controller {
     }
 
     /// Waits until an endpoint of this host is as it was put in `revision`, or later; or until another took it.
-    async fn settle(&self, endpoint: &Endpoint, revision: Revision) -> Result<()> {
+    pub(super) async fn settle(&self, endpoint: &Endpoint, revision: Revision) -> Result<()> {
         let lost = |progress: &Progress| {
             progress.revision >= revision
                 && progress.networks.get(&endpoint.network).is_none_or(|seen| *seen >= revision)
@@ -328,7 +328,7 @@ impl Controller {
             )));
         }
         // A namespace that others made may have interfaces of its own; and who chooses a name may choose one of them.
-        let links = if record.sandbox.owned && how.device.is_none() {
+        let links = if record.sandbox.foreign || record.sandbox.owned && how.device.is_none() {
             Vec::new()
         } else {
             Netlink::open(&Netns::open(&record.sandbox.netns)?).await?.links().await?
@@ -347,6 +347,8 @@ impl Controller {
                 )));
             }
             Some(device) => Some(device.to_string()),
+            // How it is called there is the engine's choice.
+            None if record.sandbox.foreign => None,
             None => (!endpoint.addresses.is_empty()).then(|| record.free_device(&links)),
         };
         Ok(Attachment {
@@ -369,7 +371,19 @@ impl Controller {
         })
     }
 
-    fn forget(&self, sandbox: &SandboxId, endpoint: &EndpointId) -> Result<()> {
+    /// A sandbox that is netctl's to `verb`, and not a container engine's.
+    pub(super) fn own_record(&self, sandbox: &str, verb: &str) -> Result<Record> {
+        let record = self.records.find(sandbox)?;
+        if record.sandbox.foreign {
+            return Err(Error::forbidden(format!(
+                "sandbox {} is a container's, which netctl cannot {verb}: use `docker`",
+                record.sandbox.name
+            )));
+        }
+        Ok(record)
+    }
+
+    pub(super) fn forget(&self, sandbox: &SandboxId, endpoint: &EndpointId) -> Result<()> {
         self.records.update(sandbox, |record| {
             record.attachments.retain(|a| a.interface.endpoint != *endpoint);
         })

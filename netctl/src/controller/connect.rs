@@ -15,7 +15,7 @@ impl Controller {
     pub async fn connect(&self, spec: ConnectSpec) -> Result<ServiceView> {
         let ConnectSpec { publish: spec, attach } = spec;
         let _one = self.operations.lock().await;
-        let record = self.records.find(&attach.sandbox)?;
+        let record = self.own_record(&attach.sandbox, "connect")?;
         let network = self.network_to_publish_on(&spec).await?;
         let known = |a: &&super::records::Attachment| {
             a.network == network.id && a.interface.service == spec.service.service
@@ -32,7 +32,7 @@ impl Controller {
         self.records.update(id, |record| record.connecting.push(noted.clone()))?;
         let service = ServiceRef { network: Some(network.name.clone()), ..spec.service.clone() };
         let made = async {
-            self.publish_as(noted.1.clone(), &network, &spec).await?;
+            self.publish_as(noted.1.clone(), &network, &spec, None).await?;
             self.attach_to(id, &service, &attach).await
         };
         match made.await {
@@ -55,7 +55,7 @@ impl Controller {
     /// Takes a sandbox of this host off a network: what was published for it goes, all else is detached.
     pub async fn disconnect(&self, sandbox: &str, network: &str) -> Result<Vec<ServiceView>> {
         let _one = self.operations.lock().await;
-        let record = self.records.find(sandbox)?;
+        let record = self.own_record(sandbox, "disconnect")?;
         let network = find::network(&*self.store, &self.config.host, network).await?.value;
         let ends: Vec<&EndpointId> = record
             .attachments

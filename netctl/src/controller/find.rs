@@ -35,6 +35,10 @@ pub(super) async fn network(
             }
         }
     }
+    if let Ok(id) = text.parse::<NetworkId>() {
+        let found = keys::get(store, &keys::network(&id)).await?;
+        return found.ok_or_else(|| no_network(text));
+    }
     let mut matching = Vec::new();
     if is_prefix(text) {
         matching = keys::list_networks(store).await?;
@@ -140,6 +144,9 @@ async fn endpoint(
         && let Some(found) = keys::get(store, &keys::endpoint(&network.id, &id)).await?
     {
         return Ok(Some(found));
+    }
+    if let Ok(id) = text.as_str().parse() {
+        return keys::get(store, &keys::endpoint(&network.id, &id)).await;
     }
     let mut matching = Vec::new();
     if is_prefix(text.as_str()) {

@@ -8,7 +8,7 @@ use super::{
     networks::GATEWAY,
 };
 use crate::{
-    ipam,
+    ipam::{self, Hold},
     model::{Endpoint, EndpointId, Network, NetworkId},
     store::{Entry, Txn},
 };
@@ -105,6 +105,8 @@ pub(super) fn named(entry: &Entry) -> Option<Named> {
     let parts: Vec<&str> = entry.key.split('/').collect();
     let object = match *parts.as_slice() {
         ["ipam", "addresses" | "macs", of, _] if value == GATEWAY => network(of),
+        // Its value alone says that it is taken, for as long as the network is there.
+        ["ipam", "addresses", of, _] if Hold::read(&entry.value).is_some() => network(of),
         ["ipam", "addresses" | "macs", of, _] => endpoint(of, value),
         ["ipam", "pools", _, _, of] | ["ipam", "hints", of, ..] => network(of),
         ["names", "networks", _] | ["names", "local", _, _] => network(value),

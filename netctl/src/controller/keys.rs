@@ -1,10 +1,14 @@
 //! Where things are in the store, and how they are written there.
 
+use std::net::IpAddr;
+
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Error, Result};
 use crate::{
-    model::{DriverName, Endpoint, EndpointId, HostName, Name, Network, NetworkId},
+    model::{
+        DriverName, Endpoint, EndpointId, EngineNetworkId, HostName, Name, Network, NetworkId,
+    },
     store::{Entry, Guard, Revision, Store},
 };
 
@@ -14,6 +18,8 @@ pub(super) const HOSTS: &str = "hosts/";
 pub(super) const NAMES: &str = "names/";
 pub(super) const SOLE: &str = "sole/";
 pub(super) const ATTACHMENTS: &str = "attachments/";
+pub(super) const ENGINE_NETWORKS: &str = "docker/networks/";
+pub(super) const ENGINE_POOLS: &str = "docker/pools/";
 
 pub(super) fn network(id: &NetworkId) -> String {
     format!("{NETWORKS}{id}")
@@ -71,6 +77,41 @@ pub(super) fn attachments(host: &HostName) -> String {
 /// Written and removed in the transaction that sets and clears the endpoint's owner; the value is the network.
 pub(super) fn attachment(host: &HostName, id: &EndpointId) -> String {
     format!("{ATTACHMENTS}{host}/{id}")
+}
+
+/// The networks of one engine, or of a Swarm: of what is called `of`.
+pub(super) fn engine_networks(of: &str) -> String {
+    format!("{ENGINE_NETWORKS}{of}/")
+}
+
+pub(super) fn engine_network(of: &str, id: &EngineNetworkId) -> String {
+    format!("{ENGINE_NETWORKS}{of}/{id}")
+}
+
+pub(super) fn engine_pools(of: &str) -> String {
+    format!("{ENGINE_POOLS}{of}/")
+}
+
+pub(super) fn engine_pool(of: &str, id: &str) -> String {
+    format!("{ENGINE_POOLS}{of}/{id}")
+}
+
+/// The endpoints that the engine of a host has made.
+pub(super) fn engine_endpoints(host: &HostName) -> String {
+    format!("docker/endpoints/{host}/")
+}
+
+pub(super) fn engine_endpoint(host: &HostName, id: &EndpointId) -> String {
+    format!("docker/endpoints/{host}/{id}")
+}
+
+pub(super) fn swarm_addresses(network: &NetworkId) -> String {
+    format!("docker/swarm/{network}/")
+}
+
+/// Put while a Swarm has an address, whatever becomes of the endpoint that has it.
+pub(super) fn swarm_address(network: &NetworkId, address: IpAddr) -> String {
+    format!("{}{address}", swarm_addresses(network))
 }
 
 /// A stored object with the revision that a compare-and-set of it names.

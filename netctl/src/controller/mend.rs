@@ -37,6 +37,10 @@ impl Controller {
                 self.delete_remains(&record).await?;
                 continue;
             }
+            if record.is_empty_of_engine() {
+                self.records.remove(&record.sandbox.id)?;
+                continue;
+            }
             for noted in &record.connecting {
                 tracing::info!(sandbox = %record.sandbox.name, "undoing a connection");
                 self.give_up(&record.sandbox.id, noted).await?;

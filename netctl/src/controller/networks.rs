@@ -26,14 +26,16 @@ pub(super) const GATEWAY: &str = "gateway";
 impl Controller {
     /// Creates a network.
     pub async fn create_network(&self, spec: NetworkSpec) -> Result<NetworkView> {
-        self.create_network_as(&NetworkId::random(), spec).await
+        self.create_network_as(&NetworkId::random(), spec, None).await
     }
 
-    /// Creates a network under an identifier that the caller has chosen, and so could note before.
+    /// Creates a network under an identifier that the caller has chosen, and so could note before. For a container engine
+    /// there is what is put with it.
     pub(super) async fn create_network_as(
         &self,
         id: &NetworkId,
         spec: NetworkSpec,
+        for_engine: Option<&Txn>,
     ) -> Result<NetworkView> {
         let driver_name = spec.driver.clone().unwrap_or_else(default_driver);
         let driver = self.drivers.get(&driver_name);
@@ -44,7 +46,9 @@ impl Controller {
             let mut attempts = Attempts::new("create network", &spec.name);
             loop {
                 let lease = lease.clone();
-                let tried = self.try_create(id, &spec, &driver_name, &plan, &wanted, lease).await?;
+                let tried = self
+                    .try_create(id, &spec, &driver_name, &plan, &wanted, (lease, for_engine))
+                    .await?;
                 match tried {
                     Tried::Done(network) => {
                         return Ok(NetworkView { network, services: Vec::new() });
@@ -63,7 +67,7 @@ impl Controller {
         driver: &Name,
         plan: &Plan,
         wanted: &[Subnet],
-        lease: Option<Lease>,
+        (lease, for_engine): (Option<Lease>, Option<&Txn>),
     ) -> Result<Tried<Network>> {
         let store = &*self.store;
         let mut txn = self.name_txn(id, &spec.name, driver, plan.scope).await?;
@@ -83,6 +87,7 @@ impl Controller {
             peers: plan.peers.clone(),
             lease,
             labels: spec.labels.clone(),
+            engine_made: for_engine.is_some(),
             created: now(),
         };
         if plan.addresses {
@@ -114,7 +119,9 @@ impl Controller {
             network.vni = Some(claim.value);
             txn = txn.and(claim.txn);
         }
-        txn = txn.put(keys::network(id), keys::write(&network));
+        txn = txn
+            .put(keys::network(id), keys::write(&network))
+            .and(for_engine.cloned().unwrap_or_default());
         let others = self.drivers.get(driver);
         others.create(&network).await?;
         let committed = store.commit(txn).await;
@@ -134,7 +141,7 @@ impl Controller {
 
     /// The piece of a transaction that takes a network's name. One of the cluster is no host's own, and the other way
     /// round; two hosts may each have one of their own.
-    async fn name_txn(
+    pub(super) async fn name_txn(
         &self,
         id: &NetworkId,
         name: &Name,
@@ -208,6 +215,7 @@ impl Controller {
         loop {
             let stored = find::network(&*self.store, &self.config.host, network).await?;
             self.check_here_or_gone(&stored.value, "remove it").await?;
+            self.check_no_engine_has(&stored.value).await?;
             let services = services::of_network(&*self.store, &stored.value).await?;
             if !services.is_empty() {
                 let names: Vec<&str> =
@@ -245,7 +253,7 @@ impl Controller {
 }
 
 /// Everything that [`Controller::create_network`] put, while no service is there.
-fn removal(stored: &Stored<Network>) -> Txn {
+pub(super) fn removal(stored: &Stored<Network>) -> Txn {
     let network = &stored.value;
     Txn::new()
         .when(stored.unchanged())

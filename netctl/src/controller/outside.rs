@@ -1,11 +1,14 @@
 //! The way between networks and the outside: what the host translates, forwards and refuses.
 //!
 //! All of it is one table of nftables with rules that never change (`layout.nft`), and elements that follow from what
-//! is here. Where the host forwards nothing by itself, it lends its devices to what goes to networks and comes from
+//! is here. Where another's table drops what is forwarded, what the table lets through is let through there too. Where
+//! the host forwards nothing by itself, it lends its devices to what goes to networks and comes from
 //! them, and to nothing else.
 
 mod elements;
 mod forwarding;
+mod led;
+mod passage;
 mod table;
 
 use std::{
@@ -20,9 +23,11 @@ use std::{
 
 use tokio::sync::Notify;
 
-pub(super) use self::elements::{Elements, Opened, Way, of};
-use self::forwarding::Lending;
-use self::table::Table;
+pub(super) use self::{
+    elements::{Asking, Elements, Opened, Way, of},
+    led::LedFlows,
+};
+use self::{forwarding::Lending, passage::Passage, table::Table};
 use crate::{
     dataplane::Sweep,
     drivers::Device,
@@ -36,6 +41,7 @@ const PAUSE: Duration = Duration::from_millis(300);
 #[derive(Debug)]
 pub(super) struct Outside {
     table: Table,
+    passage: Passage,
     /// Where the devices that are lent are noted too: who takes the table away does not take them back.
     lent: PathBuf,
     /// The gateways' devices, by index, that forward: each not before the table stands.
@@ -47,7 +53,13 @@ pub(super) struct Outside {
 impl Outside {
     /// `lent` is a file that lives as long as the machine is up.
     pub(super) fn new(lent: PathBuf) -> Self {
-        Self { table: Table::default(), lent, opened: BTreeSet::new(), suspect: Arc::default() }
+        Self {
+            table: Table::default(),
+            passage: Passage::default(),
+            lent,
+            opened: BTreeSet::new(),
+            suspect: Arc::default(),
+        }
     }
 
     /// Has the kernel hold these elements, and where `sweep` allows it no others; with none at all there is no table.
@@ -63,11 +75,17 @@ impl Outside {
         full: bool,
     ) -> Result<(), kernel::Error> {
         let needed = !wanted.is_empty();
+        let ways = wanted.has_ways();
         if self.suspect.swap(false, Ordering::Relaxed) || full {
             self.table.doubt();
+            self.passage.doubt();
         }
-        if needed || self.table.may_stand() {
+        if needed || self.table.may_stand() || self.passage.may_stand() {
             let mut settled = self.try_settle(netlink, &mut wanted, sweep, full).await;
+            // Before all is known, nothing is taken back.
+            if settled.is_ok() && (ways || sweep == Sweep::Remove) {
+                settled = self.passage.settle(netlink.netns(), ways).await;
+            }
             if settled.is_ok() {
                 settled = self.open(netlink, gateways, full).await;
             }
@@ -114,7 +132,7 @@ impl Outside {
         }
         let lent = self.table.lent().and(Lending::noted(&self.lent)?);
         // Before all is known, nothing is taken back.
-        let lends = needed || sweep == Sweep::Keep && self.table.stands();
+        let lends = wanted.has_ways() || sweep == Sweep::Keep && self.table.stands();
         let lending =
             if lends { forwarding::lending(netlink, &lent).await? } else { Lending::default() };
         // What is lent is noted and guarded before it is, and as long as it is.

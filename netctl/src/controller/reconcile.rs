@@ -115,7 +115,7 @@ impl Reconciler {
         records: Arc<Records>,
     ) -> (Self, watch::Receiver<Progress>) {
         let (progress, receiver) = watch::channel(Progress::default());
-        let names = Names::new(records.run_dir().join("names"));
+        let names = Names::new(records.run_dir().join("names"), context.netlink.netns().clone());
         let wake = drivers.wake();
         let outside = Outside::new(records.run_dir().join("lent.json"));
         let reconciler = Self {

@@ -62,8 +62,14 @@ impl Record {
     /// Whether an operation on it goes on, or was left unfinished.
     pub(super) fn is_unfinished(&self) -> bool {
         self.pending.is_some()
+            || self.is_empty_of_engine()
             || !self.connecting.is_empty()
             || self.attachments.iter().any(|attachment| attachment.unsettled)
+    }
+
+    /// Whether it is a container's that has nothing of netctl's any more.
+    pub(super) fn is_empty_of_engine(&self) -> bool {
+        self.sandbox.foreign && self.attachments.is_empty()
     }
 
     /// The first `eth<n>` that neither an attachment nor one of the sandbox's `links` has.

@@ -31,7 +31,8 @@ impl Controller {
         let _one = self.operations.lock().await;
         self.finish().await?;
         for record in self.records.all() {
-            if is_gone(&record.sandbox.netns) {
+            // Whether a container is there is for its engine to say.
+            if !record.sandbox.foreign && is_gone(&record.sandbox.netns) {
                 tracing::info!(sandbox = %record.sandbox.name, "its namespace is gone: taking it down");
                 // The kernel's side is swept by the reconcile loop's first pass.
                 self.let_go(&record).await?;

@@ -65,6 +65,8 @@ impl Controller {
             },
             owned: given.is_none(),
             host_stack: given.as_ref().is_some_and(|given| given.host_stack),
+            foreign: false,
+            elsewhere: false,
             dns: spec.dns,
             dns_search: spec.dns_search,
             dns_options: spec.dns_options,
@@ -215,7 +217,7 @@ impl Controller {
         let endpoint = EndpointId::random();
         let noted = (network.id.clone(), endpoint.clone());
         self.records.update(id, |record| record.published.push(noted))?;
-        self.publish_as(endpoint, &network, &spec).await?;
+        self.publish_as(endpoint, &network, &spec, None).await?;
         self.attach_to(id, &service, &AttachSpec::to(id.as_str())).await.map(drop)
     }
 
@@ -239,7 +241,7 @@ impl Controller {
                     driver: Some(driver.cloned().unwrap_or_else(default_driver)),
                     ..NetworkSpec::of(name.clone())
                 };
-                self.create_network_as(&network, spec).await
+                self.create_network_as(&network, spec, None).await
             }
             Err(error) => return Err(error),
         };
@@ -282,7 +284,7 @@ impl Controller {
     /// Removes a sandbox with what was published for it, and detaches the rest.
     pub async fn remove_sandbox(&self, sandbox: &str) -> Result<SandboxView> {
         let _one = self.operations.lock().await;
-        let record = self.records.find(sandbox)?;
+        let record = self.own_record(sandbox, "remove")?;
         let view = self.view(record.clone());
         self.dismantle(&record).await?;
         Ok(view)

@@ -22,7 +22,7 @@ impl Controller {
     /// Publishes a service.
     pub async fn publish(&self, spec: ServiceSpec) -> Result<ServiceView> {
         let network = self.network_to_publish_on(&spec).await?;
-        self.publish_as(EndpointId::random(), &network, &spec).await
+        self.publish_as(EndpointId::random(), &network, &spec, None).await
     }
 
     pub(super) async fn network_to_publish_on(&self, spec: &ServiceSpec) -> Result<Network> {
@@ -38,12 +38,14 @@ impl Controller {
         Ok(network.value)
     }
 
-    /// Publishes a service under an identifier that the caller has chosen, and so could note before.
+    /// Publishes a service under an identifier that the caller has chosen, and so could note before. For a container engine
+    /// there is what is put with it.
     pub(super) async fn publish_as(
         &self,
         id: EndpointId,
         network: &Network,
         spec: &ServiceSpec,
+        for_engine: Option<&Txn>,
     ) -> Result<ServiceView> {
         self.with_addresses(&id, network, spec, async |spec, lease| {
             let mut attempts = Attempts::new("publish", &spec.service);
@@ -51,7 +53,8 @@ impl Controller {
                 let found = keys::get::<Network>(&*self.store, &keys::network(&network.id)).await?;
                 let network = found.ok_or_else(|| find::no_network(network.name.as_str()))?;
                 let lease = lease.clone();
-                match self.try_publish(&id, spec, &network, lease, attempts.lost()).await? {
+                let lost = attempts.lost();
+                match self.try_publish(&id, spec, &network, lease, lost, for_engine).await? {
                     Tried::Done(endpoint) => return Ok(view(endpoint, &network.value)),
                     Tried::Lost => attempts.again().await?,
                 }
@@ -67,6 +70,7 @@ impl Controller {
         stored: &Stored<Network>,
         lease: Option<Lease>,
         attempt: u32,
+        for_engine: Option<&Txn>,
     ) -> Result<Tried<Endpoint>> {
         let store = &*self.store;
         let network = &stored.value;
@@ -79,7 +83,7 @@ impl Controller {
             )));
         }
         self.check_station(network, spec).await?;
-        let claim = self.claim_addresses(network, spec, id, attempt).await?;
+        let claim = self.claim_addresses(network, spec, id, attempt, for_engine.is_some()).await?;
         self.check_ports(network, spec, &claim.value.addresses)?;
         let endpoint = Endpoint {
             schema: SCHEMA,
@@ -103,6 +107,7 @@ impl Controller {
             .when(Guard::Absent(name_key.clone()))
             .put(name_key, id.as_str())
             .and(claim.txn.clone())
+            .and(for_engine.cloned().unwrap_or_default())
             .put(keys::endpoint(&network.id, id), keys::write(&endpoint));
         Ok(match store.commit(txn).await? {
             Outcome::Committed(_) => {

@@ -27,6 +27,10 @@ pub struct Asker {
     pub servers: Vec<IpAddr>,
     /// Whether names without a dot are asked for nowhere else: its own resolver tries them with a domain.
     pub qualifies: bool,
+    /// Whether its questions are led here though they are meant for others, who are asked for names from outside.
+    pub led: bool,
+    /// Whether it is in other networks too, by which it has a way to name servers outside.
+    pub elsewhere: bool,
 }
 
 /// A network as one sandbox sees it.

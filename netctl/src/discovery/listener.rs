@@ -21,8 +21,9 @@ use super::{
     forward,
     packet::Packet,
     server::Shared,
+    upstream::Way,
 };
-use crate::model::NetworkId;
+use crate::model::{self, NetworkId};
 
 /// How many of a network's queries may be out with other name servers at once: no network can keep the others waiting.
 const MAX_FORWARDS: usize = 64;
@@ -39,6 +40,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct Context {
     network: NetworkId,
+    here: SocketAddr,
     shared: Arc<Shared>,
     cancel: CancellationToken,
     tasks: TaskTracker,
@@ -54,14 +56,14 @@ struct Permit {
 
 impl Context {
     pub(super) fn new(
-        network: NetworkId,
+        (network, here): (NetworkId, SocketAddr),
         shared: Arc<Shared>,
         cancel: CancellationToken,
         tasks: TaskTracker,
     ) -> Arc<Self> {
         let forwards = Arc::new(Semaphore::new(MAX_FORWARDS));
         let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        Arc::new(Self { network, shared, cancel, tasks, forwards, connections })
+        Arc::new(Self { network, here, shared, cancel, tasks, forwards, connections })
     }
 
     /// Serves UDP until cancelled.
@@ -85,11 +87,15 @@ impl Context {
                 let Some(permit) = self.permit() else {
                     return send(socket, &query.refused(), from);
                 };
-                let servers = self.shared.upstreams.servers(&directory, &outside, from.ip());
                 let (context, socket, bytes) =
                     (Arc::clone(self), Arc::clone(socket), bytes.to_vec());
+                let way = self.way(model::Transport::Udp, from);
                 self.tasks.spawn(async move {
-                    let asking = context.ask(permit, &servers, &query, &bytes);
+                    let asking = async {
+                        let upstreams = &context.shared.upstreams;
+                        let servers = upstreams.servers(&directory, &outside, way).await;
+                        context.ask(permit, &servers, &query, &bytes).await
+                    };
                     if let Some(answer) = context.live(asking).await {
                         send(&socket, &answer, from);
                     }
@@ -114,7 +120,7 @@ impl Context {
         };
         let context = Arc::clone(self);
         self.tasks.spawn(async move {
-            if let Some(Err(error)) = context.live(context.converse(stream, from.ip())).await {
+            if let Some(Err(error)) = context.live(context.converse(stream, from)).await {
                 tracing::trace!(%from, %error, "a connection for names ended");
             }
             drop(permit);
@@ -122,18 +128,20 @@ impl Context {
     }
 
     /// Answers one query after another until the asker closes, stalls or sends what is no query.
-    async fn converse(&self, mut stream: TcpStream, asker: IpAddr) -> io::Result<()> {
+    async fn converse(&self, mut stream: TcpStream, asker: SocketAddr) -> io::Result<()> {
         let mut buffer = vec![0; MAX_QUERY];
         loop {
             let length = timeout(IDLE, read_query(&mut stream, &mut buffer)).await??;
             let bytes = &buffer[..length];
             let directory = self.directory();
-            let answer = match self.reply(&directory, asker, Transport::Tcp, bytes) {
+            let answer = match self.reply(&directory, asker.ip(), Transport::Tcp, bytes) {
                 Reply::Ignore => return Ok(()),
                 Reply::Answer(answer) | Reply::Malformed(answer) => answer,
                 Reply::Forward(query, outside) => match self.permit() {
                     Some(permit) => {
-                        let servers = self.shared.upstreams.servers(&directory, &outside, asker);
+                        let way = self.way(model::Transport::Tcp, asker);
+                        let servers =
+                            self.shared.upstreams.servers(&directory, &outside, way).await;
                         self.ask(permit, &servers, &query, bytes).await
                     }
                     None => query.refused(),
@@ -172,6 +180,10 @@ impl Context {
             counters.failed.add();
             query.failed()
         }
+    }
+
+    fn way(&self, transport: model::Transport, asker: SocketAddr) -> Way {
+        Way { transport, asker, here: self.here }
     }
 
     fn permit(&self) -> Option<Permit> {

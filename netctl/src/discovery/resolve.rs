@@ -46,6 +46,8 @@ pub(super) enum Outside {
     OfHost,
     /// Those of the asker; at least one.
     Own(Vec<IpAddr>),
+    /// The one that the question was meant for.
+    Meant,
 }
 
 impl Directory {
@@ -86,7 +88,10 @@ fn outside(view: &View<'_>) -> Option<Outside> {
     let internal = zones().all(|zone| zone.internal);
     let own = view.asker.map_or(&[][..], |asker| &asker.servers);
     if own.is_empty() {
-        return (!internal).then_some(Outside::OfHost);
+        let led = view.asker.is_some_and(|asker| asker.led);
+        let outside = if led { Outside::Meant } else { Outside::OfHost };
+        let elsewhere = view.asker.is_some_and(|asker| asker.elsewhere);
+        return (!internal || elsewhere).then_some(outside);
     }
     let inside = |server: &&IpAddr| {
         zones().flat_map(|zone| &zone.subnets).any(|subnet| subnet.contains(*server))

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
 };
 
@@ -113,7 +113,7 @@ impl Servers {
         let cancel = CancellationToken::new();
         let tasks = TaskTracker::new();
         let context = Context::new(
-            listener.network.clone(),
+            (listener.network.clone(), SocketAddr::new(listener.address, socket::PORT)),
             Arc::clone(&self.shared),
             cancel.clone(),
             tasks.clone(),

@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, UdpSocket};
 use super::server::Listener;
 
 /// Where DNS is served.
-const PORT: u16 = 53;
+pub(super) const PORT: u16 = 53;
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 64;
 

@@ -34,6 +34,7 @@ pub(crate) fn network(label: &str, cidr: &str, internal: bool) -> Network {
         peers: Vec::new(),
         lease: None,
         labels: BTreeMap::new(),
+        engine_made: false,
         created: 0,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    fs,
+    fmt, fs,
     net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6},
     os::unix::fs::MetadataExt as _,
     path::PathBuf,
@@ -10,7 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use async_trait::async_trait;
+
 use super::{directory::Directory, resolve::Outside};
+use crate::model::Transport;
 
 /// As many as a resolver of the C library uses (resolv.conf(5), `MAXNS`).
 const MAX_SERVERS: usize = 3;
@@ -18,6 +21,26 @@ const MAX_SERVERS: usize = 3;
 const PORT: u16 = 53;
 /// For how long a server that said nothing is asked after all others.
 const LAST: Duration = Duration::from_secs(30);
+
+/// Knows whom questions were meant for that were led here.
+#[async_trait]
+pub trait Led: fmt::Debug + Send + Sync {
+    /// Whom `asker` meant to ask, where that was not who listens `here`.
+    async fn meant(
+        &self,
+        transport: Transport,
+        asker: SocketAddr,
+        here: SocketAddr,
+    ) -> Option<SocketAddr>;
+}
+
+/// A question as it came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Way {
+    pub(super) transport: Transport,
+    pub(super) asker: SocketAddr,
+    pub(super) here: SocketAddr,
+}
 
 /// The host's name servers, read again when their file changed.
 ///
@@ -29,6 +52,7 @@ pub struct Upstreams {
     last: Mutex<Read>,
     /// Servers that said nothing, and when.
     silent: Mutex<HashMap<SocketAddr, Instant>>,
+    led: Option<Arc<dyn Led>>,
 }
 
 /// What was read, and from which state of the file.
@@ -44,31 +68,47 @@ type Stamp = (u64, u64, u64, (i64, i64));
 impl Upstreams {
     /// Reads name servers from `path`, which is `/etc/resolv.conf` but in tests. It need not be there yet.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), last: Mutex::default(), silent: Mutex::default() }
+        let path = path.into();
+        Self { path, last: Mutex::default(), silent: Mutex::default(), led: None }
     }
 
-    /// The servers to ask for `asker`, in their order; those that said nothing lately after the others.
+    /// The same where questions to others are led here.
+    #[must_use]
+    pub fn with_led(self, led: Arc<dyn Led>) -> Self {
+        Self { led: Some(led), ..self }
+    }
+
+    /// The servers to ask for who asks, in their order; those that said nothing lately after the others.
     ///
     /// Neither we ourselves nor the asker are among them: a question would go round.
-    pub(super) fn servers(
+    pub(super) async fn servers(
         &self,
         directory: &Directory,
         outside: &Outside,
-        asker: IpAddr,
+        way: Way,
     ) -> Vec<SocketAddr> {
         let servers: Vec<SocketAddr> = match outside {
             Outside::OfHost => self.current().to_vec(),
             Outside::Own(own) => {
                 own.iter().take(MAX_SERVERS).map(|&server| (server, PORT).into()).collect()
             }
+            Outside::Meant => match self.meant(way).await {
+                Some(server) => vec![server],
+                None => self.current().to_vec(),
+            },
         };
         let mut servers: Vec<SocketAddr> = servers
             .into_iter()
-            .filter(|server| !directory.is_gateway(server.ip()) && server.ip() != asker)
+            .filter(|server| !directory.is_gateway(server.ip()) && server.ip() != way.asker.ip())
             .collect();
         let silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
         servers.sort_by_key(|server| silent.get(server).is_some_and(|at| at.elapsed() < LAST));
         servers
+    }
+
+    async fn meant(&self, way: Way) -> Option<SocketAddr> {
+        let Way { transport, asker, here } = way;
+        self.led.as_ref()?.meant(transport, asker, here).await
     }
 
     /// Takes note that a server said nothing for as long as it was waited for.
@@ -151,31 +191,73 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_file_is_read_again_and_we_are_not_in_it() {
+    /// Knows of one question that it was led here.
+    #[derive(Debug)]
+    struct One(SocketAddr);
+
+    #[async_trait]
+    impl Led for One {
+        async fn meant(
+            &self,
+            _: Transport,
+            asker: SocketAddr,
+            _: SocketAddr,
+        ) -> Option<SocketAddr> {
+            (asker.port() == 1).then_some(self.0)
+        }
+    }
+
+    #[tokio::test]
+    async fn who_was_meant_is_asked() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        fs::write(file.path(), "nameserver 10.9.0.1\n").expect("written");
+        let meant = "192.0.2.53:53".parse().expect("an address");
+        let upstreams = Upstreams::new(file.path()).with_led(Arc::new(One(meant)));
+        for (port, server) in [(1, "192.0.2.53:53"), (2, "10.9.0.1:53")] {
+            let way = Way {
+                transport: Transport::Udp,
+                asker: (ip("10.1.0.2"), port).into(),
+                here: (ip("10.1.0.1"), PORT).into(),
+            };
+            let servers = upstreams.servers(&Directory::default(), &Outside::Meant, way).await;
+            assert_eq!(servers, [server.parse().expect("an address")]);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_file_is_read_again_and_we_are_not_in_it() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let upstreams = Upstreams::new(file.path());
         let network = network("dev", "10.1.0.0/24", false);
         let zone = Arc::new(Zone::build(&network, [], |_| false));
         let directory = Directory::new([(network.id.clone(), zone)], []);
-        let asked = |outside: &Outside, asker| -> Vec<String> {
-            let servers = upstreams.servers(&directory, outside, ip(asker));
+        let asked = async |outside: &Outside, asker| -> Vec<String> {
+            let way = Way {
+                transport: Transport::Udp,
+                asker: (ip(asker), 1).into(),
+                here: (ip("10.1.0.1"), PORT).into(),
+            };
+            let servers = upstreams.servers(&directory, outside, way).await;
             servers.iter().map(ToString::to_string).collect()
         };
         let own = Outside::Own(vec![ip("10.9.0.2"), ip("10.1.0.1"), ip("fd00::53")]);
-        assert!(asked(&Outside::OfHost, "10.1.0.2").is_empty());
-        assert_eq!(asked(&own, "10.1.0.2"), ["10.9.0.2:53", "[fd00::53]:53"]);
+        assert!(asked(&Outside::OfHost, "10.1.0.2").await.is_empty());
+        assert_eq!(asked(&own, "10.1.0.2").await, ["10.9.0.2:53", "[fd00::53]:53"]);
         fs::write(file.path(), "nameserver 10.1.0.1\nnameserver 10.9.0.1\nnameserver 10.1.0.7\n")
             .expect("written");
-        assert_eq!(asked(&Outside::OfHost, "10.1.0.2"), ["10.9.0.1:53", "10.1.0.7:53"]);
-        assert_eq!(asked(&Outside::OfHost, "10.1.0.7"), ["10.9.0.1:53"]);
+        assert_eq!(asked(&Outside::OfHost, "10.1.0.2").await, ["10.9.0.1:53", "10.1.0.7:53"]);
+        assert_eq!(asked(&Outside::OfHost, "10.1.0.7").await, ["10.9.0.1:53"]);
         fs::remove_file(file.path()).expect("removed");
-        assert_eq!(asked(&Outside::OfHost, "10.1.0.7").len(), 1, "what was known last serves on");
+        assert_eq!(
+            asked(&Outside::OfHost, "10.1.0.7").await.len(),
+            1,
+            "what was known last serves on"
+        );
         // Who said nothing comes last, until it answers.
         let silent = "10.9.0.2:53".parse().expect("an address");
         upstreams.silent(silent);
-        assert_eq!(asked(&own, "10.1.0.2"), ["[fd00::53]:53", "10.9.0.2:53"]);
+        assert_eq!(asked(&own, "10.1.0.2").await, ["[fd00::53]:53", "10.9.0.2:53"]);
         upstreams.answered(silent);
-        assert_eq!(asked(&own, "10.1.0.2"), ["10.9.0.2:53", "[fd00::53]:53"]);
+        assert_eq!(asked(&own, "10.1.0.2").await, ["10.9.0.2:53", "[fd00::53]:53"]);
     }
 }

@@ -3,6 +3,7 @@
 use crate::model::{EndpointId, Vni};
 
 const PORT: &str = "nc";
+const HANDED: &str = "nd";
 const GATEWAY: &str = "nh-";
 const GATEWAY_PORT: &str = "np-";
 const HEADROOM: &str = "netctl-hr";
@@ -11,6 +12,11 @@ const HEADROOM_ASKER: &str = "netctl-hv";
 /// The host's side of an endpoint's interface: 14 of the 15 characters that a name may have (`IFNAMSIZ`).
 pub(super) fn port(endpoint: &EndpointId) -> String {
     format!("{PORT}{}", endpoint.short())
+}
+
+/// The other end of it, until a container engine takes that to where it belongs.
+pub fn handed(endpoint: &EndpointId) -> String {
+    format!("{HANDED}{}", endpoint.short())
 }
 
 /// The device that carries a network's gateway address.
@@ -51,7 +57,7 @@ pub(super) fn is_of_endpoint(name: &str) -> bool {
         rest.len() == digits && rest.bytes().all(|c| c.is_ascii_hexdigit())
     };
     name.strip_prefix(GATEWAY).or(name.strip_prefix(GATEWAY_PORT)).is_some_and(|rest| hex(rest, 6))
-        || name.strip_prefix(PORT).is_some_and(|rest| hex(rest, 12))
+        || name.strip_prefix(PORT).or(name.strip_prefix(HANDED)).is_some_and(|rest| hex(rest, 12))
 }
 
 #[cfg(test)]
@@ -60,9 +66,14 @@ mod tests {
 
     #[test]
     fn names_fit_and_are_told_from_others() {
-        let names =
-            [port(&EndpointId::random()), gateway(Vni::MAX), gateway_port(Vni::FIRST_AUTOMATIC)];
-        assert_eq!(names[1..], ["nh-ffffff", "np-001000"]);
+        let endpoint = EndpointId::random();
+        let names = [
+            port(&endpoint),
+            handed(&endpoint),
+            gateway(Vni::MAX),
+            gateway_port(Vni::FIRST_AUTOMATIC),
+        ];
+        assert_eq!(names[2..], ["nh-ffffff", "np-001000"]);
         for name in names {
             assert!(name.len() <= 15 && is_ours(&name) && is_of_endpoint(&name), "{name}");
         }

@@ -66,6 +66,20 @@ impl Driver for Overlay {
         segment::join(host, network, endpoint, place, mtu(host, network)).await
     }
 
+    fn hands_over(&self) -> bool {
+        true
+    }
+
+    async fn hand_over(
+        &self,
+        host: &HostContext,
+        network: &Network,
+        endpoint: &Endpoint,
+        fresh: bool,
+    ) -> Result<Joined, Error> {
+        segment::hand_over(host, network, endpoint, mtu(host, network), fresh).await
+    }
+
     fn forward(
         &self,
         host: &HostContext,

@@ -109,8 +109,48 @@ pub(super) async fn join(
     Ok(Joined { port: Some(Device::of(port)), device: None, gateways, routes })
 }
 
+/// Makes an endpoint's interface of which both ends are in the host's namespace, so that somebody else takes one of them
+/// away. One that is not `fresh` was taken already.
+pub(super) async fn hand_over(
+    host: &HostContext,
+    network: &Network,
+    endpoint: &Endpoint,
+    mtu: u32,
+    fresh: bool,
+) -> Result<Joined, Error> {
+    let mac = endpoint.mac.ok_or_else(|| lacks(network, "its endpoint has no MAC address"))?;
+    let name = links::port(&endpoint.id);
+    let made = if fresh {
+        let peer_name = links::handed(&endpoint.id);
+        let spec = VethSpec {
+            name: &name,
+            peer_name: &peer_name,
+            peer_side: None,
+            mtu: Some(mtu),
+            super_packets: Some(host.super_packets),
+            mac: None,
+            peer_mac: Some(mac),
+        };
+        let made = pair(&host.netlink, &spec).await?;
+        // What goes to another namespace has the settings of that one.
+        host.settle_port(&made.peer.name).await?;
+        host.settle_sizes(&host.netlink, &made.peer).await?;
+        made
+    } else {
+        let Some(port) = host.netlink.find_link(&name).await? else { return Ok(Joined::default()) };
+        // Where its other end is, and what that is called, is somebody else's business.
+        VethPair { host: port.clone(), peer: port, created: false }
+    };
+    let port = &made.host;
+    host.settle_port(&port.name).await?;
+    headroom::give(&host.netlink, &made, port).await;
+    host.settle_sizes(&host.netlink, port).await?;
+    let (gateways, routes) = ways(network, endpoint);
+    Ok(Joined { port: Some(Device::of(port)), device: None, gateways, routes })
+}
+
 /// The routers that an endpoint may use for everything, and the routes to the other subnets of its network.
-fn ways(network: &Network, endpoint: &Endpoint) -> (Vec<IpAddr>, Vec<Route>) {
+pub fn ways(network: &Network, endpoint: &Endpoint) -> (Vec<IpAddr>, Vec<Route>) {
     let mut routes = Vec::new();
     for own in own_subnets(network, endpoint) {
         let others = network.subnets.iter().filter(|subnet| subnet.is_v6() == own.is_v6());
@@ -218,7 +258,7 @@ pub(super) async fn sweep(host: &HostContext, present: &Present) -> Result<(), E
     let keep: BTreeSet<String> = present
         .endpoints
         .iter()
-        .map(links::port)
+        .flat_map(|endpoint| [links::port(endpoint), links::handed(endpoint)])
         .chain(
             present
                 .segments

@@ -9,7 +9,7 @@ use std::{
 
 use ipnet::IpNet;
 
-use super::{Claim, Error, field::Field, memory};
+use super::{Claim, Error, Hold, field::Field, memory};
 use crate::{
     model::{HostName, Name, Network, NetworkId},
     store::{Guard, Store, Txn},
@@ -26,7 +26,8 @@ const SERIAL: &str = "com.docker.network.ipam.serial";
 /// What the keys of all addresses begin with; the network follows.
 pub const ADDRESSES: &str = "ipam/addresses/";
 
-pub(super) fn addresses_prefix(network: &NetworkId) -> String {
+/// What the keys of a network's addresses begin with.
+pub fn addresses_prefix(network: &NetworkId) -> String {
     format!("{ADDRESSES}{network}/")
 }
 
@@ -43,9 +44,11 @@ pub struct AddressWish<'a> {
     /// The host that it is asked of, which may have a range of its own.
     pub host: &'a HostName,
     /// The service, which gets the addresses again that it had, where they are free.
-    pub name: &'a Name,
+    pub name: Option<&'a Name>,
     /// Certain addresses, at most one of each family.
     pub wanted: &'a [IpAddr],
+    /// Whether those may be addresses that are kept for the container engine of `host`.
+    pub held: bool,
     /// What is written down as the addresses' owner.
     pub owner: &'a str,
     /// How many tries of this operation were lost to others: each makes the choice among more addresses, so that many
@@ -125,17 +128,24 @@ impl Allocator {
         store: &dyn Store,
         wish: AddressWish<'_>,
     ) -> Result<Claim<Vec<IpNet>>, Error> {
-        let AddressWish { network, host, name, wanted, owner, .. } = wish;
+        let AddressWish { network, host, name, wanted, held, owner, .. } = wish;
         let mut claim = Claim::new(Vec::new(), Txn::new());
         let mut kept = None;
         for v6 in [false, true] {
             let wanted = wanted.iter().find(|address| address.is_ipv6() == v6);
             let field = Field::of(network, host, v6);
             let address = match (wanted, field) {
-                (Some(&address), _) => given(store, network, address).await?,
+                (Some(&address), _) => {
+                    let holder = held.then_some(host);
+                    let (address, guard) = given(store, network, address, holder).await?;
+                    claim.txn =
+                        claim.txn.when(guard).put(address_key(&network.id, address.addr()), owner);
+                    claim.value.push(address);
+                    continue;
+                }
                 (None, None) => continue,
                 (None, Some(field)) => {
-                    if kept.is_none() {
+                    if let (Some(name), None) = (name, &kept) {
                         kept = Some(memory::kept(store, &network.id, name).await?);
                     }
                     let again =
@@ -164,8 +174,8 @@ impl Allocator {
         before: Option<IpAddr>,
     ) -> Result<Option<(IpNet, Held)>, Error> {
         let Some(address) = before else { return Ok(None) };
-        match given(store, network, address).await {
-            Ok(free) => Ok(self.hold(&network.id, address).map(|held| (free, held))),
+        match given(store, network, address, None).await {
+            Ok((free, _)) => Ok(self.hold(&network.id, address).map(|held| (free, held))),
             Err(Error::Store(error)) => Err(error.into()),
             Err(_) => Ok(None),
         }
@@ -238,7 +248,13 @@ impl Allocator {
     }
 }
 
-async fn given(store: &dyn Store, network: &Network, address: IpAddr) -> Result<IpNet, Error> {
+/// An address that is wanted, with what must hold for it to be taken: that it is free, or kept for the engine of `holder`.
+async fn given(
+    store: &dyn Store,
+    network: &Network,
+    address: IpAddr,
+    holder: Option<&HostName>,
+) -> Result<(IpNet, Guard), Error> {
     let Some(subnet) = network.subnets.iter().find(|subnet| subnet.cidr.contains(&address)) else {
         let subnets = network
             .subnets
@@ -253,10 +269,19 @@ async fn given(store: &dyn Store, network: &Network, address: IpAddr) -> Result<
         let (name, network) = (name.clone(), network.name.clone());
         return Err(Error::AddressKept { address, name, network });
     }
-    if store.get(&address_key(&network.id, address)).await?.is_some() {
-        return Err(Error::AddressTaken { address, network: network.name.clone() });
-    }
-    Ok(IpNet::new_assert(address, subnet.cidr.prefix_len()))
+    let key = address_key(&network.id, address);
+    let guard = match store.get(&key).await? {
+        None => Guard::Absent(key),
+        Some(entry)
+            if holder.is_some_and(|host| {
+                Hold::read(&entry.value).is_some_and(|hold| hold.is_for(host))
+            }) =>
+        {
+            Guard::Unchanged(key, entry.modified)
+        }
+        Some(_) => return Err(Error::AddressTaken { address, network: network.name.clone() }),
+    };
+    Ok((IpNet::new_assert(address, subnet.cidr.prefix_len()), guard))
 }
 
 /// How many addresses to pass over: none at first, then up to 1, 3, 7, … 255, at random.

@@ -30,7 +30,8 @@ struct Kept {
     addresses: Vec<IpAddr>,
 }
 
-pub(super) fn last_key(network: &NetworkId, range: IpNet) -> String {
+/// The key that says which address of a range was given last.
+pub fn last_key(network: &NetworkId, range: IpNet) -> String {
     format!("{HINTS}{network}/last/{range}")
 }
 

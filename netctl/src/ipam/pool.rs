@@ -65,6 +65,29 @@ pub async fn pools(store: &dyn Store, wish: PoolWish<'_>) -> Result<Claim<Vec<Su
     Ok(Claim::new(subnets, txn))
 }
 
+/// A subnet of a family in `defaults` that no network has, no host uses and that is not in `asked`, with a transaction that
+/// loses where another takes one meanwhile. It takes nothing: that is left to who makes a network of it.
+pub async fn free_pool(
+    store: &dyn Store,
+    defaults: &[DefaultPool],
+    v6: bool,
+    hosts: &[(IpNet, String)],
+    asked: &[IpNet],
+) -> Result<Claim<IpNet>, Error> {
+    let serial = store.get(SERIAL).await?;
+    let pools = store.list(PREFIX).await?.entries;
+    let taken: Vec<IpNet> =
+        pools.iter().filter_map(|entry| Some(in_the_way(entry, None)?.0)).collect();
+    let free = |cidr: &IpNet| {
+        let used = hosts.iter().map(|(used, _)| used);
+        taken.iter().chain(asked).chain(used).all(|other| !overlaps(other, cidr))
+    };
+    let id = NetworkId::random();
+    let subnet = default_pool::choose(defaults, v6, &id, free)?;
+    let txn = Txn::new().when(serial_guard(serial)).put(SERIAL, id.as_str());
+    Ok(Claim::new(subnet.cidr, txn))
+}
+
 /// The key that says whose a subnet is, and its value: the network's name, and behind a space the host of a local one.
 pub fn pool_entry(
     cidr: IpNet,

@@ -46,6 +46,7 @@ pub(super) fn network(subnets: &[(&str, Option<&str>)]) -> Network {
         peers: Vec::new(),
         lease: None,
         labels: BTreeMap::new(),
+        engine_made: false,
         created: 0,
     }
 }
@@ -114,9 +115,10 @@ impl<'a> Giver<'a> {
         let name: Name = name.parse().expect("a name");
         for attempt in 0.. {
             let wish = AddressWish {
+                held: false,
                 network,
                 host: &self.host,
-                name: &name,
+                name: Some(&name),
                 wanted: &wanted,
                 owner: name.as_str(),
                 attempt,

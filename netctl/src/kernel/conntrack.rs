@@ -66,6 +66,11 @@ impl Netns {
         Ok(())
     }
 
+    /// Has flows looked up.
+    pub async fn flows(&self) -> Result<Flows, Error> {
+        Ok(Flows { handle: self.netfilter().await? })
+    }
+
     async fn netfilter(&self) -> Result<ConnectionHandle<NetfilterMessage>, Error> {
         let runtime = runtime::Handle::current();
         let opened = move || {
@@ -79,6 +84,41 @@ impl Netns {
         // It ends with the handle.
         drop(tokio::spawn(connection));
         Ok(handle)
+    }
+}
+
+/// Looks flows up in the kernel's table.
+#[derive(Clone, Debug)]
+pub struct Flows {
+    handle: ConnectionHandle<NetfilterMessage>,
+}
+
+impl Flows {
+    /// Whom a flow's first packet was sent to, where it is `answering` who answers it and `began` who began it; nothing
+    /// where there is no such flow.
+    pub async fn asked(
+        &self,
+        began: std::net::SocketAddr,
+        answering: FlowEnd,
+    ) -> Result<Option<FlowEnd>, Error> {
+        let v6 = answering.address.is_ipv6();
+        let family = if v6 { NetfilterProtoFamily::IPv6 } else { NetfilterProtoFamily::IPv4 };
+        let addresses = vec![
+            IPTuple::SourceAddress(answering.address),
+            IPTuple::DestinationAddress(began.ip()),
+        ];
+        let ports = vec![
+            ProtoTuple::Protocol(answering.protocol.into()),
+            ProtoTuple::SourcePort(answering.port),
+            ProtoTuple::DestinationPort(began.port()),
+        ];
+        let reply =
+            ConntrackAttribute::CtaTupleReply(vec![Tuple::Ip(addresses), Tuple::Proto(ports)]);
+        match request(&self.handle, family, ConntrackMessage::Get(vec![reply]), NLM_F_ACK).await {
+            Ok(flows) => Ok(flows.iter().find_map(|f| flow(f)).map(|flow| flow.asked)),
+            Err(Error::Refused { errno: Errno::ENOENT, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -49,6 +49,9 @@ pub struct Network {
     pub lease: Option<Lease>,
     /// What people noted.
     pub labels: BTreeMap<String, String>,
+    /// Whether it was made for a container engine, and goes with the last one that has it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub engine_made: bool,
     /// When it was made.
     pub created: UnixTime,
 }

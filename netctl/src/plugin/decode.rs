@@ -1,14 +1,14 @@
-//! Reading answers as Docker does, which plugins are written for: names of fields in any case, unknown ones ignored,
+//! Reading messages as Docker does, which plugins are written for: names of fields in any case, unknown ones ignored,
 //! `null` for what is not there (Go's `encoding/json`).
 
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
-/// Fields whose own fields are names that plugins choose.
-const FREE: [&str; 3] = ["value", "data", "options"];
+/// Fields whose own fields are names that plugins or people choose.
+const FREE: [&str; 4] = ["value", "data", "options", "auxaddresses"];
 
-/// An answer, without what `null` stands for.
-pub(super) fn decode<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, String> {
+/// A message, without what `null` stands for.
+pub fn decode<T: DeserializeOwned + Default>(body: &[u8]) -> Result<T, String> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Err("it is empty".to_owned());
     }

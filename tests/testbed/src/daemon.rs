@@ -12,6 +12,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::command::eventually;
 use crate::process::Process;
 
+/// What stands for the host's own directory in the arguments of all daemons.
+const HOME: &str = "{home}";
+
 /// The directories that one daemon has to itself, below `<run>/<host>/`.
 #[derive(Debug)]
 pub(crate) struct Home(PathBuf);
@@ -53,7 +56,8 @@ impl Home {
         for word in ["--store", store, "--bind-interface", "eth0", "--host-name", host] {
             words.push(word.into());
         }
-        words.extend(further.iter().map(OsString::from));
+        let home = self.0.display().to_string();
+        words.extend(further.iter().map(|word| OsString::from(word.replace(HOME, &home))));
         words
     }
 

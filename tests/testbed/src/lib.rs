@@ -17,9 +17,11 @@
 //! The root namespace's links and settings are never touched.
 
 mod capture;
+mod cgroup;
 mod client;
 mod command;
 mod daemon;
+mod engine;
 mod etcd;
 pub mod frames;
 mod host;
@@ -34,6 +36,7 @@ mod wire;
 pub use capture::Capture;
 pub use client::Client;
 pub use command::{DEADLINE, Output, eventually, output, output_of};
+pub use engine::{Engine, EngineOptions, IMAGE};
 pub use etcd::Etcd;
 pub use host::Host;
 pub use interrupt::{Forward, clean_on_interrupt};

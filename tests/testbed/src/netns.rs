@@ -62,6 +62,11 @@ impl Netns {
         &self.path
     }
 
+    /// The directory of the run that it belongs to.
+    pub(crate) fn run_dir(&self) -> &Path {
+        &self.run
+    }
+
     /// A file in the run's directory.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.run.join(name)

@@ -34,6 +34,13 @@ pub(crate) fn stat(pid: i32) -> Option<Stat> {
     })
 }
 
+/// The process that another one has started; one of them, where there are several.
+pub(crate) fn child_of(parent: i32) -> Option<i32> {
+    let pids = fs::read_dir("/proc").ok()?.flatten();
+    let mut pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.find(|&pid| stat(pid).is_some_and(|stat| stat.parent == parent && !stat.zombie))
+}
+
 /// A process with its output in a file. It leads a process group of its own, so a Ctrl-C at the
 /// terminal does not reach it.
 #[derive(Debug)]

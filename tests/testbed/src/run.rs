@@ -14,6 +14,7 @@ use nix::mount::{MntFlags, umount2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 
+use crate::cgroup;
 use crate::command::{eventually, ignore};
 use crate::interrupt;
 
@@ -202,6 +203,7 @@ fn clean(dir: &Path) -> Result<()> {
         umount2(&mount.target, MntFlags::MNT_DETACH)
             .with_context(|| format!("cannot unmount {}", mount.target.display()))?;
     }
+    cgroup::remove(dir)?;
     fs::remove_dir_all(dir).with_context(|| format!("cannot remove {}", dir.display()))
 }
 
@@ -210,6 +212,8 @@ pub fn gone(dir: &Path) -> Result<()> {
     ensure!(!dir.exists(), "{} is left", dir.display());
     let left: Vec<_> = mounts(dir)?.into_iter().map(|mount| mount.target).collect();
     ensure!(left.is_empty(), "mounts are left: {left:?}");
+    let left = cgroup::dirs(dir);
+    ensure!(left.is_empty(), "control groups are left: {left:?}");
     let mark = format!("{MARK}={}", dir.display());
     let mut left = processes()?;
     left.retain(|pid| belongs(*pid, &mark, &BTreeSet::new()));

@@ -8,7 +8,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use testbed::{Capture, Lab, Options, Run, Store, Wiring, address, eventually, gone, sweep};
+use testbed::{
+    Capture, Engine, EngineOptions, IMAGE, Lab, Options, Run, Store, Wiring, address, eventually,
+    gone, sweep,
+};
 
 fn bare(hosts: u8) -> Options {
     Options { hosts, daemons: false, ..Options::default() }
@@ -113,6 +116,9 @@ fn suffer(told: &Path) -> Result<()> {
     let _process = lab.host(1).spawn("sleep", ["setsid", "sleep", "1d"])?;
     // A process that has shed its environment is found by the namespace that it is in.
     let _bare = lab.host(2).spawn("bare", ["env", "-i", "/bin/sleep", "1d"])?;
+    // What is in a container has neither, and a control group besides.
+    let engine = Engine::start(lab.host(1).netns(), EngineOptions::default())?;
+    engine.ok(["run", "-d", IMAGE])?;
     std::fs::write(told, lab.dir().as_os_str().as_encoded_bytes())?;
     lab.host(1).run_within(Duration::from_hours(1), ["sleep", "1d"])?;
     Ok(())

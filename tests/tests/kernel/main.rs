@@ -4,6 +4,7 @@
 
 mod bridge;
 mod command;
+mod flows;
 mod links;
 mod netns;
 mod underlay;

@@ -1,5 +1,6 @@
 //! Programs and libraries of the machine's own package manager.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
@@ -7,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::shell;
 
-use super::linker;
+use super::{linker, quiet};
 
 /// How to see that something is there without asking a package manager, which is slower and
 /// does not know what came another way.
@@ -39,6 +40,12 @@ const NEEDED: &[(Probe, &str)] = &[
     (Probe::Program("nft"), "nftables"),
     (Probe::Program("etcd"), "etcd-server"),
     (Probe::Program("etcdctl"), "etcd-client"),
+    // Container engines, each started by the test that needs it, and what their containers are made of.
+    (Probe::Program("dockerd"), "docker.io"),
+    (Probe::Program("docker"), "docker.io"),
+    (Probe::Program("docker-compose"), "docker-compose"),
+    (Probe::Program("iptables"), "iptables"),
+    (Probe::Program("busybox"), "busybox-static"),
 ];
 
 /// A compiler with the source of `core`, for machines where rustup brings none.
@@ -83,6 +90,8 @@ pub(super) fn ensure() -> Result<bool> {
         .into_iter()
         .filter(|(probe, _)| !probe.found())
         .map(|(_, package)| package)
+        .collect::<BTreeSet<_>>()
+        .into_iter()
         .collect();
     if missing.is_empty() {
         return Ok(false);
@@ -105,8 +114,9 @@ fn install(packages: &[&str]) -> Result<()> {
         .context("apt-get cannot read the package lists: is there a network?")?;
     let mut command = apt(&["install", "--yes", "--no-install-recommends"]);
     command.args(packages);
-    shell::long(&format!("installing {list}"), "apt-install", command)
-        .with_context(|| format!("apt-get cannot install {list}"))
+    shell::long(&format!("installing {list}"), "apt-install", quiet::quietly(&command))
+        .with_context(|| format!("apt-get cannot install {list}"))?;
+    quiet::disable(packages)
 }
 
 fn apt(words: &[&str]) -> Command {

@@ -94,6 +94,7 @@ fn each_setting_is_an_option_a_variable_and_a_key_of_the_same_name() {
                 "big-tcp" | "xdp" => "\"off\"",
                 "default-pool" => "[\"10.0.0.0/8,24\"]",
                 "plugin-dir" => "[\"/a\", \"/b\"]",
+                "docker" => "true",
                 _ => "\"a\"",
             };
             file(&format!("{option} = {value}")).expect(option);
@@ -121,11 +122,31 @@ fn whichever_source_says_it_every_setting_is_taken() {
         xdp: Some(Choice::Off),
         default_pools: Some(pools(&["10.0.0.0/8,24"])),
         plugin_dirs: Some(vec!["/10".into()]),
+        docker: Some(true),
+        docker_plugin_socket: Some("/11".into()),
+        docker_swarm_socket: Some("/12".into()),
+        docker_engine: Some("/13".into()),
         host_name: Some("h1".parse().expect("a name")),
         log: Some("debug".to_owned()),
     };
     assert_eq!(Options::default().over(everything.clone()), everything);
     assert_eq!(everything.clone().over(Options::default()), everything);
+}
+
+#[test]
+fn docker_is_served_where_that_is_said_and_from_where_docker_looks() {
+    let of = |words: &[&str]| Settings::new(options(words)).expect("good").docker;
+    let defaults = of(&[]);
+    assert!(!defaults.serve && defaults.swarm_socket.is_none());
+    assert_eq!(defaults.plugin_socket, Path::new("/run/docker/plugins/netctl.sock"));
+    assert_eq!(defaults.engine, Path::new("/run/docker.sock"));
+    for (words, serve) in
+        [(&["--docker"][..], true), (&["--docker=true"], true), (&["--docker=false"], false)]
+    {
+        assert_eq!(of(words).serve, serve, "{words:?}");
+    }
+    let elsewhere = of(&["--docker", "--docker-swarm-socket", "/run/netctl/swarm.sock"]);
+    assert_eq!(elsewhere.swarm_socket.as_deref(), Some(Path::new("/run/netctl/swarm.sock")));
 }
 
 #[test]

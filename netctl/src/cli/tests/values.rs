@@ -86,6 +86,7 @@ const ROWS: &[Row] = &[
     (FLOOD, "vni", "dev", NUMBER),
     (FLOOD, "mac", "02:00", MAC),
     ("completions", "shell", "sh", "[possible values: bash, elvish, fish, powershell, zsh]"),
+    (SETTINGS, "docker", "maybe", "[possible values: true, false]"),
     (SETTINGS, "store", "redis:x", "--store \"redis:x\" is not usable: write file"),
     (SETTINGS, "bind_interface", "a/b", "--bind-interface \"a/b\" is not usable: it is no name"),
     (SETTINGS, "vxlan_port", "70000", "70000 is not in 0..=65535"),

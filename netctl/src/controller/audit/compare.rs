@@ -7,7 +7,7 @@ use crate::{
         holdings::{self, Holding, Named},
         keys,
     },
-    ipam,
+    ipam::{self, Hold},
     model::NetworkId,
     store::{Entry, Guard, Revision},
 };
@@ -85,8 +85,13 @@ pub(super) fn compare(held: &[Entry], objects: &[Entry], since: Revision) -> Com
             [] => {
                 let object = match named {
                     Named::Object(key) => Some(match seen.get(&*key) {
-                        // Hints are a network's as long as it is there.
-                        Some(_) if entry.key.starts_with(ipam::HINTS) => continue,
+                        // Hints, and addresses that are kept for an engine, are a network's as long as it is there.
+                        Some(_)
+                            if entry.key.starts_with(ipam::HINTS)
+                                || Hold::read(&entry.value).is_some() =>
+                        {
+                            continue;
+                        }
                         Some(modified) => Guard::Unchanged(key, *modified),
                         None => Guard::Absent(key),
                     }),

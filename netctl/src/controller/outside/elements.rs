@@ -38,6 +38,11 @@ impl Elements {
         self.0.get(set).is_some_and(|elements| elements.contains(element))
     }
 
+    /// Whether a network has a way out.
+    pub(super) fn has_ways(&self) -> bool {
+        self.of("out").next().is_some()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -57,12 +62,26 @@ pub(in crate::controller) struct Opened<'a> {
     pub(in crate::controller) device: &'a str,
 }
 
+/// An endpoint of a container whose engine asks elsewhere for names, in a network with a way out or without.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::controller) struct Asking<'a> {
+    pub(in crate::controller) endpoint: &'a Endpoint,
+    pub(in crate::controller) device: &'a str,
+}
+
 /// What follows from them.
 pub(in crate::controller) fn of<'a>(
     ways: impl IntoIterator<Item = Way<'a>>,
     opened: impl IntoIterator<Item = Opened<'a>>,
+    asking: impl IntoIterator<Item = Asking<'a>>,
 ) -> Elements {
     let mut elements = Elements::default();
+    for Asking { endpoint, device } in asking {
+        for address in endpoint.addresses.iter().map(IpNet::addr) {
+            let set = if address.is_ipv6() { "asking6" } else { "asking4" };
+            elements.add(set, format!("{device} . {address}"));
+        }
+    }
     for Way { network, device } in ways {
         let out = network.policy.way_out;
         elements.add("out", device.to_owned());
@@ -147,12 +166,12 @@ mod tests {
             (as_it_is, &both[..], &[]),
         ] {
             let network = network_with(way_out, subnets);
-            let elements = of([Way { network: &network, device: "nh-1" }], []);
+            let elements = of([Way { network: &network, device: "nh-1" }], [], []);
             let mut expected: Vec<&str> = all.iter().chain(further).copied().collect();
             expected.sort_unstable();
             assert_eq!(shown(&elements), expected, "{way_out:?} {subnets:?}");
         }
-        assert!(of([], []).is_empty());
+        assert!(of([], [], []).is_empty());
     }
 
     #[test]
@@ -174,7 +193,7 @@ mod tests {
             bound("0.0.0.0", 0, 81, "tcp"),
             bound("::", 0, 81, "tcp"),
         ];
-        let elements = of([], [Opened { endpoint: &endpoint, device: "nh-1" }]);
+        let elements = of([], [Opened { endpoint: &endpoint, device: "nh-1" }], []);
         assert_eq!(
             shown(&elements),
             [
@@ -186,5 +205,7 @@ mod tests {
                 "open6 nh-1 . fd00::2 . tcp . 81",
             ]
         );
+        let elements = of([], [], [Asking { endpoint: &endpoint, device: "nh-1" }]);
+        assert_eq!(shown(&elements), ["asking4 nh-1 . 10.1.0.2", "asking6 nh-1 . fd00::2"]);
     }
 }

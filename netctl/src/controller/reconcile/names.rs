@@ -17,9 +17,11 @@ use crate::{
     controller::{
         follow::{Follower, Mirror},
         keys,
+        outside::LedFlows,
         records::Record,
     },
     discovery::{Asker, Counters, Directory, Joined, Listener, Servers, Upstreams, Zone},
+    kernel::Netns,
     model::{Endpoint, EndpointId, Host, HostName, Network, NetworkId, ResolverOption},
     store::{Revision, SharedStore},
 };
@@ -69,11 +71,14 @@ impl Zones {
 }
 
 impl Names {
-    pub(super) fn new(dir: PathBuf) -> Self {
+    pub(super) fn new(dir: PathBuf, netns: Netns) -> Self {
         let (directory, receiver) = watch::channel(Arc::default());
         Self {
             directory,
-            servers: Servers::new(receiver, Upstreams::new("/etc/resolv.conf")),
+            servers: Servers::new(
+                receiver,
+                Upstreams::new("/etc/resolv.conf").with_led(Arc::new(LedFlows::new(netns))),
+            ),
             hosts: None,
             zones: Zones::default(),
             dir,
@@ -99,6 +104,14 @@ impl Names {
             hosts.stop().await;
         }
         self.servers.shutdown().await;
+    }
+
+    /// Has what is known of a network made anew, as when its name changed.
+    pub(super) async fn forget(&mut self, network: &NetworkId) {
+        self.zones.0.remove(network);
+        if let Some(keeper) = self.keepers.remove(network) {
+            keeper.stop().await;
+        }
     }
 
     /// All that is known: `zones`, and until those are `complete` what was kept.
@@ -244,6 +257,8 @@ fn asker(record: &Record, is_own: impl Fn(&EndpointId) -> bool) -> Asker {
         joined: joined.collect(),
         servers: record.sandbox.dns.clone(),
         qualifies: ndots.is_some_and(|ndots| ndots > 0),
+        led: record.sandbox.foreign,
+        elsewhere: record.sandbox.elsewhere,
     }
 }
 

@@ -62,6 +62,9 @@ impl Reconciler {
     ) -> bool {
         let mut failures = Failures::default();
         self.follow(wanted, &mut failures).await;
+        if full {
+            self.rename(&mut failures).await;
+        }
         let seen = self.look(revision, wanted);
         let Seen { complete, damaged, own, .. } = &seen;
         self.enter(full, &mut failures).await;
@@ -122,6 +125,20 @@ impl Reconciler {
                 }
                 // It went between the two looks; so will the attachment.
                 Ok(None) => failures.other(format!("network {} is gone", id.short())),
+                Err(error) => failures.other(error.to_string()),
+            }
+        }
+    }
+
+    /// Takes notice of networks that were renamed: all else of a network stays as it was made.
+    async fn rename(&mut self, failures: &mut Failures) {
+        for (id, followed) in &mut self.followed {
+            match keys::get::<Network>(&*self.store, &keys::network(id)).await {
+                Ok(Some(stored)) if stored.value.name != followed.network.name => {
+                    followed.network = stored.value;
+                    self.names.forget(id).await;
+                }
+                Ok(_) => {}
                 Err(error) => failures.other(error.to_string()),
             }
         }
@@ -203,6 +220,13 @@ impl Reconciler {
             }
             match self.join_one(own).await {
                 Ok(joined) => {
+                    let had = self.built.get(id).is_some_and(|built| built.joined.port.is_some());
+                    if had && joined.port.is_none() {
+                        tracing::info!(
+                            service = %own.endpoint.name, id = id.short(),
+                            "its interface went with a container: it waits for the engine to say so"
+                        );
+                    }
                     self.built.insert(id.clone(), Built { sandbox: own.sandbox.clone(), joined });
                 }
                 Err(Undone::Pending) => failures.pending(id),
@@ -259,6 +283,10 @@ impl Reconciler {
             return Err(Undone::Pending);
         }
         let driver = self.drivers.get(&followed.network.driver);
+        if record.sandbox.foreign {
+            let fresh = attachment.unsettled;
+            return Ok(driver.hand_over(&self.context, &followed.network, endpoint, fresh).await?);
+        }
         let path = &record.sandbox.netns;
         let netns = Netns::open(path).map_err(|error| error.to_string())?;
         let insides = &self.insides;

@@ -64,9 +64,10 @@ impl Reconciler {
         Ok(())
     }
 
-    /// The namespace of an endpoint's sandbox, and what its interface is called there.
+    /// The namespace of an endpoint's sandbox, and what its interface is called there; nothing where that is somebody
+    /// else's to open.
     fn place(&self, Own { endpoint, sandbox, .. }: &Own) -> Option<(PathBuf, String)> {
-        let record = self.records.get(sandbox)?;
+        let record = self.records.get(sandbox).filter(|record| !record.sandbox.foreign)?;
         let of = |a: &&Attachment| a.interface.endpoint == endpoint.id;
         let device = record.attachments.iter().find(of)?.interface.device.clone()?;
         Some((record.sandbox.netns, device))

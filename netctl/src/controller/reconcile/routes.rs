@@ -35,7 +35,8 @@ impl Reconciler {
             if !full && routed.is_some_and(|(endpoints, _)| endpoints.iter().eq(joined.clone())) {
                 continue;
             }
-            let Some(record) = self.records.get(sandbox) else { continue };
+            let record = self.records.get(sandbox).filter(|record| !record.sandbox.foreign);
+            let Some(record) = record else { continue };
             let interfaces: Vec<_> = record
                 .attachments
                 .iter()

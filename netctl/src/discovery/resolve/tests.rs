@@ -23,6 +23,7 @@ fn ask(world: &World, network: &Network, asker: &str, name: &str, kind: RecordTy
             list.iter().map(target).collect::<Vec<_>>().join(" ")
         }
         Resolution::Forward(Outside::OfHost) => "Forward".to_owned(),
+        Resolution::Forward(Outside::Meant) => "who was meant is asked".to_owned(),
         Resolution::Forward(Outside::Own(list)) => {
             list.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ") + " is asked"
         }
@@ -193,7 +194,12 @@ fn a_sandboxs_own_servers_are_asked_and_an_internal_one_asks_only_inside() {
     let inside = with(asker(&[(&closed, "10.3.0.3", &[])]));
     let alone = Asker { servers: vec![servers[0]], ..asker(&[(&closed, "10.3.0.4", &[])]) };
     let careful = Asker { qualifies: true, ..asker(&[(&dev, "10.1.0.5", &[])]) };
-    let directory = directory(&[&dev, &closed], &[], [both, inside, alone, careful]);
+    let led = |asker: Asker| Asker { led: true, ..asker };
+    let led_out = led(asker(&[(&dev, "10.1.0.6", &[])]));
+    let led_in = led(asker(&[(&closed, "10.3.0.6", &[])]));
+    let led_both = Asker { elsewhere: true, ..led(asker(&[(&closed, "10.3.0.7", &[])])) };
+    let askers = [both, inside, alone, careful, led_out, led_in, led_both];
+    let directory = directory(&[&dev, &closed], &[], askers);
     let world = World { dev, closed, directory, ..world() };
     let all = "192.0.2.53 10.3.0.53 is asked";
     for (network, asker, name, answer) in [
@@ -203,6 +209,9 @@ fn a_sandboxs_own_servers_are_asked_and_an_internal_one_asks_only_inside() {
         (&world.closed, "10.3.0.4", "example.com.", "NoSuchName"),
         (&world.dev, "10.1.0.5", "bare.", "NoSuchName"),
         (&world.dev, "10.1.0.5", "example.com.", "Forward"),
+        (&world.dev, "10.1.0.6", "example.com.", "who was meant is asked"),
+        (&world.closed, "10.3.0.6", "example.com.", "NoSuchName"),
+        (&world.closed, "10.3.0.7", "example.com.", "who was meant is asked"),
     ] {
         assert_eq!(ask(&world, network, asker, name, RecordType::A), answer, "{name} by {asker}");
     }

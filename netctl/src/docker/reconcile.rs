@@ -1,0 +1,198 @@
+//! What an engine failed to say: its own list tells.
+//!
+//! An engine swallows failures of the calls that end something, and never makes them again (moby, `libnetwork/endpoint.go`,
+//! `network.go`). So what netctl has for it is compared with what it has, while it answers. What is young is left alone,
+//! since a call may be under way; and what is missing has to be so in two looks.
+
+use std::{
+    collections::BTreeSet,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use tokio_util::sync::CancellationToken;
+
+use super::engine::{Engine, EngineError, ListedNetwork};
+use crate::{
+    controller::{self, Controller, EngineHolds, EngineScope},
+    model::{EndpointId, EngineNetworkId, NetworkId, UnixTime},
+};
+
+/// How often it is looked.
+const PERIOD: Duration = Duration::from_secs(10);
+/// How old what is missing must be, in seconds.
+const GRACE: u64 = 15;
+
+/// What netctl has and the engine has not.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stale {
+    Endpoint(EndpointId),
+    Network(EngineNetworkId),
+    Pool(String),
+    Address(NetworkId, IpAddr, UnixTime),
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error(transparent)]
+    Controller(#[from] controller::Error),
+}
+
+/// Compares, from time to time, until `stop` is cancelled.
+pub async fn reconcile(engine: Engine, controller: Arc<Controller>, stop: CancellationToken) {
+    let mut missing = BTreeSet::new();
+    let mut away = false;
+    loop {
+        let looked = async {
+            tokio::time::sleep(PERIOD).await;
+            look(&engine, &controller, &missing).await
+        };
+        match stop.run_until_cancelled(looked).await {
+            None => return,
+            Some(Ok(now)) => {
+                missing = now;
+                away = false;
+            }
+            // Nothing is known of what it has then.
+            Some(Err(error)) => {
+                missing.clear();
+                if !away {
+                    tracing::info!(%error, "what Docker has is not known now");
+                }
+                away = true;
+            }
+        }
+    }
+}
+
+/// Ends what is missing now and was `before`; returns what is missing now.
+async fn look(
+    engine: &Engine,
+    controller: &Controller,
+    before: &BTreeSet<Stale>,
+) -> Result<BTreeSet<Stale>, Error> {
+    // Before the engine is asked: what it makes meanwhile is not among it.
+    let holds = controller.engine_holds().await?;
+    if holds == EngineHolds::default() {
+        return Ok(BTreeSet::new());
+    }
+    let mut listed = engine.networks().await?;
+    for network in &mut listed {
+        if holds.networks.iter().any(|(id, _)| id.as_str() == network.id)
+            && let Some(whole) = engine.network(&network.id).await?
+        {
+            *network = whole;
+        }
+    }
+    let missing = stale(&holds, &listed, now());
+    for stale in missing.intersection(before) {
+        tracing::info!(?stale, "Docker has this no more, and has not said so");
+        if let Err(error) = end(controller, stale).await {
+            tracing::warn!(?stale, %error, "cannot end now what Docker has no more");
+        }
+    }
+    Ok(missing)
+}
+
+async fn end(controller: &Controller, stale: &Stale) -> controller::Result<()> {
+    match stale {
+        Stale::Endpoint(id) => controller.remove_engine_endpoint(id).await,
+        Stale::Network(id) => controller.drop_network(EngineScope::Host, id).await,
+        Stale::Pool(id) => controller.release_pool(EngineScope::Host, id).await,
+        Stale::Address(network, address, since) => {
+            controller.release_kept(network, *address, *since).await
+        }
+    }
+}
+
+/// What is in `holds`, is old enough, and is not in the engine's list.
+fn stale(holds: &EngineHolds, listed: &[ListedNetwork], now: UnixTime) -> BTreeSet<Stale> {
+    let old = |since: &UnixTime| since.saturating_add(GRACE) <= now;
+    let endpoints: BTreeSet<&str> = listed
+        .iter()
+        .flat_map(|network| network.containers.values())
+        .map(|endpoint| &*endpoint.endpoint)
+        .collect();
+    let networks: BTreeSet<&str> = listed.iter().map(|network| &*network.id).collect();
+    let others: BTreeSet<IpAddr> = listed
+        .iter()
+        .flat_map(|network| &network.ipam.config)
+        .flat_map(|pool| pool.auxiliary_addresses.values())
+        .filter_map(|address| address.parse().ok())
+        .collect();
+    let mut stale = BTreeSet::new();
+    for (id, since) in &holds.endpoints {
+        if old(since) && !endpoints.contains(id.as_str()) {
+            stale.insert(Stale::Endpoint(id.clone()));
+        }
+    }
+    for (id, since) in &holds.networks {
+        if old(since) && !networks.contains(id.as_str()) {
+            stale.insert(Stale::Network(id.clone()));
+        }
+    }
+    for (id, cidr, since) in &holds.pools {
+        if old(since) && !listed.iter().any(|network| network.has_from_plugin(cidr)) {
+            stale.insert(Stale::Pool(id.clone()));
+        }
+    }
+    for (network, address, since) in &holds.addresses {
+        if old(since) && !others.contains(address) {
+            stale.insert(Stale::Address(network.clone(), *address, *since));
+        }
+    }
+    stale
+}
+
+fn now() -> UnixTime {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use ipnet::IpNet;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_the_engine_has_or_what_is_young_is_not_stale() {
+        let id = |byte: u8| EndpointId::from_bytes([byte; 32]);
+        let network = |byte: u8| id(byte).as_str().parse::<EngineNetworkId>().expect("an id");
+        let cidr = |text: &str| text.parse::<IpNet>().expect("a subnet");
+        let own = NetworkId::from_bytes([9; 32]);
+        let address = |last: u8| IpAddr::from([10, 88, 0, last]);
+        let holds = EngineHolds {
+            networks: vec![(network(1), 100), (network(2), 100), (network(3), 190)],
+            endpoints: vec![(id(4), 100), (id(5), 100), (id(6), 190)],
+            pools: vec![
+                ("10.88.0.0/24".to_owned(), cidr("10.88.0.0/24"), 100),
+                ("10.89.0.0/24".to_owned(), cidr("10.89.0.0/24"), 100),
+                ("10.90.0.0/24".to_owned(), cidr("10.90.0.0/24"), 190),
+            ],
+            addresses: vec![
+                (own.clone(), address(8), 100),
+                (own.clone(), address(9), 100),
+                (own.clone(), address(10), 190),
+            ],
+        };
+        let listed: Vec<ListedNetwork> = serde_json::from_value(json!([{
+            "Id": network(1), "Name": "dev",
+            "IPAM": {"Driver": "netctl", "Config": [
+                {"Subnet": "10.88.0.0/24", "AuxiliaryAddresses": {"r1": "10.88.0.9"}},
+            ]},
+            "Containers": {"c": {"EndpointID": id(4)}},
+        }]))
+        .expect("networks");
+        let expected = BTreeSet::from([
+            Stale::Network(network(2)),
+            Stale::Endpoint(id(5)),
+            Stale::Pool("10.89.0.0/24".to_owned()),
+            Stale::Address(own, address(8), 100),
+        ]);
+        assert_eq!(stale(&holds, &listed, 200), expected);
+    }
+}
