@@ -8,6 +8,7 @@ mod attach;
 mod audit;
 mod big_tcp;
 mod connect;
+mod containers;
 mod error;
 mod files;
 mod filter;

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
+use ipnet::IpNet;
+
 use super::{
     Controller, Error, Result, addresses, files, find,
     keys::{self, Stored},
-    netns_names,
-    networks::default_driver,
-    now,
+    netns_names, now,
     records::{Pending, Record},
 };
 use crate::{
@@ -47,7 +47,7 @@ impl Controller {
         }
     }
 
-    async fn make_sandbox(&self, spec: SandboxSpec) -> Result<SandboxId> {
+    pub(super) async fn make_sandbox(&self, spec: SandboxSpec) -> Result<SandboxId> {
         let id = SandboxId::random();
         let name = match spec.name {
             Some(name) => name,
@@ -71,6 +71,7 @@ impl Controller {
             hostname: spec.hostname,
             extra_hosts: spec.extra_hosts,
             sysctls: spec.sysctls,
+            container: spec.container,
             created: now(),
         };
         if sandbox.host_stack && !sandbox.sysctls.is_empty() {
@@ -195,7 +196,7 @@ impl Controller {
     }
 
     /// Ends the making of a sandbox: from now on it stays, whatever happens to the daemon.
-    fn complete(&self, id: &SandboxId) -> Result<SandboxView> {
+    pub(super) fn complete(&self, id: &SandboxId) -> Result<SandboxView> {
         self.records.update(id, |record| record.pending = None)?;
         self.sandbox(id.as_str())
     }
@@ -208,7 +209,8 @@ impl Controller {
                 "service {service} names no network: write {service}.NETWORK[.DRIVER]"
             ))
         })?;
-        let network = self.provide_network(id, &network, service.driver.as_ref()).await?;
+        let wanted = NetworkSpec { driver: service.driver.clone(), ..NetworkSpec::of(network) };
+        let Provided { network, .. } = self.provide_network(id, wanted).await?;
         let service = ServiceRef { driver: None, ..service.clone() };
         let spec = ServiceSpec { service: service.clone(), ..spec.clone() };
         // Noted before it is made: a daemon that is killed in between leaves nothing that nobody knows of.
@@ -219,36 +221,37 @@ impl Controller {
         self.attach_to(id, &service, &AttachSpec::to(id.as_str())).await.map(drop)
     }
 
-    async fn provide_network(
+    /// The network that a sandbox is to join, which is made if it is not there. That it was is noted with a sandbox that
+    /// is still being made.
+    pub(super) async fn provide_network(
         &self,
         id: &SandboxId,
-        name: &Name,
-        driver: Option<&Name>,
-    ) -> Result<Network> {
-        let created = match find::network(&*self.store, &self.config.host, name.as_str()).await {
+        spec: NetworkSpec,
+    ) -> Result<Provided> {
+        let there = |network| Ok(Provided { network: check_fits(network, &spec)?, made: false });
+        let host = &self.config.host;
+        let created = match find::network(&*self.store, host, spec.name.as_str()).await {
             Ok(Stored { value: network, .. }) => {
                 self.check_here(&network, "publish")?;
-                return check_driver(network, driver);
+                return there(network);
             }
             Err(error) if error.kind == super::Kind::NotFound => {
                 let network = NetworkId::random();
                 self.records.update(id, |record| {
-                    record.pending.get_or_insert_default().networks.push(network.clone());
+                    if let Some(pending) = &mut record.pending {
+                        pending.networks.push(network.clone());
+                    }
                 })?;
-                let spec = NetworkSpec {
-                    driver: Some(driver.cloned().unwrap_or_else(default_driver)),
-                    ..NetworkSpec::of(name.clone())
-                };
-                self.create_network_as(&network, spec).await
+                self.create_network_as(&network, spec.clone()).await
             }
             Err(error) => return Err(error),
         };
         match created {
-            Ok(view) => Ok(view.network),
+            Ok(view) => Ok(Provided { network: view.network, made: true }),
             // Another host made it in the meantime, which is as good.
             Err(error) if error.kind == super::Kind::Conflict => {
-                match find::network(&*self.store, &self.config.host, name.as_str()).await {
-                    Ok(network) => check_driver(network.value, driver),
+                match find::network(&*self.store, host, spec.name.as_str()).await {
+                    Ok(network) => there(network.value),
                     // What is in the way is not to be had here.
                     Err(missing) if missing.kind == super::Kind::NotFound => Err(error),
                     Err(missing) => Err(missing),
@@ -259,7 +262,7 @@ impl Controller {
     }
 
     /// Undoes the making of a sandbox, as far as it came.
-    async fn take_back(&self, id: &SandboxId) {
+    pub(super) async fn take_back(&self, id: &SandboxId) {
         let Some(record) = self.records.get(id) else { return };
         if let Err(error) = self.dismantle(&record).await {
             tracing::warn!(sandbox = %record.sandbox.name, %error, "cannot undo a failed operation now");
@@ -289,7 +292,7 @@ impl Controller {
     }
 
     /// Takes down a sandbox and all that belongs to it.
-    async fn dismantle(&self, record: &Record) -> Result<()> {
+    pub(super) async fn dismantle(&self, record: &Record) -> Result<()> {
         // Should the daemon be killed in the middle, the next one goes on with it.
         let id = &record.sandbox.id;
         self.records.update(id, |record| {
@@ -419,12 +422,27 @@ struct Given {
     host_stack: bool,
 }
 
-fn check_driver(network: Network, driver: Option<&Name>) -> Result<Network> {
-    match driver {
-        Some(driver) if *driver != network.driver => Err(Error::conflict(format!(
-            "network {} is there already with driver {}: leave the driver out, or choose another network",
-            network.name, network.driver
-        ))),
-        _ => Ok(network),
+/// A network to join.
+pub(super) struct Provided {
+    pub(super) network: Network,
+    /// Whether it was made for this.
+    pub(super) made: bool,
+}
+
+/// Refuses a network that is another than was asked for.
+fn check_fits(network: Network, asked: &NetworkSpec) -> Result<Network> {
+    let name = &network.name;
+    if let Some(driver) = asked.driver.as_ref().filter(|driver| **driver != network.driver) {
+        return Err(Error::conflict(format!(
+            "network {name} is there already with driver {}, not {driver}: leave the driver out, or choose another network",
+            network.driver
+        )));
     }
+    let has = |cidr: &IpNet| network.subnets.iter().any(|own| own.cidr == *cidr);
+    if let Some(cidr) = asked.subnets.iter().find(|cidr| !has(cidr)) {
+        return Err(Error::conflict(format!(
+            "network {name} is there already without subnet {cidr}: leave the subnet out, or choose another network"
+        )));
+    }
+    Ok(network)
 }

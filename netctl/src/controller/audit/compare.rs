@@ -137,6 +137,7 @@ mod tests {
             bridging: false,
             vtep: None,
             lease: None,
+            container: None,
             owner: None,
             created: 0,
         }
