@@ -32,6 +32,7 @@ use self::{
     error::{Code, Error, Result},
     version::Version,
 };
+pub use self::{config::SOCKET, runtime::CAPABILITIES};
 use crate::{
     api::Client,
     model::{ContainerDevice, LeaveSpec, RetainSpec},
@@ -42,6 +43,11 @@ pub const NAME: &str = "netctl-cni";
 
 /// How long the daemon may take: longer than it waits for the kernel, shorter than people do for a container.
 const LIMIT: Duration = Duration::from_mins(1);
+
+/// The versions of the specification that are spoken.
+pub fn versions() -> [&'static str; 4] {
+    Version::ALL.map(Version::as_str)
+}
 
 /// Whether this process was started to be the plugin.
 pub fn is_meant() -> bool {
@@ -67,7 +73,7 @@ fn answer(call: &Call, verb: Verb) -> Result<Option<Value>> {
     if verb == Verb::Version {
         return Ok(Some(json!({
             "cniVersion": call.version().as_str(),
-            "supportedVersions": Version::ALL.map(Version::as_str),
+            "supportedVersions": versions(),
         })));
     }
     let head = Head::read(call)?;

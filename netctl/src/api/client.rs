@@ -1,6 +1,9 @@
 //! The client: one method for each operation of the daemon.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Method, Request, StatusCode, body::Bytes, client::conn::http1, header};
@@ -63,6 +66,11 @@ impl Client {
     /// A client of the daemon that listens at `socket`. Each call makes its own connection.
     pub fn new(socket: impl Into<PathBuf>) -> Self {
         Self { socket: socket.into() }
+    }
+
+    /// Where the daemon listens.
+    pub fn socket(&self) -> &Path {
+        &self.socket
     }
 
     /// Creates a network.

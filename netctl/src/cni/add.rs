@@ -11,7 +11,7 @@ use super::{
     args::Arguments,
     call::{Attachment, Call},
     config::{Head, Wish},
-    error::Result,
+    error::{Code, Error, Result},
     inside::Inside,
     result::Success,
     runtime::Wanted,
@@ -33,12 +33,14 @@ pub(super) async fn add(call: &Call, head: &Head, client: &Client) -> Result<Val
         Wanted::read(configuration, head, arguments)?;
     aliases.retain(|alias| *alias != service);
     let service = ServiceRef { service, network: None, driver: None };
+    let id = netns.id().map_err(|error| Error::new(Code::Internal, error.to_string()))?;
+    let held = format!("/proc/{}/fd/{}", process::id(), netns.as_fd().as_raw_fd());
     let spec = JoinSpec {
         container,
         configuration: head.name.clone(),
         // This process holds the namespace until the daemon has answered.
-        held: format!("/proc/{}/fd/{}", process::id(), netns.as_fd().as_raw_fd()).into(),
-        netns: path.clone(),
+        netns: vec![path.clone(), held.into()],
+        netns_id: (id.device, id.inode),
         device,
         network,
         service: ServiceSpec { aliases, ports, address, address6, mac, ..ServiceSpec::of(service) },

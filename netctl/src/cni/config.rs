@@ -22,7 +22,7 @@ use crate::model::{
 };
 
 /// Where the daemon listens where nothing else is said.
-pub(super) const SOCKET: &str = "/run/netctl/netctl.sock";
+pub const SOCKET: &str = "/run/netctl/netctl.sock";
 
 /// What every request needs. The rest is not looked at when a container leaves: nothing in it may be in the way then.
 #[derive(Debug)]

@@ -16,7 +16,7 @@ use super::{
 use crate::model::{MacAddr, Name, PublishedPort};
 
 /// The capabilities that netctl has, which `netctl cni install` declares.
-pub(super) const CAPABILITIES: [&str; 4] = ["portMappings", "ips", "mac", "aliases"];
+pub const CAPABILITIES: [&str; 4] = ["portMappings", "ips", "mac", "aliases"];
 
 /// What a container is to have.
 #[derive(Debug)]

@@ -22,7 +22,7 @@ impl Controller {
     /// Joins a container to a network, with its sandbox and the network where they are not there: all, or nothing.
     pub async fn join(&self, spec: JoinSpec) -> Result<JoinView> {
         let _one = self.operations.lock().await;
-        let netns = seen(&spec);
+        let netns = seen(&spec)?;
         if let Some(record) = self.records.of_container(&spec.container) {
             if record.pending.is_none() && id_of(&record.sandbox.netns) == id_of(&netns) {
                 return self.join_again(&record, &spec).await;
@@ -181,13 +181,17 @@ impl Controller {
     }
 }
 
-/// Where the daemon finds a container's namespace: at its path, unless another is there, or none, since the runtime has
-/// mounts of its own.
-fn seen(spec: &JoinSpec) -> PathBuf {
-    match (id_of(&spec.netns), id_of(&spec.held)) {
-        (seen, Some(held)) if seen != Some(held) => spec.held.clone(),
-        _ => spec.netns.clone(),
-    }
+/// The first of the places where a container's namespace may be that has it for this daemon.
+fn seen(spec: &JoinSpec) -> Result<PathBuf> {
+    let (device, inode) = spec.netns_id;
+    let is_it = |path: &&PathBuf| id_of(path) == Some(NetnsId { device, inode });
+    spec.netns.iter().find(is_it).cloned().ok_or_else(|| {
+        Error::unusable(format!(
+            "container {} has its namespace where the daemon cannot see it: run the daemon with the mounts or the process \
+             numbers that the runtime has",
+            spec.container
+        ))
+    })
 }
 
 fn id_of(netns: &Path) -> Option<NetnsId> {

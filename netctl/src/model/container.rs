@@ -81,11 +81,12 @@ pub struct JoinSpec {
     pub container: CniName,
     /// The network configuration that says so.
     pub configuration: CniName,
-    /// The container's network namespace, as the runtime calls it.
-    pub netns: PathBuf,
-    /// The same namespace as the caller holds it: what a daemon goes by that does not see `netns`, since the runtime
-    /// has mounts of its own.
-    pub held: PathBuf,
+    /// Where the container's network namespace may be found: as the runtime calls it, and as the caller holds it, for a
+    /// daemon that does not see the former since the runtime has mounts of its own.
+    pub netns: Vec<PathBuf>,
+    /// The device and the inode of that namespace, the same for all who look at it (ioctl_ns(2)). What has others, where
+    /// it should be, is another.
+    pub netns_id: (u64, u64),
     /// What its interface is to be called.
     pub device: DeviceName,
     /// The network. Where it is there, it must have this driver and these subnets, as far as they are given.
