@@ -35,6 +35,9 @@ pub(super) struct Record {
     /// Set while an operation makes the sandbox with all that belongs to it. A daemon that finds it set at its start
     /// was killed in the middle, and undoes what was done.
     pub(super) pending: Option<Pending>,
+    /// Whether a process of its container was seen in it.
+    #[serde(default)]
+    pub(super) inhabited: bool,
 }
 
 /// What an operation that is not finished has made besides the sandbox.
@@ -67,6 +70,12 @@ impl Record {
         self.pending.is_some()
             || !self.connecting.is_empty()
             || self.attachments.iter().any(|attachment| attachment.unsettled)
+    }
+
+    /// Whether its namespace was bound by us, who keep it so as long as the sandbox is there.
+    pub(super) fn is_bound(&self) -> bool {
+        // What has the sandbox's identifier for its file was, be the namespace ours or not.
+        self.sandbox.netns.file_name().is_some_and(|name| name == self.sandbox.id.as_str())
     }
 
     /// Whether it is of the container that is called so.
@@ -161,6 +170,14 @@ impl Records {
     /// The one of a container, whole or not.
     pub(super) fn of_container(&self, container: &CniName) -> Option<Record> {
         self.lock().values().find(|record| record.is_of(container.as_str())).cloned()
+    }
+
+    /// A copy of those of containers that are made whole.
+    pub(super) fn of_containers(&self) -> Vec<Record> {
+        let all = self.lock();
+        let made =
+            |record: &&Record| record.sandbox.container.is_some() && record.pending.is_none();
+        all.values().filter(made).cloned().collect()
     }
 
     /// All that a CNI network configuration made.

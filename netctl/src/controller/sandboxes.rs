@@ -91,6 +91,7 @@ impl Controller {
             attachments: Vec::new(),
             connecting: Vec::new(),
             pending: Some(Pending::default()),
+            inhabited: false,
         })?;
         if let Err(error) = self.furnish(&sandbox, given).await {
             self.take_back(&id).await;
@@ -374,8 +375,7 @@ impl Controller {
                 sandbox.name
             ))
         })?;
-        // What has the sandbox's identifier for its file was bound by us, be the namespace ours or not.
-        if sandbox.netns.file_name().is_some_and(|name| name == sandbox.id.as_str()) {
+        if record.is_bound() {
             Netns::remove(&sandbox.netns)?;
         }
         for network in record.pending.iter().flat_map(|pending| &pending.networks) {
