@@ -1,6 +1,6 @@
 //! CHECK: whether a container still has what ADD gave it; and STATUS: whether ADD would do.
 
-use std::{fmt::Display, net::IpAddr};
+use std::{fmt::Display, net::IpAddr, path::Path};
 
 use serde_json::Value;
 
@@ -17,8 +17,8 @@ use crate::{
 
 pub(super) async fn check(call: &Call, head: &Head, client: &Client) -> Result<()> {
     let Attachment { container, device } = call.attachment()?;
-    let (_, netns) = call.netns()?;
-    let expected = Expected::of(head, device.as_str())?;
+    let (path, netns) = call.netns()?;
+    let expected = Expected::of(head, device.as_str(), &path)?;
     let changed = |what: &dyn Display| {
         let why = format!("container {container} {what}: remove it, and start it again");
         Error::new(Code::Changed, why)
@@ -78,12 +78,13 @@ pub(super) async fn check(call: &Call, head: &Head, client: &Client) -> Result<(
 struct Expected {
     mac: Option<String>,
     addresses: Vec<IpAddr>,
-    /// Where the container's routes lead. Which of its interfaces a default route leads by may change with its networks.
+    /// Where its routes lead; those of other plugins are theirs to check. Which of a container's interfaces a default
+    /// route leads by may change with its networks.
     routes: Vec<String>,
 }
 
 impl Expected {
-    fn of(head: &Head, device: &str) -> Result<Self> {
+    fn of(head: &Head, device: &str, netns: &Path) -> Result<Self> {
         let invalid = |why: String| Err(Error::new(Code::Configuration, why));
         let Some(result) = &head.previous else {
             return invalid(
@@ -94,19 +95,26 @@ impl Expected {
         let text = |value: &Value, name: &str| Some(value.get(name)?.as_str()?.to_owned());
         let is_it = |interface: &Value| {
             text(interface, "name").as_deref() == Some(device)
-                && text(interface, "sandbox").is_some_and(|sandbox| !sandbox.is_empty())
+                && text(interface, "sandbox").is_some_and(|sandbox| Path::new(&sandbox) == netns)
         };
         let Some((number, interface)) = list("interfaces").enumerate().find(|(_, it)| is_it(it))
         else {
-            return invalid(format!("prevResult has no interface {device} in a container"));
+            return invalid(format!("prevResult has no interface {device} in {}", netns.display()));
         };
         let of_it =
             |ip: &&Value| ip.get("interface").and_then(Value::as_u64) == u64::try_from(number).ok();
+        let gateways: Vec<String> =
+            list("ips").filter(of_it).filter_map(|ip| text(ip, "gateway")).collect();
         let address = |ip: &Value| text(ip, "address")?.split('/').next()?.parse().ok();
         Ok(Self {
             mac: text(interface, "mac").map(|mac| mac.to_ascii_lowercase()),
             addresses: list("ips").filter(of_it).filter_map(address).collect(),
-            routes: list("routes").filter_map(|route| text(route, "dst")).collect(),
+            routes: list("routes")
+                .filter(|route| {
+                    text(route, "gw").is_some_and(|gateway| gateways.contains(&gateway))
+                })
+                .filter_map(|route| text(route, "dst"))
+                .collect(),
         })
     }
 }

@@ -81,11 +81,18 @@ impl Wanted {
         };
         let aliases =
             aliases.iter().map(|alias| alias.parse().map_err(|why| invalid("aliases", &why)));
-        let mac = wire.mac.or(arguments.mac).filter(|mac| !mac.is_empty());
+        let (mac, from) = match wire.mac.filter(|mac| !mac.is_empty()) {
+            Some(mac) => (Some(mac), "field runtimeConfig.mac of the network configuration"),
+            None => (arguments.mac, "CNI_ARGS: MAC"),
+        };
+        let address_of = |mac: String| {
+            let why = |why| format!("{from}: {mac:?} is {why}");
+            mac.parse().map_err(|error| Error::new(Code::Configuration, why(error)))
+        };
         Ok(Self {
             address,
             address6,
-            mac: mac.map(|mac| mac.parse().map_err(|why| invalid("mac", &why))).transpose()?,
+            mac: mac.map(address_of).transpose()?,
             ports: wire.port_mappings.iter().map(port).collect::<Result<_>>()?,
             aliases: aliases.collect::<Result<_>>()?,
         })

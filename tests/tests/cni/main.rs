@@ -4,8 +4,13 @@
 #[macro_use]
 mod stage;
 
+mod leaving;
 mod plugin;
 mod podman;
 mod recorded;
+mod refusals;
 #[path = "../acceptance/rest.rs"]
 mod rest;
+mod results;
+#[path = "../faults/state.rs"]
+mod state;

@@ -70,6 +70,8 @@ pub(crate) struct Attachment<'a> {
     pub(crate) device: String,
     pub(crate) arguments: String,
     pub(crate) configuration: Value,
+    /// What plugins before it in a chain gave.
+    pub(crate) before: Value,
 }
 
 impl<'a> Attachment<'a> {
@@ -82,6 +84,7 @@ impl<'a> Attachment<'a> {
             device: "eth0".to_owned(),
             arguments: String::new(),
             configuration: configuration(host, &Value::Null),
+            before: Value::Null,
         }
     }
 
@@ -107,6 +110,7 @@ impl<'a> Attachment<'a> {
 
     /// ADD, which must succeed; its result is `prevResult` from then on.
     pub(crate) fn add(&mut self) -> Result<Value> {
+        self.configuration["prevResult"] = self.before.clone();
         let result = self.ask("ADD")?.ok()?;
         self.configuration["prevResult"] = result.clone();
         Ok(result)

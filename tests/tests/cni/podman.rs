@@ -3,12 +3,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use testbed::{Host, Lab, Netns, Podman, Signal, eventually};
+use testbed::{Host, Lab, Podman, Signal, eventually};
 
-use crate::{
-    rest,
-    stage::{self, field, json},
-};
+use crate::stage::{self, json};
 
 on_both_stores! {
     containers_of_two_hosts_reach_each_other on 2;
