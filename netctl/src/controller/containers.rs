@@ -60,6 +60,12 @@ impl Controller {
     /// Joins a container that has a sandbox already.
     async fn join_again(&self, record: &Record, spec: &JoinSpec) -> Result<JoinView> {
         let id = &record.sandbox.id;
+        if record.has_device(spec.device.as_str(), &[]) {
+            return Err(Error::conflict(format!(
+                "container {} has an interface {} already: choose another name, or have it leave by DEL first",
+                spec.container, spec.device
+            )));
+        }
         let Provided { network, made } = self.provide_network(id, spec.network.clone()).await?;
         let joined = self.join_network(record, &network, spec).await;
         if joined.is_err() && made {

@@ -4,6 +4,7 @@
 #[macro_use]
 mod stage;
 
+mod install;
 mod leaving;
 mod plugin;
 mod podman;
@@ -14,3 +15,4 @@ mod rest;
 mod results;
 #[path = "../faults/state.rs"]
 mod state;
+mod steps;

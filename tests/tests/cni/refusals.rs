@@ -291,7 +291,7 @@ fn what_fails_leaves_nothing() -> Result<()> {
     let mut one = Attachment::new(host, "one", netns.path()).with(&subnet).with(&wish);
     one.add()?;
     let two = Attachment::new(host, "two", other.path());
-    let fresh = json!({"network": "fresh"});
+    let fresh = json!({"network": "fresh", "subnet": "10.95.0.0/24"});
     let (dump, machine) = (state::dump(&lab)?, state::machine(host)?);
     for (further, code, sentence) in [
         (
@@ -342,7 +342,7 @@ fn what_fails_leaves_nothing() -> Result<()> {
     }
     // The runtime asks twice, or for an interface that is there.
     one.ask("ADD")?
-        .refused(102, "sandbox one has an interface eth0 already: choose another name")?;
+        .refused(102, "container one has an interface eth0 already: choose another name, or have it leave by DEL first")?;
     other.ip(["link add eth0 type veth peer name far"])?;
     two.ask("ADD")?
         .refused(102, "sandbox two has an interface eth0 already: choose another name")?;
@@ -402,11 +402,13 @@ fn who_is_away_is_told_apart() -> Result<()> {
     let mut c = Attachment::new(host, "c", netns.path());
     c.add()?;
     c.silent("STATUS")?;
+    let other = Netns::new(lab.dir(), "d")?;
+    let mut d = Attachment::new(host, "d", other.path());
 
     let etcd = lab.etcd().context("the lab has an etcd")?;
     etcd.stop(Signal::SIGKILL)?;
     let later = |verb: &str, code: u32, part: &str| -> Result<()> {
-        let said = c.ask(verb)?.said;
+        let said = if verb == "ADD" { d.ask(verb)? } else { c.ask(verb)? }.said;
         let sentence = said["msg"].as_str().unwrap_or_default();
         ensure!(said["code"] == code && sentence.contains(part), "{verb}: {said}");
         Ok(())
@@ -428,5 +430,7 @@ fn who_is_away_is_told_apart() -> Result<()> {
     c.silent("STATUS")?;
     c.silent("CHECK")?;
     c.silent("DEL")?;
+    d.add()?;
+    d.silent("DEL")?;
     lab.end()
 }
