@@ -127,7 +127,10 @@ impl Install {
         let written = if there {
             What::Kept
         } else {
-            replace(&path, 0o644, &mut text.as_bytes())?;
+            if let Err(error) = replace(&path, 0o644, &mut text.as_bytes()) {
+                plugin.take_back(&copied);
+                return Err(error);
+            }
             What::Wrote
         };
         Ok(vec![copied, Done { path, done: written }])

@@ -19,6 +19,7 @@
 mod capture;
 mod client;
 mod command;
+mod containerd;
 mod daemon;
 mod etcd;
 pub mod frames;
@@ -36,6 +37,7 @@ mod wire;
 pub use capture::Capture;
 pub use client::Client;
 pub use command::{DEADLINE, Output, eventually, output, output_fed, output_of};
+pub use containerd::Containerd;
 pub use etcd::Etcd;
 pub use host::Host;
 pub use interrupt::{Forward, clean_on_interrupt};

@@ -18,7 +18,7 @@ use crate::process::Process;
 const SCRIPT: &str = r#"
 set -e
 mkdir -p /run/netns /run/containerd
-for dir in /opt /etc/cni /var/lib /dev/shm /run/netns /run/containerd /sys/fs/cgroup; do mount -t tmpfs tmpfs $dir; done
+for dir in /opt /etc/cni /var/lib /dev/shm /run/netns /run/containerd $2; do mount -t tmpfs tmpfs $dir; done
 mkdir -p /opt/cni/bin /etc/cni/net.d
 mount --bind "$1/bin" /opt/cni/bin
 mount --bind "$1/net.d" /etc/cni/net.d
@@ -37,8 +37,8 @@ pub(crate) struct Mounts {
 }
 
 impl Mounts {
-    /// Makes them for `host`, with netctl's CNI plugin in its place.
-    pub(crate) fn new(host: &Host) -> Result<Self> {
+    /// Makes them for `host`, with netctl's CNI plugin in its place, and with nothing at `hidden`, if that is anything.
+    pub(crate) fn new(host: &Host, hidden: &str) -> Result<Self> {
         let dir = host.netns().file(&format!("{}-cni", host.name()));
         for name in ["bin", "net.d"] {
             fs::create_dir_all(dir.join(name))?;
@@ -46,7 +46,7 @@ impl Mounts {
         let plugin = Path::new("bin").join("netctl-cni");
         symlink(host.netns().file("").join(&plugin), dir.join(&plugin))?;
         let words = ["unshare", "--mount", "--propagation", "private", "sh", "-c", SCRIPT, "sh"];
-        let words = words.into_iter().map(OsStr::new).chain([dir.as_os_str()]);
+        let words = words.into_iter().map(OsStr::new).chain([dir.as_os_str(), hidden.as_ref()]);
         let mut holder = host.spawn(&format!("{}-mounts", host.name()), words)?;
         eventually("the mounts are made", Duration::from_secs(10), || {
             ensure!(holder.alive(), "{}", holder.log());

@@ -25,15 +25,16 @@ pub struct Podman<'a> {
 
 impl<'a> Podman<'a> {
     pub fn start(host: &'a Host) -> Result<Self> {
-        let mounts = Mounts::new(host)?;
+        // Its containers have no cgroup: the parent of one is left behind. Its runtime refuses those of both versions,
+        // which some machines have, though it needs none.
+        let mounts = Mounts::new(host, "/sys/fs/cgroup")?;
         let mut words = vec!["podman".to_owned()];
         for name in ["root", "runroot", "tmpdir"] {
             words.push(format!("--{name}"));
             words.push(mounts.dir(name)?.display().to_string());
         }
         let configuration = mounts.dir("etc")?.join("containers.conf");
-        // The mark is for a container's processes too. Without CAP_SYS_RESOURCE no limit can be raised, and what has a
-        // cgroup leaves one behind.
+        // The mark is for a container's processes too. Without CAP_SYS_RESOURCE no limit can be raised.
         let mark = host.netns().file("").display().to_string();
         let text = format!(
             r#"[containers]

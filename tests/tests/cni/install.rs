@@ -164,6 +164,10 @@ fn what_others_put_there_stays() -> Result<()> {
 
     // Where nothing can be written, nothing is.
     let words = ["cni", "install", "--bin-dir", &dirs.bin, "--conf-dir", "/proc/cni"];
-    refused(host, &words, &["cannot write /proc/cni/10-netctl-netctl.conflist: "])?;
+    for there in [true, false] {
+        refused(host, &words, &["cannot write /proc/cni/10-netctl-netctl.conflist: "])?;
+        ensure!(Path::new(&plugin).exists() == there, "the plugin was installed or removed");
+        fs::remove_file(&plugin).or_else(|error| if there { Err(error) } else { Ok(()) })?;
+    }
     lab.end()
 }

@@ -4,6 +4,7 @@
 #[macro_use]
 mod stage;
 
+mod containerd;
 mod install;
 mod leaving;
 mod plugin;

@@ -39,15 +39,25 @@ impl Target {
     }
 
     /// Puts a copy there, unless it is there already.
-    pub(super) fn install(self) -> Result<Done> {
+    pub(super) fn install(&self) -> Result<Done> {
         let unreadable = |source| Error::Unreadable { path: OWN.into(), source };
         let own = fs::read(OWN).map_err(unreadable)?;
         let Self { path, there } = self;
-        if there.is_some_and(|there| there == own) && !path.is_symlink() {
-            return Ok(Done { path, done: What::Kept });
+        let done = if there.as_ref() == Some(&own) && !path.is_symlink() {
+            What::Kept
+        } else {
+            replace(path, 0o755, &mut own.as_slice())?;
+            What::Wrote
+        };
+        Ok(Done { path: path.clone(), done })
+    }
+
+    /// Undoes what [`Self::install`] did where nothing was there before.
+    pub(super) fn take_back(&self, done: &Done) {
+        if done.done == What::Wrote && self.there.is_none() {
+            // Why the rest could not be done is what people have to know.
+            drop(fs::remove_file(&self.path));
         }
-        replace(&path, 0o755, &mut own.as_slice())?;
-        Ok(Done { path, done: What::Wrote })
     }
 
     /// Removes it unless it is `used`. Nothing where it is not there.
