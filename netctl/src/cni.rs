@@ -20,7 +20,6 @@ use std::{
     io::{self, Write as _},
     path::Path,
     process::ExitCode,
-    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -41,9 +40,6 @@ use crate::{
 /// The file name by which the program is the plugin.
 pub const NAME: &str = "netctl-cni";
 
-/// How long the daemon may take: longer than it waits for the kernel, shorter than people do for a container.
-const LIMIT: Duration = Duration::from_mins(1);
-
 /// The versions of the specification that are spoken.
 pub fn versions() -> [&'static str; 4] {
     Version::ALL.map(Version::as_str)
@@ -57,7 +53,7 @@ pub fn is_meant() -> bool {
 
 /// Does what the environment and standard input ask for.
 pub fn run() -> ExitCode {
-    let call = Call::read(|name| env::var(name), io::stdin());
+    let call = Call::read(env::var, io::stdin());
     let version = call.version();
     let (answer, code) = match call.verb().and_then(|verb| answer(&call, verb)) {
         Ok(answer) => (answer, ExitCode::SUCCESS),
@@ -82,14 +78,15 @@ fn answer(call: &Call, verb: Verb) -> Result<Option<Value>> {
     let runtime =
         runtime.map_err(|error| Error::new(Code::Io, format!("cannot start: {error}")))?;
     runtime.block_on(async {
-        let done = tokio::time::timeout(LIMIT, ask(call, verb, &head)).await;
+        let done = tokio::time::timeout(head.timeout, ask(call, verb, &head)).await;
         done.unwrap_or_else(|_elapsed| {
             let socket = head.socket.display();
             let why = format!(
-                "netctl daemon at {socket} has not answered within {} seconds: see its log",
-                LIMIT.as_secs()
+                "netctl daemon at {socket} has not answered within {} s: see its log",
+                head.timeout.as_secs()
             );
-            Err(Error::new(Code::TryAgainLater, why))
+            let error = Error::new(Code::TryAgainLater, why);
+            Err(if verb == Verb::Status { error.of_status() } else { error })
         })
     })
 }

@@ -24,6 +24,7 @@ mod networks;
 mod outside;
 mod ports;
 mod presence;
+mod provide;
 mod reconcile;
 mod records;
 mod recover;

@@ -17,9 +17,18 @@ use self::conflist::Conflist;
 use super::{Context, Error, Result, output::lines};
 use crate::model::{DriverName, Name};
 
+const INSTALL: &str = "\
+The plugin is a copy of this program: a runtime may see other files than this process does. After
+an upgrade of netctl, install it again. A configuration that is there already stays as it is.
+
+Examples:
+  netctl cni install --network dev --subnet 10.1.0.0/24
+  podman run -d --network dev --name web -p 8080:80 IMAGE";
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Put the plugin and a network configuration where container runtimes look for them
+    #[command(after_help = INSTALL)]
     Install(Install),
     /// Remove the plugin and its network configurations
     Uninstall(Uninstall),
@@ -36,8 +45,6 @@ struct Dirs {
     conf_dir: PathBuf,
 }
 
-/// The plugin is a copy of this program: a runtime may see other files than this process does. After netctl was
-/// upgraded, install it again. Network configurations that people changed stay as they are.
 #[derive(Debug, Args)]
 pub(super) struct Install {
     #[command(flatten)]

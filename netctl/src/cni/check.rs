@@ -120,15 +120,7 @@ impl Expected {
 }
 
 pub(super) async fn status(client: &Client) -> Result<()> {
-    let status = client.status().await.map_err(|error| {
-        let error = Error::from(error);
-        // Until the daemon is back, containers resolve no names.
-        if error.code() == Code::TryAgainLater {
-            error.coded(Code::LimitedConnectivity)
-        } else {
-            error
-        }
-    })?;
+    let status = client.status().await.map_err(|error| Error::from(error).of_status())?;
     match status.store_error {
         Some(error) => Err(Error::new(Code::NotAvailable, error)),
         None => Ok(()),

@@ -1,6 +1,9 @@
 //! The network configuration: what people wrote into a file, and what the runtime added.
 
-use std::{collections::BTreeMap, fmt, marker::PhantomData, net::IpAddr, path::PathBuf};
+use std::{
+    collections::BTreeMap, fmt, marker::PhantomData, net::IpAddr, num::NonZeroU16, path::PathBuf,
+    time::Duration,
+};
 
 use ipnet::IpNet;
 use serde::{
@@ -24,12 +27,18 @@ use crate::model::{
 /// Where the daemon listens where nothing else is said.
 pub const SOCKET: &str = "/run/netctl/netctl.sock";
 
+/// How long the daemon may take where nothing else is said: longer than it waits for the kernel, shorter than people do
+/// for a container.
+const TIMEOUT: Duration = Duration::from_mins(1);
+
 /// What every request needs. The rest is not looked at when a container leaves: nothing in it may be in the way then.
 #[derive(Debug)]
 pub(super) struct Head {
     pub(super) version: Version,
     pub(super) name: CniName,
     pub(super) socket: PathBuf,
+    /// How long the daemon may take.
+    pub(super) timeout: Duration,
     valid: Option<Vec<Valid>>,
     pub(super) previous: Option<Value>,
 }
@@ -49,6 +58,8 @@ struct HeadWire {
     name: CniName,
     #[serde(default)]
     socket: Option<PathBuf>,
+    #[serde(default)]
+    timeout: Option<NonZeroU16>,
     #[serde(default, rename = "cni.dev/valid-attachments")]
     valid: Option<Vec<Valid>>,
     #[serde(default, rename = "prevResult")]
@@ -70,6 +81,9 @@ impl Head {
             version,
             name: wire.name,
             socket: wire.socket.unwrap_or_else(|| SOCKET.into()),
+            timeout: wire
+                .timeout
+                .map_or(TIMEOUT, |seconds| Duration::from_secs(seconds.get().into())),
             valid: wire.valid,
             previous: wire.previous.filter(|previous| !previous.is_null()),
         })

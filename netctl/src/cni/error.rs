@@ -57,9 +57,10 @@ impl Error {
         Self { code, message: message.into() }
     }
 
-    /// The same failure under another code.
-    pub(super) fn coded(self, code: Code) -> Self {
-        Self { code, ..self }
+    /// The same failure as STATUS has it: until a daemon that is away is back, containers resolve no names.
+    pub(super) fn of_status(self) -> Self {
+        let away = self.code == Code::TryAgainLater;
+        Self { code: if away { Code::LimitedConnectivity } else { self.code }, ..self }
     }
 
     pub(super) fn code(&self) -> Code {

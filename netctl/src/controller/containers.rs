@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::{
     Controller, Error, Kind, Result, keys,
+    provide::Provided,
     records::{Attachment, Record},
-    sandboxes::Provided,
 };
 use crate::{
     kernel::{Netns, NetnsId},
@@ -68,10 +68,11 @@ impl Controller {
         }
         let Provided { network, made } = self.provide_network(id, spec.network.clone()).await?;
         let joined = self.join_network(record, &network, spec).await;
-        if joined.is_err() && made {
-            if let Err(error) = self.remove_network(network.id.as_str()).await {
-                tracing::info!(network = %network.name, %error, "a network that was made for a container stays");
-            }
+        if joined.is_err()
+            && made
+            && let Err(error) = self.remove_network(network.id.as_str()).await
+        {
+            tracing::info!(network = %network.name, %error, "a network that was made for a container stays");
         }
         let view = joined?;
         self.records.update(id, |record| {

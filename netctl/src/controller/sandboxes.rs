@@ -2,19 +2,16 @@
 
 use std::path::PathBuf;
 
-use ipnet::IpNet;
-
 use super::{
-    Controller, Error, Result, addresses, files, find,
-    keys::{self, Stored},
-    netns_names, now,
+    Controller, Error, Result, addresses, files, find, keys, netns_names, now,
+    provide::Provided,
     records::{Pending, Record},
 };
 use crate::{
     kernel::{self, Netns},
     model::{
-        AttachSpec, Endpoint, EndpointId, Name, Network, NetworkId, NetworkSpec, RunSpec, SCHEMA,
-        Sandbox, SandboxId, SandboxSpec, SandboxView, ServiceRef, ServiceSpec,
+        AttachSpec, Endpoint, EndpointId, Name, NetworkSpec, RunSpec, SCHEMA, Sandbox, SandboxId,
+        SandboxSpec, SandboxView, ServiceRef, ServiceSpec,
     },
     store::{Outcome, Revision},
 };
@@ -222,46 +219,6 @@ impl Controller {
         self.attach_to(id, &service, &AttachSpec::to(id.as_str())).await.map(drop)
     }
 
-    /// The network that a sandbox is to join, which is made if it is not there. That it was is noted with a sandbox that
-    /// is still being made.
-    pub(super) async fn provide_network(
-        &self,
-        id: &SandboxId,
-        spec: NetworkSpec,
-    ) -> Result<Provided> {
-        let there = |network| Ok(Provided { network: check_fits(network, &spec)?, made: false });
-        let host = &self.config.host;
-        let created = match find::network(&*self.store, host, spec.name.as_str()).await {
-            Ok(Stored { value: network, .. }) => {
-                self.check_here(&network, "publish")?;
-                return there(network);
-            }
-            Err(error) if error.kind == super::Kind::NotFound => {
-                let network = NetworkId::random();
-                self.records.update(id, |record| {
-                    if let Some(pending) = &mut record.pending {
-                        pending.networks.push(network.clone());
-                    }
-                })?;
-                self.create_network_as(&network, spec.clone()).await
-            }
-            Err(error) => return Err(error),
-        };
-        match created {
-            Ok(view) => Ok(Provided { network: view.network, made: true }),
-            // Another host made it in the meantime, which is as good.
-            Err(error) if error.kind == super::Kind::Conflict => {
-                match find::network(&*self.store, host, spec.name.as_str()).await {
-                    Ok(network) => there(network.value),
-                    // What is in the way is not to be had here.
-                    Err(missing) if missing.kind == super::Kind::NotFound => Err(error),
-                    Err(missing) => Err(missing),
-                }
-            }
-            Err(error) => Err(error),
-        }
-    }
-
     /// Undoes the making of a sandbox, as far as it came.
     pub(super) async fn take_back(&self, id: &SandboxId) {
         let Some(record) = self.records.get(id) else { return };
@@ -420,29 +377,4 @@ struct Given {
     lasting: Option<PathBuf>,
     /// Whether it is the host's own.
     host_stack: bool,
-}
-
-/// A network to join.
-pub(super) struct Provided {
-    pub(super) network: Network,
-    /// Whether it was made for this.
-    pub(super) made: bool,
-}
-
-/// Refuses a network that is another than was asked for.
-fn check_fits(network: Network, asked: &NetworkSpec) -> Result<Network> {
-    let name = &network.name;
-    if let Some(driver) = asked.driver.as_ref().filter(|driver| **driver != network.driver) {
-        return Err(Error::conflict(format!(
-            "network {name} is there already with driver {}, not {driver}: leave the driver out, or choose another network",
-            network.driver
-        )));
-    }
-    let has = |cidr: &IpNet| network.subnets.iter().any(|own| own.cidr == *cidr);
-    if let Some(cidr) = asked.subnets.iter().find(|cidr| !has(cidr)) {
-        return Err(Error::conflict(format!(
-            "network {name} is there already without subnet {cidr}: leave the subnet out, or choose another network"
-        )));
-    }
-    Ok(network)
 }

@@ -84,7 +84,7 @@ pub struct JoinSpec {
     /// Where the container's network namespace may be found: as the runtime calls it, and as the caller holds it, for a
     /// daemon that does not see the former since the runtime has mounts of its own.
     pub netns: Vec<PathBuf>,
-    /// The device and the inode of that namespace, the same for all who look at it (ioctl_ns(2)). What has others, where
+    /// The device and the inode of that namespace, the same for all who look at it (`ioctl_ns(2)`). What has others, where
     /// it should be, is another.
     pub netns_id: (u64, u64),
     /// What its interface is to be called.

@@ -248,6 +248,25 @@ mod tests {
     }
 
     #[test]
+    fn the_nearest_name_has_what_a_name_can_have() {
+        let id = "0123456789abcdef".repeat(4);
+        for (text, longest, near) in [
+            ("web", 63, Some("web")),
+            ("web.0_", 63, Some("web-0")),
+            ("k8s.io-t1", 63, Some("k8s-io-t1")),
+            ("k8s.io-t1", 4, Some("k8s")),
+            (&id, 63, Some("0123456789ab")),
+            (&id, 5, Some("01234")),
+            (&"w".repeat(64), 63, Some(&*"w".repeat(63))),
+            ("größe", 63, Some("gr--e")),
+            ("-._", 63, None),
+            ("web", 0, None),
+        ] {
+            assert_eq!(Name::near(text, longest).as_ref().map(Name::as_str), near, "{text}");
+        }
+    }
+
+    #[test]
     fn service_references_read_left_to_right() {
         let parsed: ServiceRef = "svc1.dev.overlay".parse().expect("three parts");
         assert_eq!(parsed.service.as_str(), "svc1");

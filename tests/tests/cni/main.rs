@@ -4,7 +4,9 @@
 #[macro_use]
 mod stage;
 
+mod away;
 mod containerd;
+mod failures;
 mod install;
 mod leaving;
 mod plugin;

@@ -2,16 +2,15 @@
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use testbed::{Host, Lab, Netns, Options, Signal, Store};
+use testbed::{Host, Lab, Netns, Options};
 
 use crate::{
     plugin::{Answer, Attachment, call, configuration},
-    stage, state,
+    stage,
 };
 
 const ENVIRONMENT: u32 = 4;
 const CONFIGURATION: u32 = 7;
-const TRY_AGAIN_LATER: u32 = 11;
 
 fn lab() -> Result<Lab> {
     Lab::start(Options { hosts: 1, ..Options::default() })
@@ -129,15 +128,24 @@ fn nothing_is_left(host: &Host) -> Result<()> {
     Ok(())
 }
 
+/// Fails unless ADD with each of these in the network configuration is refused with that code and that sentence.
+fn refused_with(lab: &Lab, all: impl IntoIterator<Item = (Value, u32, String)>) -> Result<()> {
+    let host = lab.host(1);
+    let netns = Netns::new(lab.dir(), "c")?;
+    let c = Attachment::new(host, "c", netns.path());
+    for (further, code, sentence) in all {
+        let asked = c.clone().with(&further);
+        asked.ask("ADD")?.refused(code, &sentence).with_context(|| further.to_string())?;
+    }
+    nothing_is_left(host)
+}
+
 #[test]
 fn the_network_configuration_must_make_sense() -> Result<()> {
     let lab = lab()?;
     let host = lab.host(1);
-    let netns = Netns::new(lab.dir(), "c")?;
-    let c = Attachment::new(host, "c", netns.path());
-    let field = |what: &str| format!("field {what}");
-    let of = " of the network configuration: ";
-    for (further, code, sentence) in [
+    let field = |what: &str| format!("field {what} of the network configuration: ");
+    let all = [
         (
             json!({"cniVersion": "0.2.0"}),
             1,
@@ -147,7 +155,7 @@ fn the_network_configuration_must_make_sense() -> Result<()> {
         (
             json!({"name": "a/b"}),
             CONFIGURATION,
-            field("name") + of
+            field("name")
                 + "\"a/b\" must have 1 to 255 letters, digits, '-', '_' and '.', and begin with a letter or digit",
         ),
         (
@@ -163,21 +171,14 @@ fn the_network_configuration_must_make_sense() -> Result<()> {
             "field ipam is {\"type\":\"host-local\"}: netctl gives the addresses, leave it out".to_owned(),
         ),
         (
-            json!({"runtimeConfig": {"bandwidth": {"ingressRate": 1}}}),
-            2,
-            "field runtimeConfig.bandwidth is {\"ingressRate\":1}: netctl has the capabilities portMappings, ips, mac, \
-             aliases, declare no others"
-                .to_owned(),
-        ),
-        (
             json!({"subnet": 7}),
             CONFIGURATION,
-            field("subnet") + of + "invalid type: integer `7`, expected a text or a list of texts",
+            field("subnet") + "invalid type: integer `7`, expected a text or a list of texts",
         ),
         (
             json!({"subnet": ["10.0.0.0/24", "x"]}),
             CONFIGURATION,
-            field("subnet[1]") + of + "invalid IP address syntax",
+            field("subnet[1]") + "invalid IP address syntax",
         ),
         (
             json!({"subnet": "10.0.0.1/24"}),
@@ -202,6 +203,31 @@ fn the_network_configuration_must_make_sense() -> Result<()> {
             json!({"options": {"mtu": "x"}}),
             CONFIGURATION,
             "option mtu=x: it is a number of bytes".to_owned(),
+        ),
+        (
+            json!({"dns": {"nameservers": ["x"]}}),
+            CONFIGURATION,
+            field("dns.nameservers[0]") + "invalid IP address syntax",
+        ),
+    ];
+    refused_with(&lab, all)?;
+    call(host, &[("CNI_COMMAND", "ADD")], "{")?.refused(
+        6,
+        "the network configuration on standard input is no JSON: EOF while parsing an object at line 1 column 1",
+    )?;
+    lab.end()
+}
+
+#[test]
+fn what_a_runtime_adds_must_make_sense() -> Result<()> {
+    let lab = lab()?;
+    let all = [
+        (
+            json!({"runtimeConfig": {"bandwidth": {"ingressRate": 1}}}),
+            2,
+            "field runtimeConfig.bandwidth is {\"ingressRate\":1}: netctl has the capabilities portMappings, ips, mac, \
+             aliases, declare no others"
+                .to_owned(),
         ),
         (
             json!({"runtimeConfig": {"ips": ["10.0.0.300"]}}),
@@ -240,20 +266,8 @@ fn the_network_configuration_must_make_sense() -> Result<()> {
             CONFIGURATION,
             "field prevResult.ips of the network configuration is no list".to_owned(),
         ),
-        (
-            json!({"dns": {"nameservers": ["x"]}}),
-            CONFIGURATION,
-            field("dns.nameservers[0]") + of + "invalid IP address syntax",
-        ),
-    ] {
-        let asked = c.clone().with(&further);
-        asked.ask("ADD")?.refused(code, &sentence).with_context(|| further.to_string())?;
-    }
-    call(host, &[("CNI_COMMAND", "ADD")], "{")?.refused(
-        6,
-        "the network configuration on standard input is no JSON: EOF while parsing an object at line 1 column 1",
-    )?;
-    nothing_is_left(host)?;
+    ];
+    refused_with(&lab, all)?;
     lab.end()
 }
 
@@ -275,162 +289,29 @@ fn requests_are_refused_that_their_version_has_not() -> Result<()> {
     lab.end()
 }
 
-/// ```text
-///   h1: one, port 8080 ─ dev 10.94.0.0/24
-/// ```
+/// A runtime with mounts and process numbers that the daemon has not.
 #[test]
-fn what_fails_leaves_nothing() -> Result<()> {
+fn a_namespace_must_be_seen() -> Result<()> {
     let lab = lab()?;
     let host = lab.host(1);
-    let (netns, other) = (Netns::new(lab.dir(), "one")?, Netns::new(lab.dir(), "two")?);
-    let subnet = json!({"subnet": "10.94.0.0/24"});
-    let wish = json!({"runtimeConfig": {
-        "ips": ["10.94.0.9/24"], "mac": "02:00:00:00:00:09",
-        "portMappings": [{"hostPort": 8080, "containerPort": 80}],
-    }});
-    let mut one = Attachment::new(host, "one", netns.path()).with(&subnet).with(&wish);
-    one.add()?;
-    let two = Attachment::new(host, "two", other.path());
-    let fresh = json!({"network": "fresh", "subnet": "10.95.0.0/24"});
-    let (dump, machine) = (state::dump(&lab)?, state::machine(host)?);
-    for (further, code, sentence) in [
-        (
-            json!({"driver": "bridge"}),
-            102,
-            "network dev is there already with driver overlay, not bridge: leave the driver out, or choose another network",
-        ),
-        (
-            json!({"subnet": "10.95.0.0/24"}),
-            102,
-            "network dev is there already without subnet 10.95.0.0/24: leave the subnet out, or choose another network",
-        ),
-        (
-            json!({"runtimeConfig": {"ips": ["10.96.0.1"]}}),
-            CONFIGURATION,
-            "address 10.96.0.1 is in no subnet of network dev, which has 10.94.0.0/24",
-        ),
-        (
-            json!({"runtimeConfig": {"ips": ["10.94.0.9"]}}),
-            102,
-            "address 10.94.0.9 is taken on network dev: choose another, or let netctl choose",
-        ),
-        (
-            json!({"runtimeConfig": {"mac": "02:00:00:00:00:09"}}),
-            102,
-            "MAC address 02:00:00:00:00:09 is taken on network dev: choose another, or let netctl choose",
-        ),
-        (
-            json!({"runtimeConfig": {"portMappings": [{"HostPort": 8080, "ContainerPort": 80}]}}),
-            102,
-            "port 8080/tcp of host h1 is published by service one.dev already: publish another, or detach that service first",
-        ),
+    let script = "mkdir -p /run/netns && mount -t tmpfs tmpfs /run/netns && ip netns add inner && exec netctl-cni";
+    let words = ["unshare", "--mount", "--pid", "--fork", "--mount-proc", "sh", "-c", script];
+    let mut command = host.command(words);
+    for (name, value) in [
+        ("CNI_COMMAND", "ADD"),
+        ("CNI_CONTAINERID", "c"),
+        ("CNI_NETNS", "/run/netns/inner"),
+        ("CNI_IFNAME", "eth0"),
     ] {
-        two.clone()
-            .with(&further)
-            .ask("ADD")?
-            .refused(code, sentence)
-            .with_context(|| further.to_string())?;
-        // A network that was made for it goes as well; and so it is in a container that is somewhere already.
-        if further["runtimeConfig"]["portMappings"].is_array() {
-            let taken = "port 8080/tcp of host h1 is published by service one.dev already: publish another, or detach that service first";
-            two.clone().with(&further).with(&fresh).ask("ADD")?.refused(102, taken)?;
-            let again = Attachment { device: "eth1".to_owned(), ..one.clone() };
-            again.with(&further).with(&fresh).ask("ADD")?.refused(102, taken)?;
-        }
-        ensure!(state::dump(&lab)? == dump, "something is left in the store after {further}");
-        ensure!(state::machine(host)? == machine, "something is left on the host after {further}");
+        command.env(name, value);
     }
-    // The runtime asks twice, or for an interface that is there.
-    one.ask("ADD")?
-        .refused(102, "container one has an interface eth0 already: choose another name, or have it leave by DEL first")?;
-    other.ip(["link add eth0 type veth peer name far"])?;
-    two.ask("ADD")?
-        .refused(102, "sandbox two has an interface eth0 already: choose another name")?;
-    ensure!(state::dump(&lab)? == dump, "something is left in the store");
-    state::check(&lab)?;
-
-    // Whatever failed, ADD is followed by DEL.
-    two.silent("DEL")?;
-    one.silent("CHECK")?;
-    one.silent("DEL")?;
-    lab.end()
-}
-
-#[test]
-fn check_says_what_is_no_longer_so() -> Result<()> {
-    let lab = lab()?;
-    let host = lab.host(1);
-    let netns = Netns::new(lab.dir(), "c")?;
-    let mut c = Attachment::new(host, "c", netns.path());
-    c.ask("CHECK")?.refused(
-        CONFIGURATION,
-        "CHECK needs prevResult, the result of ADD: the runtime has to add it",
-    )?;
-    let result = c.add()?;
-    let address = result["ips"][0]["address"].as_str().context("an address")?.to_owned();
-    let mac = result["interfaces"][0]["mac"].as_str().context("a MAC")?.to_owned();
-    let changed = |what: &str| format!("container c {what}: remove it, and start it again");
-    let check = |what: &str| c.ask("CHECK")?.refused(104, &changed(what));
-
-    let renamed = json!({"prevResult": {"interfaces": [{"name": "eth0"}]}});
-    let sentence = format!("prevResult has no interface eth0 in {}", netns.path().display());
-    c.clone().with(&renamed).ask("CHECK")?.refused(CONFIGURATION, &sentence)?;
-    let elsewhere = c.clone().with(&json!({"name": "other"}));
-    elsewhere.ask("CHECK")?.refused(104, &changed("has no interface eth0 of other"))?;
-    netns.ip([format!("address del {address} dev eth0")])?;
-    check(&format!("has eth0 without address {}", address.split('/').next().unwrap_or_default()))?;
-    netns.ip([format!("address add {address} dev eth0")])?;
-    check("has no route to 0.0.0.0/0")?;
-    netns.ip(["link set eth0 address 02:00:00:00:00:01"])?;
-    check(&format!("has eth0 with address 02:00:00:00:00:01, not {mac}"))?;
-    netns.ip(["link set eth0 down"])?;
-    check("has its interface eth0 down")?;
-    netns.ip(["link set eth0 name eth9"])?;
-    check("has no interface eth0")?;
-    host.ok(["service", "detach", "c", "c.dev"])?;
-    check("has no interface eth0 of dev")?;
-    c.silent("DEL")?;
-    check("is on no network of dev")?;
-    lab.end()
-}
-
-#[test]
-fn who_is_away_is_told_apart() -> Result<()> {
-    let lab = Lab::start(Options { hosts: 1, store: Store::Etcd, ..Options::default() })?;
-    let host = lab.host(1);
-    let netns = Netns::new(lab.dir(), "c")?;
-    let mut c = Attachment::new(host, "c", netns.path());
-    c.add()?;
-    c.silent("STATUS")?;
-    let other = Netns::new(lab.dir(), "d")?;
-    let mut d = Attachment::new(host, "d", other.path());
-
-    let etcd = lab.etcd().context("the lab has an etcd")?;
-    etcd.stop(Signal::SIGKILL)?;
-    let later = |verb: &str, code: u32, part: &str| -> Result<()> {
-        let said = if verb == "ADD" { d.ask(verb)? } else { c.ask(verb)? }.said;
-        let sentence = said["msg"].as_str().unwrap_or_default();
-        ensure!(said["code"] == code && sentence.contains(part), "{verb}: {said}");
-        Ok(())
-    };
-    for (verb, code) in [("ADD", TRY_AGAIN_LATER), ("DEL", TRY_AGAIN_LATER), ("STATUS", 50)] {
-        later(verb, code, "etcd")?;
-    }
-    host.stop_daemon(Signal::SIGTERM)?;
-    for (verb, code) in [
-        ("ADD", TRY_AGAIN_LATER),
-        ("DEL", TRY_AGAIN_LATER),
-        ("CHECK", TRY_AGAIN_LATER),
-        ("STATUS", 51),
-    ] {
-        later(verb, code, "netctl daemon cannot be reached at")?;
-    }
-    etcd.start()?;
-    lab.start_daemon(host)?;
-    c.silent("STATUS")?;
-    c.silent("CHECK")?;
-    c.silent("DEL")?;
-    d.add()?;
-    d.silent("DEL")?;
+    let conf = configuration(host, &Value::Null).to_string();
+    let output = testbed::output_fed(command, &conf, testbed::DEADLINE)?;
+    let said: Value =
+        serde_json::from_str(&output.stdout).with_context(|| format!("{output:?}"))?;
+    let sentence = "container c has its namespace where the daemon cannot see it: run the daemon with the mounts or the \
+                    process numbers that the runtime has";
+    ensure!(said["code"] == CONFIGURATION && said["msg"] == sentence, "{output:?}");
+    nothing_is_left(host)?;
     lab.end()
 }

@@ -148,7 +148,7 @@ fn names_are_free_ones(lab: &Lab) -> Result<()> {
         let netns = Netns::new(lab.dir(), &format!("c{number}"))?;
         let aliases = json!({"runtimeConfig": {"aliases": ["all", service]}});
         let mut c = Attachment::new(host, container, netns.path()).with(&aliases);
-        c.arguments = arguments.to_owned();
+        arguments.clone_into(&mut c.arguments);
         c.add().context(service)?;
         let found =
             field(host, &["service", "inspect", &format!("{service}.dev")], "/0/container")?;

@@ -1,7 +1,7 @@
 //! Daemons that die between two steps of a request, each pair of steps in turn: after a restart the container has joined
 //! or it has not, everywhere alike, and DEL leaves nothing.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path, slice::from_ref, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
@@ -81,9 +81,9 @@ fn at_every_step(store: Store, stride: usize) -> Result<()> {
     let (first, second) = (of("eth0", "dev"), of("eth1", "back"));
     for (verb, prepared, asked, least) in [
         ("ADD", &[][..], &first, 20),
-        ("ADD", &[first.clone()], &second, 20),
+        ("ADD", from_ref(&first), &second, 20),
         ("DEL", &[first.clone(), second.clone()], &second, 10),
-        ("DEL", &[first.clone()], &first, 10),
+        ("DEL", from_ref(&first), &first, 10),
     ] {
         let steps = dies_at_each(&lab, &resting, stride, verb, prepared, asked)?;
         ensure!(steps >= least, "{verb} has {steps} steps: not all are counted");
