@@ -5,6 +5,7 @@
 //! command's own.
 
 mod bench;
+mod cni;
 mod config;
 mod counters;
 mod daemon;
@@ -102,6 +103,9 @@ enum Command {
     Status,
     /// Measure between this host and another, and say what limits the path
     Bench(Box<bench::Args>),
+    /// Put netctl where container runtimes look for CNI plugins, and take it away
+    #[command(subcommand)]
+    Cni(cni::Command),
     /// Show the settings that a daemon would have, and where each is from
     #[command(subcommand)]
     Config(config::Command),
@@ -150,6 +154,7 @@ impl Command {
             Self::Counters(args) => args.run(context).await,
             Self::Status => status::run(context).await,
             Self::Bench(args) => args.run(context).await,
+            Self::Cni(command) => command.run(context),
             Self::Config(command) => command.run(context),
             Self::Completions(args) => args.run(context),
             Self::Man(args) => args.run(context),

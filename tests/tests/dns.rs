@@ -77,6 +77,7 @@ fn endpoint(network: &Network, name: &str, address: &str, sandbox: &SandboxId) -
         bridging: false,
         vtep: None,
         lease: None,
+        container: None,
         owner: Some(Owner {
             host: "h1".parse().expect("a name"),
             sandbox: sandbox.clone(),
@@ -103,6 +104,7 @@ fn sandbox() -> Sandbox {
         hostname: None,
         extra_hosts: vec![],
         sysctls: vec![],
+        container: None,
         created: 0,
     }
 }

@@ -58,6 +58,7 @@ pub(crate) fn endpoint(
         bridging: false,
         vtep: None,
         lease: None,
+        container: None,
         addresses: addresses.iter().map(|a| a.parse::<IpNet>().expect("an address")).collect(),
         owner: sandbox.map(|sandbox| Owner {
             host: "h1".parse().expect("a host's name"),

@@ -265,6 +265,7 @@ impl Controller {
             hostname: None,
             extra_hosts: Vec::new(),
             sysctls: Vec::new(),
+            container: None,
             created: now(),
         };
         self.records.insert(Record {
@@ -273,6 +274,7 @@ impl Controller {
             attachments: Vec::new(),
             connecting: Vec::new(),
             pending: None,
+            inhabited: false,
         })?;
         Ok(id)
     }
