@@ -9,6 +9,7 @@ mod cni;
 mod config;
 mod counters;
 mod daemon;
+mod docker;
 mod end;
 mod error;
 mod exec;
@@ -106,6 +107,9 @@ enum Command {
     /// Put netctl where container runtimes look for CNI plugins, and take it away
     #[command(subcommand)]
     Cni(cni::Command),
+    /// Make netctl a plugin of Docker's Swarm
+    #[command(subcommand)]
+    Docker(docker::Command),
     /// Show the settings that a daemon would have, and where each is from
     #[command(subcommand)]
     Config(config::Command),
@@ -155,6 +159,7 @@ impl Command {
             Self::Status => status::run(context).await,
             Self::Bench(args) => args.run(context).await,
             Self::Cni(command) => command.run(context),
+            Self::Docker(command) => command.run(context).await,
             Self::Config(command) => command.run(context),
             Self::Completions(args) => args.run(context),
             Self::Man(args) => args.run(context),
