@@ -59,6 +59,7 @@ fn network(name: &str, cidr: &str, internal: bool) -> Network {
         peers: Vec::new(),
         lease: None,
         labels: BTreeMap::new(),
+        engine_made: false,
         created: 0,
     }
 }
@@ -97,7 +98,6 @@ fn sandbox() -> Sandbox {
         owned: true,
         host_stack: false,
         foreign: false,
-        elsewhere: false,
         dns: vec![],
         dns_search: vec![],
         dns_options: vec![],

@@ -38,6 +38,9 @@ pub(super) struct Record {
     /// Whether a process of its container was seen in it.
     #[serde(default)]
     pub(super) inhabited: bool,
+    /// Whether its engine has it in networks of others too that have a way out.
+    #[serde(default)]
+    pub(super) elsewhere: bool,
 }
 
 /// What an operation that is not finished has made besides the sandbox.

@@ -63,7 +63,6 @@ impl Controller {
             owned: given.is_none(),
             host_stack: given.as_ref().is_some_and(|given| given.host_stack),
             foreign: false,
-            elsewhere: false,
             dns: spec.dns,
             dns_search: spec.dns_search,
             dns_options: spec.dns_options,
@@ -91,6 +90,7 @@ impl Controller {
             connecting: Vec::new(),
             pending: Some(Pending::default()),
             inhabited: false,
+            elsewhere: false,
         })?;
         if let Err(error) = self.furnish(&sandbox, given).await {
             self.take_back(&id).await;

@@ -13,12 +13,12 @@ const DEFAULTS: [&str; 4] = ["8.8.8.8", "8.8.4.4", "2001:4860:4860::8888", "2001
 
 /// Those that it may ask.
 pub(super) fn of_host() -> BTreeSet<IpAddr> {
-    of(FILES.map(|file| fs::read_to_string(file).unwrap_or_default()))
+    of(&FILES.map(|file| fs::read_to_string(file).unwrap_or_default()))
 }
 
-fn of(texts: [String; 2]) -> BTreeSet<IpAddr> {
+fn of(texts: &[String; 2]) -> BTreeSet<IpAddr> {
     let mut found = BTreeSet::new();
-    for text in &texts {
+    for text in texts {
         found.extend(text.lines().filter_map(server).filter(|server| !server.is_loopback()));
         if !found.is_empty() {
             return found;
@@ -49,7 +49,7 @@ mod tests {
         ] {
             let wanted: BTreeSet<IpAddr> =
                 servers.split(' ').map(|server| server.parse().expect("an address")).collect();
-            assert_eq!(of([first.to_owned(), second.to_owned()]), wanted, "{first:?} {second:?}");
+            assert_eq!(of(&[first.to_owned(), second.to_owned()]), wanted, "{first:?} {second:?}");
         }
     }
 }

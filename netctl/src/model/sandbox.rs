@@ -30,9 +30,6 @@ pub struct Sandbox {
     /// looks into the namespace nor changes it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub foreign: bool,
-    /// Whether its engine has it in networks of others too that have a way out.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub elsewhere: bool,
     /// Name servers to ask for names from outside, in place of the host's.
     pub dns: Vec<IpAddr>,
     /// Domains to look for names in; the host's where there are none.

@@ -80,8 +80,8 @@ impl Engine {
         }
         // A plugin may be there before the engine is.
         fs::create_dir_all(plugins(&own))?;
-        let servers: String =
-            options.name_servers.iter().map(|server| format!("nameserver {server}\n")).collect();
+        let servers = options.name_servers.iter().map(|server| format!("nameserver {server}\n"));
+        let servers = servers.collect::<Vec<_>>().concat();
         let of_machine = || fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
         let servers = if servers.is_empty() { of_machine() } else { servers };
         fs::write(own.join("resolv.conf"), servers)?;

@@ -6,7 +6,7 @@ use testbed::Store;
 
 use crate::{
     container::{Start, run},
-    docker::Docker,
+    docker::{Docker, create},
     lab, left,
 };
 
@@ -24,9 +24,9 @@ fn what_was_asked_for_is_given_again_unless_an_endpoint_has_it() -> Result<()> {
         let pool = docker.pool("10.70.0.0/24", &json!({}))?;
         docker.ask("IpamDriver.RequestAddress", &asked(&pool.id, "10.70.0.130"))?;
         let id = docker.id();
-        let mut create = docker.create(&id, &[&pool], &json!({}));
-        create["IPv4Data"][0]["AuxAddresses"] = aux.clone();
-        docker.ask("NetworkDriver.CreateNetwork", &create)?;
+        let mut asked = create(&id, &[&pool], &json!({}));
+        asked["IPv4Data"][0]["AuxAddresses"] = aux.clone();
+        docker.ask("NetworkDriver.CreateNetwork", &asked)?;
         Ok((id, pool))
     };
     let ((n1, p1), (_, p2)) = (make(&d1)?, make(&d2)?);
@@ -125,7 +125,7 @@ fn an_engine_has_addresses_from_its_own_range() -> Result<()> {
             gateway: "10.73.0.1/24".to_owned(),
         };
         let id = docker.id();
-        docker.ask("NetworkDriver.CreateNetwork", &docker.create(&id, &[&pool], &json!({})))?;
+        docker.ask("NetworkDriver.CreateNetwork", &create(&id, &[&pool], &json!({})))?;
         had.push((docker, id, docker.address(&pool, "")?, pool));
     }
     ensure!(

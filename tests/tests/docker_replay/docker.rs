@@ -105,30 +105,11 @@ impl Docker {
         Ok(Pool { id, cidr, gateway })
     }
 
-    /// The call of `network create` behind its pools.
-    pub(crate) fn create(&self, id: &str, pools: &[&Pool], options: &Value) -> Value {
-        let data = |v6: bool| -> Vec<Value> {
-            let of = pools.iter().filter(|pool| pool.cidr.contains(':') == v6);
-            of.map(|pool| {
-                json!({"AddressSpace": "netctl-local", "Gateway": pool.gateway, "Pool": pool.cidr})
-            })
-            .collect()
-        };
-        let mut all = json!({
-            "com.docker.network.enable_ipv6": !data(true).is_empty(),
-            "com.docker.network.generic": {},
-        });
-        for (name, value) in options.as_object().into_iter().flatten() {
-            all[name] = value.clone();
-        }
-        json!({"NetworkID": id, "Options": all, "IPv4Data": data(false), "IPv6Data": data(true)})
-    }
-
     /// All of `network create --subnet CIDR`; its identifier and its pool.
     pub(crate) fn network(&self, cidr: &str) -> Result<(String, Pool)> {
         let pool = self.pool(cidr, &json!({}))?;
         let id = self.id();
-        self.ask("NetworkDriver.CreateNetwork", &self.create(&id, &[&pool], &json!({})))?;
+        self.ask("NetworkDriver.CreateNetwork", &create(&id, &[&pool], &json!({})))?;
         Ok((id, pool))
     }
 
@@ -149,6 +130,25 @@ impl Docker {
         }
         self.ask("NetworkDriver.DeleteNetwork", &json!({"NetworkID": network})).map(drop)
     }
+}
+
+/// The call of `network create` behind its pools.
+pub(crate) fn create(id: &str, pools: &[&Pool], options: &Value) -> Value {
+    let data = |v6: bool| -> Vec<Value> {
+        let of = pools.iter().filter(|pool| pool.cidr.contains(':') == v6);
+        of.map(|pool| {
+            json!({"AddressSpace": "netctl-local", "Gateway": pool.gateway, "Pool": pool.cidr})
+        })
+        .collect()
+    };
+    let mut all = json!({
+        "com.docker.network.enable_ipv6": !data(true).is_empty(),
+        "com.docker.network.generic": {},
+    });
+    for (name, value) in options.as_object().into_iter().flatten() {
+        all[name] = value.clone();
+    }
+    json!({"NetworkID": id, "Options": all, "IPv4Data": data(false), "IPv6Data": data(true)})
 }
 
 /// A call as an engine makes it.

@@ -8,7 +8,7 @@ use testbed::{Host, Lab, Store, eventually};
 
 use crate::{
     container::{Start, run},
-    docker::Docker,
+    docker::{Docker, create},
     lab, left,
 };
 
@@ -46,7 +46,7 @@ fn a_network_of_netctls_is_joined_by_its_name_and_stays() -> Result<()> {
     let pool = docker.pool("", &json!({"netctl.network": "dev"}))?;
     ensure!(pool.cidr == "10.60.0.0/24" && pool.gateway == "10.60.0.254/24", "{pool:?}");
     let id = docker.id();
-    docker.ask("NetworkDriver.CreateNetwork", &docker.create(&id, &[&pool], &json!({})))?;
+    docker.ask("NetworkDriver.CreateNetwork", &create(&id, &[&pool], &json!({})))?;
     let c1 = run(h2, &docker, &Start::new("c1", &id, &[&pool]))?;
     c1.ping("10.60.0.1")?;
     ensure!(networks(h1)? == ["dev"], "{:?}", networks(h1)?);
@@ -69,14 +69,14 @@ fn a_network_that_is_not_there_is_made_by_the_name_that_was_given() -> Result<()
     let named = json!({"netctl.network": "blue"});
     let p1 = d1.pool("", &named)?;
     let n1 = d1.id();
-    d1.ask("NetworkDriver.CreateNetwork", &d1.create(&n1, &[&p1], &json!({})))?;
+    d1.ask("NetworkDriver.CreateNetwork", &create(&n1, &[&p1], &json!({})))?;
     ensure!(networks(lab.host(2))? == ["blue"]);
     // The option of the network alone is as good where its subnet is given.
     let p2 = d2.pool(&p1.cidr, &json!({}))?;
     let n2 = d2.id();
-    let create = d2.create(&n2, &[&p2], &json!({GENERIC: named}));
-    d2.ask("NetworkDriver.CreateNetwork", &create)?;
-    d2.ask("NetworkDriver.CreateNetwork", &create)?;
+    let asked = create(&n2, &[&p2], &json!({GENERIC: named}));
+    d2.ask("NetworkDriver.CreateNetwork", &asked)?;
+    d2.ask("NetworkDriver.CreateNetwork", &asked)?;
     d1.remove(&n1, &[&p1])?;
     ensure!(networks(lab.host(1))? == ["blue"], "an engine has it yet");
     d2.remove(&n2, &[&p2])?;
@@ -91,8 +91,8 @@ fn the_same_subnet_on_two_engines_is_one_network_which_goes_with_the_last() -> R
     // Both ask for the pool before either makes the network.
     let (p1, p2) = (d1.pool("10.61.0.0/24", &json!({}))?, d2.pool("10.61.0.0/24", &json!({}))?);
     let (n1, n2) = (d1.id(), d2.id());
-    d1.ask("NetworkDriver.CreateNetwork", &d1.create(&n1, &[&p1], &json!({})))?;
-    d2.ask("NetworkDriver.CreateNetwork", &d2.create(&n2, &[&p2], &json!({})))?;
+    d1.ask("NetworkDriver.CreateNetwork", &create(&n1, &[&p1], &json!({})))?;
+    d2.ask("NetworkDriver.CreateNetwork", &create(&n2, &[&p2], &json!({})))?;
     ensure!(networks(lab.host(1))? == [format!("docker-{}", &n1[..12])]);
     d1.remove(&n1, &[&p1])?;
     ensure!(networks(lab.host(1))?.len() == 1, "an engine has it yet");
@@ -160,7 +160,7 @@ fn containers_of_a_network_of_both_families_and_two_subnets_reach_all_of_it() ->
             cidrs.iter().map(|cidr| docker.pool(cidr, &json!({}))).collect::<Result<_>>()?;
         let id = docker.id();
         let all: Vec<_> = pools.iter().collect();
-        docker.ask("NetworkDriver.CreateNetwork", &docker.create(&id, &all, &json!({})))?;
+        docker.ask("NetworkDriver.CreateNetwork", &create(&id, &all, &json!({})))?;
         Ok((id, pools))
     };
     let ((n1, p1), (n2, p2)) = (make(&d1)?, make(&d2)?);
@@ -192,28 +192,32 @@ fn an_internal_network_has_no_way_out_and_no_bridge_of_dockers() -> Result<()> {
     let pool = docker.pool("10.66.0.0/24", &json!({}))?;
     let id = docker.id();
     let internal = json!({"com.docker.network.internal": true});
-    docker.ask("NetworkDriver.CreateNetwork", &docker.create(&id, &[&pool], &internal))?;
+    docker.ask("NetworkDriver.CreateNetwork", &create(&id, &[&pool], &internal))?;
     let c1 = run(host, &docker, &Start::new("c1", &id, &[&pool]))?;
     ensure!(c1.joined["Gateway"].is_null() && c1.joined["DisableGatewayService"] == true);
     c1.ping("10.66.0.1")?;
     lab.end()
 }
 
-#[test]
-fn what_does_not_fit_is_refused_in_a_sentence_and_leaves_nothing() -> Result<()> {
+/// A host with networks that engines may name, and one that they cannot join.
+fn furnished() -> Result<Lab> {
     let lab = lab(1, Store::File)?;
-    let host = lab.host(1);
     for words in [
         "network create --subnet 10.67.0.0/24 -o mtu=1400 dev",
         "network create --subnet 10.68.0.0/24 -o allow-overlap=true one",
         "network create --subnet 10.68.0.0/24 -o allow-overlap=true two",
         "network create -d null none",
     ] {
-        host.ok(words.split(' '))?;
+        lab.host(1).ok(words.split(' '))?;
     }
+    Ok(lab)
+}
+
+#[test]
+fn a_pool_that_does_not_fit_is_refused_in_a_sentence_and_leaves_nothing() -> Result<()> {
+    let lab = furnished()?;
     let before = left::keys(&lab)?;
-    let docker = Docker::of(host);
-    let pools = |asked: Value| docker.refused("IpamDriver.RequestPool", &asked);
+    let docker = Docker::of(lab.host(1));
     let asked = |cidr: &str, range: &str, options: Value| {
         json!({
             "AddressSpace": "netctl-local", "Pool": cidr, "SubPool": range, "Options": options,
@@ -243,7 +247,7 @@ fn what_does_not_fit_is_refused_in_a_sentence_and_leaves_nothing() -> Result<()>
             "network none is of driver null, which containers of Docker cannot join: choose one of driver overlay or bridge",
         ),
     ] {
-        let said = pools(asked)?;
+        let said = docker.refused("IpamDriver.RequestPool", &asked)?;
         ensure!(said == sentence, "{said}");
     }
     let pool = docker.pool("10.67.0.0/24", &json!({}))?;
@@ -256,12 +260,20 @@ fn what_does_not_fit_is_refused_in_a_sentence_and_leaves_nothing() -> Result<()>
         said == "network dev has the gateway 10.67.0.1, not 10.67.0.9: leave --gateway out",
         "{said}"
     );
+    docker.ask("IpamDriver.ReleasePool", &json!({"PoolID": pool.id}))?;
+    let after = left::keys(&lab)?;
+    ensure!(after == before, "{after:#?}");
+    lab.end()
+}
+
+#[test]
+fn a_network_that_does_not_fit_is_refused_in_a_sentence_and_leaves_nothing() -> Result<()> {
+    let lab = furnished()?;
+    let before = left::keys(&lab)?;
+    let docker = Docker::of(lab.host(1));
+    let pool = docker.pool("10.67.0.0/24", &json!({}))?;
     let both = docker.pool("10.68.0.0/24", &json!({}))?;
     let other = docker.pool("", &json!({}))?;
-    let create = |pool, options: Value| {
-        let asked = docker.create(&docker.id(), &[pool], &options);
-        docker.refused("NetworkDriver.CreateNetwork", &asked)
-    };
     for (pool, options, sentence) in [
         (
             &pool,
@@ -295,10 +307,11 @@ fn what_does_not_fit_is_refused_in_a_sentence_and_leaves_nothing() -> Result<()>
             "netctl.network=a b: name \"a b\" must consist of",
         ),
     ] {
-        let said = create(pool, options)?;
+        let asked = create(&docker.id(), &[pool], &options);
+        let said = docker.refused("NetworkDriver.CreateNetwork", &asked)?;
         ensure!(said.starts_with(sentence), "{said}");
     }
-    let mut foreign = docker.create(&docker.id(), &[&other], &json!({}));
+    let mut foreign = create(&docker.id(), &[&other], &json!({}));
     foreign["IPv4Data"][0]["AddressSpace"] = "LocalDefault".into();
     let said = docker.refused("NetworkDriver.CreateNetwork", &foreign)?;
     ensure!(
@@ -306,7 +319,7 @@ fn what_does_not_fit_is_refused_in_a_sentence_and_leaves_nothing() -> Result<()>
                  `--ipam-driver netctl`",
         "{said}"
     );
-    let named = docker.create(&docker.id(), &[&pool], &json!({GENERIC: {"mtu": "1400"}}));
+    let named = create(&docker.id(), &[&pool], &json!({GENERIC: {"mtu": "1400"}}));
     docker.ask("NetworkDriver.CreateNetwork", &named)?;
     docker.remove(named["NetworkID"].as_str().unwrap_or_default(), &[&pool])?;
     for pool in [&both, &other] {

@@ -73,7 +73,7 @@ impl<'a> Engine<'a> {
                 let request = without_foreign(&request);
                 (take(&self.docker.call(&recorded.call, &request)?)?, request)
             }
-            taken => (taken, request),
+            taken @ (Taken::Done(_) | Taken::Refused(_)) => (taken, request),
         };
         match taken {
             (Taken::Done(body), request) => {

@@ -9,7 +9,7 @@ use testbed::{Host, Lab, Signal, Store, eventually};
 
 use crate::{
     container::{Start, key, run},
-    docker::Docker,
+    docker::{Docker, create},
     lab, left,
 };
 
@@ -217,7 +217,7 @@ fn calls_fail_in_a_sentence_while_the_store_is_away() -> Result<()> {
     for (call, request) in [
         ("IpamDriver.RequestPool", &asked),
         ("IpamDriver.RequestAddress", &any),
-        ("NetworkDriver.CreateNetwork", &docker.create(&docker.id(), &[&pool], &Value::Null)),
+        ("NetworkDriver.CreateNetwork", &create(&docker.id(), &[&pool], &Value::Null)),
         ("NetworkDriver.CreateEndpoint", &other),
         ("NetworkDriver.Join", &other),
         ("NetworkDriver.Leave", &c1.of()),

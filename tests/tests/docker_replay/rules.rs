@@ -84,7 +84,7 @@ impl Memory {
                 self.taken.remove(&(text(&request["PoolID"]), text(&request["Address"])));
             }
             "NetworkDriver.CreateEndpoint" => {
-                interface(&request["Interface"], &answer["Interface"])?
+                interface(&request["Interface"], &answer["Interface"])?;
             }
             "NetworkDriver.Join" => joined(answer)?,
             _ => {}

@@ -258,7 +258,6 @@ impl Controller {
             owned: false,
             host_stack: false,
             foreign: true,
-            elsewhere: false,
             dns: Vec::new(),
             dns_search: Vec::new(),
             dns_options: Vec::new(),
@@ -275,6 +274,7 @@ impl Controller {
             connecting: Vec::new(),
             pending: None,
             inhabited: false,
+            elsewhere: false,
         })?;
         Ok(id)
     }

@@ -17,11 +17,11 @@ impl Controller {
     pub fn note_engine_container(&self, endpoints: &[EndpointId], elsewhere: bool) -> Result<()> {
         let differs = |record: &Record| {
             let has = record.attachments.iter().any(|a| endpoints.contains(&a.interface.endpoint));
-            (has && record.sandbox.foreign && record.sandbox.elsewhere != elsewhere)
+            (has && record.sandbox.foreign && record.elsewhere != elsewhere)
                 .then(|| record.sandbox.id.clone())
         };
         for sandbox in self.records.each(differs).into_iter().flatten() {
-            self.records.update(&sandbox, |record| record.sandbox.elsewhere = elsewhere)?;
+            self.records.update(&sandbox, |record| record.elsewhere = elsewhere)?;
             // The name servers know it by the next pass.
             self.drivers.wake().notify_one();
         }

@@ -258,7 +258,7 @@ fn asker(record: &Record, is_own: impl Fn(&EndpointId) -> bool) -> Asker {
         servers: record.sandbox.dns.clone(),
         qualifies: ndots.is_some_and(|ndots| ndots > 0),
         led: record.sandbox.foreign,
-        elsewhere: record.sandbox.elsewhere,
+        elsewhere: record.elsewhere,
     }
 }
 

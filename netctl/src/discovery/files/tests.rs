@@ -20,7 +20,6 @@ fn sandbox(dns: &[&str], search: &[&str], options: &[&str]) -> Sandbox {
         owned: true,
         host_stack: false,
         foreign: false,
-        elsewhere: false,
         dns: dns.iter().map(|text| ip(text)).collect(),
         dns_search: search.iter().map(|text| text.parse().expect("a domain")).collect(),
         dns_options: options.iter().map(|text| text.parse().expect("an option")).collect(),
