@@ -18,7 +18,8 @@ use super::{
 };
 use crate::{
     api::Client,
-    model::{CniName, JoinSpec, Name, ServiceRef, ServiceSpec},
+    kernel::{Link, Netns, Route},
+    model::{CniName, ContainerDevice, JoinSpec, LeaveSpec, Name, ServiceRef, ServiceSpec},
 };
 
 pub(super) async fn add(call: &Call, head: &Head, client: &Client) -> Result<Value> {
@@ -49,12 +50,24 @@ pub(super) async fn add(call: &Call, head: &Head, client: &Client) -> Result<Val
         dns_options: dns.options,
     };
     let joined = client.join(&spec).await?;
-    let inside = Inside::open(&netns).await?;
-    let link = inside.link(spec.device.as_str()).await?;
-    let routes = inside.routes().await?;
-    success.add(&path, &joined, link.as_ref(), &routes);
+    match look(&netns, spec.device.as_str()).await {
+        Ok((link, routes)) => success.add(&path, &joined, link.as_ref(), &routes),
+        Err(error) => {
+            let attachment = ContainerDevice { container: spec.container, device: spec.device };
+            let leave = LeaveSpec { configuration: spec.configuration, attachment };
+            // What is left then goes by the DEL that follows each ADD.
+            drop(client.leave(&leave).await);
+            return Err(error);
+        }
+    }
     success.resolve_by(&joined.gateways, &spec);
     Ok(success.into_json())
+}
+
+/// What the kernel has of an interface, and of routes beside it.
+async fn look(netns: &Netns, device: &str) -> Result<(Option<Link>, Vec<Route>)> {
+    let inside = Inside::open(netns).await?;
+    Ok((inside.link(device).await?, inside.routes().await?))
 }
 
 /// What the container is called as a service: as people call it, or else as the runtime does.

@@ -42,6 +42,9 @@ impl Controller {
             })
             .await?;
         let joined = async {
+            if names_process(&spec) {
+                self.records.update(&id, |record| record.inhabited = true)?;
+            }
             let record = self.records.get(&id).ok_or_else(|| gone(&spec.container))?;
             let Provided { network, .. } = self.provide_network(&id, spec.network.clone()).await?;
             let view = self.join_network(&record, &network, &spec).await?;
@@ -199,6 +202,11 @@ fn seen(spec: &JoinSpec) -> Result<PathBuf> {
             spec.container
         ))
     })
+}
+
+/// Whether the runtime knows the container's namespace by a process that is in it.
+fn names_process(spec: &JoinSpec) -> bool {
+    spec.netns.iter().any(|path| path.starts_with("/proc") && path.ends_with("ns/net"))
 }
 
 fn id_of(netns: &Path) -> Option<NetnsId> {

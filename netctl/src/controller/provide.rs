@@ -57,9 +57,9 @@ pub(super) struct Provided {
 /// Refuses a network that is another than was asked for.
 fn check_fits(network: Network, asked: &NetworkSpec) -> Result<Network> {
     let name = &network.name;
-    if let Some(driver) = asked.driver.as_ref().filter(|driver| **driver != network.driver) {
+    if asked.driver.as_ref().is_some_and(|driver| *driver != network.driver) {
         return Err(Error::conflict(format!(
-            "network {name} is there already with driver {}, not {driver}: leave the driver out, or choose another network",
+            "network {name} is there already with driver {}: leave the driver out, or choose another network",
             network.driver
         )));
     }

@@ -163,7 +163,7 @@ pub struct ServiceSpec {
     #[serde(default)]
     pub vtep: Option<IpAddr>,
     /// The container that it is of, and goes with.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<CniName>,
 }
 
@@ -207,7 +207,7 @@ pub struct AttachSpec {
     #[serde(default)]
     pub sysctls: Vec<Sysctl>,
     /// The CNI network configuration that says so.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub configuration: Option<CniName>,
 }
 
@@ -271,7 +271,7 @@ pub struct SandboxSpec {
     #[serde(default)]
     pub sysctls: Vec<Sysctl>,
     /// The container that it is of.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<CniName>,
 }
 

@@ -39,7 +39,7 @@ fn what_fails_leaves_nothing() -> Result<()> {
         (
             json!({"driver": "bridge"}),
             CONFLICT,
-            "network dev is there already with driver overlay, not bridge: \
+            "network dev is there already with driver overlay: \
              leave the driver out, or choose another network",
         ),
         (

@@ -156,6 +156,13 @@ fn names_are_free_ones(lab: &Lab) -> Result<()> {
         // Engines show the beginning of an identifier; all of it is found too.
         let sandbox = field(host, &["sandbox", "inspect", container], "/0/name")?;
         ensure!(sandbox.len() <= 12, "{sandbox}");
+        for words in
+            [["sandbox", "inspect", container], ["service", "inspect", &format!("{service}.dev")]]
+        {
+            let shown = host.ok(words.iter().chain(&["--format", "table"]))?;
+            let line = shown.lines().find(|line| line.starts_with("Container:"));
+            ensure!(line.is_some_and(|line| line.ends_with(container)), "{shown}");
+        }
         made.push((c, netns));
     }
     let soon = std::time::Duration::from_secs(5);

@@ -97,7 +97,7 @@ fn at_every_step(store: Store, stride: usize) -> Result<()> {
 
 #[test]
 fn a_daemon_may_die_at_any_step_with_a_file() -> Result<()> {
-    at_every_step(Store::File, 2)
+    at_every_step(Store::File, 3)
 }
 
 #[test]
