@@ -7,6 +7,7 @@ mod ports;
 mod restarts;
 mod shared;
 mod stage;
+mod swarm;
 
 #[path = "../support/who.rs"]
 mod who;
