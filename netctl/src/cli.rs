@@ -5,9 +5,11 @@
 //! command's own.
 
 mod bench;
+mod cni;
 mod config;
 mod counters;
 mod daemon;
+mod docker;
 mod end;
 mod error;
 mod exec;
@@ -102,6 +104,12 @@ enum Command {
     Status,
     /// Measure between this host and another, and say what limits the path
     Bench(Box<bench::Args>),
+    /// Put netctl where container runtimes look for CNI plugins, and take it away
+    #[command(subcommand)]
+    Cni(cni::Command),
+    /// Make netctl a plugin of Docker's Swarm
+    #[command(subcommand)]
+    Docker(docker::Command),
     /// Show the settings that a daemon would have, and where each is from
     #[command(subcommand)]
     Config(config::Command),
@@ -150,6 +158,8 @@ impl Command {
             Self::Counters(args) => args.run(context).await,
             Self::Status => status::run(context).await,
             Self::Bench(args) => args.run(context).await,
+            Self::Cni(command) => command.run(context),
+            Self::Docker(command) => command.run(context).await,
             Self::Config(command) => command.run(context),
             Self::Completions(args) => args.run(context),
             Self::Man(args) => args.run(context),

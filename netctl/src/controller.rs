@@ -3,11 +3,13 @@
 //! An operation changes the store, by one transaction, and then waits until this host has followed. What follows from
 //! the store is done in one place, the reconcile loop, whoever changed it: a person here, another host, or a crash.
 
+mod abandoned;
 mod addresses;
 mod attach;
 mod audit;
 mod big_tcp;
 mod connect;
+mod containers;
 mod engine;
 mod error;
 mod files;
@@ -23,6 +25,7 @@ mod networks;
 mod outside;
 mod ports;
 mod presence;
+mod provide;
 mod reconcile;
 mod records;
 mod recover;
@@ -213,6 +216,7 @@ impl Controller {
             if cancel.run_until_cancelled(recovering.recover(&host)).await.is_some() {
                 tokio::join!(
                     cancel.run_until_cancelled(recovering.mend()),
+                    cancel.run_until_cancelled(recovering.clear_abandoned()),
                     cancel.run_until_cancelled(recovering.audit()),
                     cancel.run_until_cancelled(recovering.settle_leases()),
                     cancel.run_until_cancelled(following),

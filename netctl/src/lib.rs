@@ -1,11 +1,13 @@
 //! netctl: container networking across hosts, on eBPF.
 //!
 //! The modules form layers, from the bottom up: `model`, `store`, `ipam`, `kernel`, `dataplane`, `discovery`, `plugin`,
-//! `drivers`, `controller`, `api`, `docker`, `bench`, `cli`. A module imports only from those before it in this list.
+//! `drivers`, `controller`, `api`, `docker`, `cni`, `bench`, `cli`. A module imports only from those before it in this
+//! list.
 
 pub mod api;
 pub mod bench;
 pub mod cli;
+pub mod cni;
 pub mod controller;
 mod crash;
 pub mod dataplane;

@@ -4,6 +4,7 @@
 
 mod bound;
 mod choice;
+mod container;
 mod device;
 mod endpoint;
 mod engine;
@@ -30,6 +31,9 @@ pub use netctl_common::{MacAddr, Vni};
 pub use self::{
     bound::BoundPort,
     choice::{Choice, ChoiceError, Chosen},
+    container::{
+        CniName, CniNameError, ContainerDevice, JoinSpec, JoinView, LeaveSpec, RetainSpec,
+    },
     device::{DeviceName, DeviceNameError},
     endpoint::{Endpoint, Owner},
     engine::{EngineEndpoint, EngineNetwork, EngineNetworkId, EngineNetworkIdError, EnginePool},

@@ -78,6 +78,7 @@ fn endpoint(network: &Network, name: &str, address: &str, sandbox: &SandboxId) -
         bridging: false,
         vtep: None,
         lease: None,
+        container: None,
         owner: Some(Owner {
             host: "h1".parse().expect("a name"),
             sandbox: sandbox.clone(),
@@ -103,6 +104,7 @@ fn sandbox() -> Sandbox {
         hostname: None,
         extra_hosts: vec![],
         sysctls: vec![],
+        container: None,
         created: 0,
     }
 }
@@ -165,7 +167,8 @@ impl Rig {
         endpoints[3].exposed = vec!["80:http".parse().expect("a port")];
         let zone = |network: &Network| {
             let own = endpoints.iter().filter(|endpoint| endpoint.network == network.id);
-            (network.id.clone(), Arc::new(Zone::build(network, own, |_| false)))
+            let own: Vec<Arc<Endpoint>> = own.cloned().map(Arc::new).collect();
+            (network.id.clone(), Arc::new(Zone::build(network, &own, |_| false)))
         };
         let asker = |endpoint: &Endpoint| Asker {
             joined: vec![Joined {

@@ -10,6 +10,7 @@ mod demo;
 mod ebpf;
 mod lab;
 mod measure;
+mod package;
 mod setup;
 mod shell;
 mod test;
@@ -32,6 +33,8 @@ enum Task {
     Demo(demo::Options),
     /// Compare the overlay with the kernel's own and with none, in one run
     Bench(bench::Options),
+    /// Build what people install: a package for Debian, and an archive
+    Package(package::Options),
     /// Hosts to play with: namespaces with real daemons
     Lab(lab::Options),
 }
@@ -53,6 +56,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         Task::Test(options) => test::run(&options),
         Task::Demo(options) => demo::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::Package(options) => package::run(options),
         Task::Lab(options) => return lab::run(options),
     }
     .map(|()| ExitCode::SUCCESS)

@@ -1,6 +1,9 @@
 //! The client: one method for each operation of the daemon.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Method, Request, StatusCode, body::Bytes, client::conn::http1, header};
@@ -12,9 +15,9 @@ use super::{Detachment, Disconnection, Version, failure};
 use crate::{
     controller,
     model::{
-        AttachSpec, ConnectSpec, CounterView, FdbView, HostView, NeighView, NetworkSpec,
-        NetworkView, RunSpec, SandboxSpec, SandboxView, ServiceRef, ServiceSpec, ServiceView,
-        StatusView,
+        AttachSpec, ConnectSpec, CounterView, FdbView, HostView, JoinSpec, JoinView, LeaveSpec,
+        NeighView, NetworkSpec, NetworkView, RetainSpec, RunSpec, SandboxSpec, SandboxView,
+        ServiceRef, ServiceSpec, ServiceView, StatusView,
     },
 };
 
@@ -63,6 +66,11 @@ impl Client {
     /// A client of the daemon that listens at `socket`. Each call makes its own connection.
     pub fn new(socket: impl Into<PathBuf>) -> Self {
         Self { socket: socket.into() }
+    }
+
+    /// Where the daemon listens.
+    pub fn socket(&self) -> &Path {
+        &self.socket
     }
 
     /// Creates a network.
@@ -153,6 +161,21 @@ impl Client {
     /// Creates a sandbox with services, all or nothing.
     pub async fn run(&self, spec: &RunSpec) -> Result<SandboxView> {
         self.post("/v1/run", spec).await
+    }
+
+    /// Joins a container to a network, all or nothing.
+    pub async fn join(&self, spec: &JoinSpec) -> Result<JoinView> {
+        self.post("/v1/containers/join", spec).await
+    }
+
+    /// Has a container leave a network, if it is there.
+    pub async fn leave(&self, spec: &LeaveSpec) -> Result<()> {
+        self.post("/v1/containers/leave", spec).await
+    }
+
+    /// Undoes all attachments of a network configuration but some.
+    pub async fn retain(&self, spec: &RetainSpec) -> Result<()> {
+        self.post("/v1/containers/retain", spec).await
     }
 
     /// The hosts of the cluster.

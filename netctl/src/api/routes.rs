@@ -19,9 +19,9 @@ use super::{
 use crate::{
     controller::{self, Controller, Error},
     model::{
-        AttachSpec, ConnectSpec, CounterView, FdbView, HostView, NeighView, NetworkSpec,
-        NetworkView, RunSpec, SandboxSpec, SandboxView, ServiceRef, ServiceSpec, ServiceView,
-        StatusView,
+        AttachSpec, ConnectSpec, CounterView, FdbView, HostView, JoinSpec, JoinView, LeaveSpec,
+        NeighView, NetworkSpec, NetworkView, RetainSpec, RunSpec, SandboxSpec, SandboxView,
+        ServiceRef, ServiceSpec, ServiceView, StatusView,
     },
 };
 
@@ -71,6 +71,9 @@ pub(super) fn router(controller: Arc<Controller>, operations: TaskTracker) -> Ro
         .route("/v1/connect", post(connect))
         .route("/v1/disconnect", post(disconnect))
         .route("/v1/run", post(run))
+        .route("/v1/containers/join", post(join))
+        .route("/v1/containers/leave", post(leave))
+        .route("/v1/containers/retain", post(retain))
         .route("/v1/hosts", get(hosts))
         .route("/v1/fdb", get(fdb))
         .route("/v1/neigh", get(neigh))
@@ -184,6 +187,18 @@ async fn disconnect(
 
 async fn run(State(api): State<Api>, Body(spec): Body<RunSpec>) -> Created<SandboxView> {
     api.create(|controller| async move { controller.run(spec).await }).await
+}
+
+async fn join(State(api): State<Api>, Body(spec): Body<JoinSpec>) -> Created<JoinView> {
+    api.create(|controller| async move { controller.join(spec).await }).await
+}
+
+async fn leave(State(api): State<Api>, Body(spec): Body<LeaveSpec>) -> Answer<()> {
+    api.finish(|controller| async move { controller.leave(&spec).await }).await
+}
+
+async fn retain(State(api): State<Api>, Body(spec): Body<RetainSpec>) -> Answer<()> {
+    api.finish(|controller| async move { controller.retain(&spec).await }).await
 }
 
 async fn hosts(State(api): State<Api>) -> Answer<Vec<HostView>> {

@@ -9,7 +9,7 @@ use std::{
 use tokio::signal::unix::SignalKind;
 
 use super::{output, settings};
-use crate::{api::client, bench, kernel};
+use crate::{api::client, bench, kernel, model::Name};
 
 /// The request failed.
 const FAILED: u8 = 1;
@@ -45,6 +45,27 @@ pub enum Error {
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// A file or directory cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file is in the way that somebody else made.
+    #[error("{} is not netctl's: remove it, or choose another place", .0.display())]
+    NotOurs(PathBuf),
+    /// Somebody else's network configuration has the name that ours is to have.
+    #[error(
+        "{} has the name {name} already: remove it, or choose another --network", path.display()
+    )]
+    NameTaken {
+        /// Which.
+        path: PathBuf,
+        /// The name.
+        name: Name,
     },
     /// The command of `run` or `exec` cannot be started.
     #[error("{sentence}")]
@@ -100,6 +121,9 @@ impl Error {
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             Self::Output(_)
             | Self::File { .. }
+            | Self::Unreadable { .. }
+            | Self::NotOurs(_)
+            | Self::NameTaken { .. }
             | Self::Start(_)
             | Self::Daemon(_)
             | Self::Kernel(_)

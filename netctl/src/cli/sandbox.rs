@@ -158,6 +158,7 @@ fn text(view: &SandboxView) -> String {
         ("resolv.conf", view.resolv_conf.display().to_string()),
         ("hosts", view.hosts.display().to_string()),
     ];
+    shown.extend(sandbox.container.iter().map(|container| ("Container", container.to_string())));
     shown.extend(sandbox.dns.iter().map(|server| ("DNS", server.to_string())));
     shown.extend(sandbox.dns_search.iter().map(|domain| ("DNS search", domain.to_string())));
     shown.extend(sandbox.dns_options.iter().map(|option| ("DNS option", option.to_string())));

@@ -242,6 +242,7 @@ fn text(ServiceView { endpoint, network_name }: &ServiceView) -> String {
     lines.extend(endpoint.addresses.iter().map(|address| ("Address", address.to_string())));
     lines.extend(endpoint.bridging.then(|| ("Bridging", "yes".to_owned())));
     lines.extend(endpoint.vtep.map(|vtep| ("Station at", vtep.to_string())));
+    lines.extend(endpoint.container.iter().map(|container| ("Container", container.to_string())));
     if let Some(owner) = &endpoint.owner {
         lines.push(("Host", owner.host.to_string()));
         lines.push(("Sandbox", owner.sandbox.to_string()));

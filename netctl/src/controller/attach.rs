@@ -365,6 +365,7 @@ impl Controller {
                 gw_priority: how.gw_priority,
                 aliases: how.aliases.clone(),
                 ports: self.bind_ports(network, endpoint).await?,
+                configuration: how.configuration.clone(),
             },
             named: how.device.is_some(),
             sysctls: how.sysctls.clone(),

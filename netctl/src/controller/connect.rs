@@ -7,7 +7,8 @@ use super::{
     services,
 };
 use crate::model::{
-    ConnectSpec, Endpoint, EndpointId, NetworkId, SandboxId, ServiceRef, ServiceView,
+    AttachSpec, ConnectSpec, Endpoint, EndpointId, Network, NetworkId, SandboxId, ServiceRef,
+    ServiceSpec, ServiceView,
 };
 
 impl Controller {
@@ -17,6 +18,17 @@ impl Controller {
         let _one = self.operations.lock().await;
         let record = self.own_record(&attach.sandbox, "connect")?;
         let network = self.network_to_publish_on(&spec).await?;
+        self.connect_to(&record, &network, &spec, &attach).await
+    }
+
+    /// As [`Self::connect`], by a caller that holds the lock and knows the sandbox and the network.
+    pub(super) async fn connect_to(
+        &self,
+        record: &Record,
+        network: &Network,
+        spec: &ServiceSpec,
+        attach: &AttachSpec,
+    ) -> Result<ServiceView> {
         let known = |a: &&super::records::Attachment| {
             a.network == network.id && a.interface.service == spec.service.service
         };
@@ -32,8 +44,8 @@ impl Controller {
         self.records.update(id, |record| record.connecting.push(noted.clone()))?;
         let service = ServiceRef { network: Some(network.name.clone()), ..spec.service.clone() };
         let made = async {
-            self.publish_as(noted.1.clone(), &network, &spec, None).await?;
-            self.attach_to(id, &service, &attach).await
+            self.publish_as(noted.1.clone(), network, spec, None).await?;
+            self.attach_to(id, &service, attach).await
         };
         match made.await {
             Ok(view) => {
@@ -81,7 +93,7 @@ impl Controller {
 
     /// Releases one endpoint of a sandbox, removes it if it was published for the sandbox, and waits until nothing of it
     /// is left here. Returns it, unless somebody else took it.
-    async fn take_off(
+    pub(super) async fn take_off(
         &self,
         record: &Record,
         network: &NetworkId,

@@ -26,7 +26,7 @@ pub(super) struct Mirror<T> {
     /// What it shows is not older than this.
     pub(super) revision: Revision,
     /// By key without the prefix, each with the revision that last put it.
-    pub(super) entries: BTreeMap<String, (T, Revision)>,
+    pub(super) entries: BTreeMap<String, (Arc<T>, Revision)>,
 }
 
 /// Keeps a [`Mirror`] of one prefix until it is dropped.
@@ -167,10 +167,10 @@ impl<T: DeserializeOwned> Feed<T> {
         key.strip_prefix(&self.prefix).unwrap_or(key).to_owned()
     }
 
-    fn read(&self, entry: Entry) -> Option<(String, (T, Revision))> {
+    fn read(&self, entry: Entry) -> Option<(String, (Arc<T>, Revision))> {
         let key = self.short(&entry.key);
         match Stored::read(entry) {
-            Ok(Stored { value, modified, .. }) => Some((key, (value, modified))),
+            Ok(Stored { value, modified, .. }) => Some((key, (Arc::new(value), modified))),
             Err(error) => {
                 tracing::warn!(%error, "ignored; nothing is taken down meanwhile");
                 None

@@ -201,9 +201,11 @@ impl Reconciler {
 }
 
 /// The endpoints of this host and the networks they are in.
-fn wanted(entries: &BTreeMap<String, (NetworkId, Revision)>) -> BTreeMap<EndpointId, NetworkId> {
+fn wanted(
+    entries: &BTreeMap<String, (Arc<NetworkId>, Revision)>,
+) -> BTreeMap<EndpointId, NetworkId> {
     entries
         .iter()
-        .filter_map(|(id, (network, _))| Some((id.parse().ok()?, network.clone())))
+        .filter_map(|(id, (network, _))| Some((id.parse().ok()?, NetworkId::clone(network))))
         .collect()
 }

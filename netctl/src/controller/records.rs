@@ -15,7 +15,10 @@ use super::{Error, Result, find};
 use crate::{
     crash,
     kernel::Link,
-    model::{EndpointId, InterfaceView, NetworkId, Sandbox, SandboxId, Sysctl},
+    model::{
+        CniName, ContainerDevice, EndpointId, InterfaceView, Name, NetworkId, Sandbox, SandboxId,
+        Sysctl,
+    },
 };
 
 /// A sandbox, and what is attached to it, in the order of attaching.
@@ -32,6 +35,9 @@ pub(super) struct Record {
     /// Set while an operation makes the sandbox with all that belongs to it. A daemon that finds it set at its start
     /// was killed in the middle, and undoes what was done.
     pub(super) pending: Option<Pending>,
+    /// Whether a process of its container was seen in it.
+    #[serde(default)]
+    pub(super) inhabited: bool,
     /// Whether its engine has it in networks of others too that have a way out.
     #[serde(default)]
     pub(super) elsewhere: bool,
@@ -73,6 +79,17 @@ impl Record {
     /// Whether it is a container's that has nothing of netctl's any more.
     pub(super) fn is_empty_of_engine(&self) -> bool {
         self.sandbox.foreign && self.attachments.is_empty()
+    }
+
+    /// Whether its namespace was bound by us, who keep it so as long as the sandbox is there.
+    pub(super) fn is_bound(&self) -> bool {
+        // What has the sandbox's identifier for its file was, be the namespace ours or not.
+        self.sandbox.netns.file_name().is_some_and(|name| name == self.sandbox.id.as_str())
+    }
+
+    /// Whether it is of the container that is called so.
+    fn is_of(&self, container: &str) -> bool {
+        self.sandbox.container.as_ref().is_some_and(|own| own.as_str() == container)
     }
 
     /// The first `eth<n>` that neither an attachment nor one of the sandbox's `links` has.
@@ -137,7 +154,7 @@ impl Records {
         self.lock().get(id).cloned()
     }
 
-    /// By name, identifier or the beginning of an identifier. What is still being made, or taken back, is not there.
+    /// By name, container, identifier or the beginning of an identifier. What is still being made, or taken back, is not there.
     pub(super) fn find(&self, text: &str) -> Result<Record> {
         if text.is_empty() {
             return Err(Error::unusable("the name of a sandbox must not be empty"));
@@ -147,6 +164,9 @@ impl Records {
         if let Some(found) = made().find(|record| record.sandbox.name.as_str() == text) {
             return Ok(found.clone());
         }
+        if let Some(found) = made().find(|record| record.is_of(text)) {
+            return Ok(found.clone());
+        }
         let matching = made()
             .filter(|record| find::is_prefix(text) && record.sandbox.id.as_str().starts_with(text));
         find::only(matching, text, "sandbox")?.cloned().ok_or_else(|| {
@@ -154,6 +174,37 @@ impl Records {
                 "there is no sandbox {text} on this host: see `netctl sandbox ls`"
             ))
         })
+    }
+
+    /// The one of a container, whole or not.
+    pub(super) fn of_container(&self, container: &CniName) -> Option<Record> {
+        self.lock().values().find(|record| record.is_of(container.as_str())).cloned()
+    }
+
+    /// A copy of those of containers that are made whole.
+    pub(super) fn of_containers(&self) -> Vec<Record> {
+        let all = self.lock();
+        let made =
+            |record: &&Record| record.sandbox.container.is_some() && record.pending.is_none();
+        all.values().filter(made).cloned().collect()
+    }
+
+    /// All that a CNI network configuration made.
+    pub(super) fn of_configuration(&self, configuration: &CniName) -> Vec<ContainerDevice> {
+        let of_record = |record: &Record| -> Vec<ContainerDevice> {
+            let Some(container) = &record.sandbox.container else { return Vec::new() };
+            let made = record.attachments.iter().map(|attachment| &attachment.interface);
+            made.filter(|interface| interface.configuration.as_ref() == Some(configuration))
+                .filter_map(|interface| interface.device.as_deref()?.parse().ok())
+                .map(|device| ContainerDevice { container: container.clone(), device })
+                .collect()
+        };
+        self.each(of_record).concat()
+    }
+
+    /// Whether a sandbox has this name.
+    pub(super) fn has_name(&self, name: &Name) -> bool {
+        self.lock().values().any(|record| record.sandbox.name == *name)
     }
 
     /// Adds one whose name nobody has.

@@ -70,9 +70,15 @@ impl Controller {
             };
             let known =
                 |record: &Record| record.attachments.iter().any(|a| a.interface.endpoint == *id);
+            let sandbox = owner.sandbox.clone();
             let keep = self.records.get(&owner.sandbox).is_some_and(|record| known(&record));
             if keep && self.refresh(&stored).await? {
-                return Ok(Some(owner.sandbox.clone()));
+                return Ok(Some(sandbox));
+            }
+            // What is of a container goes with that.
+            if !keep && stored.value.container.is_some() {
+                self.let_one_go(&sandbox, key, true).await?;
+                return Ok(None);
             }
             if !keep && self.store.commit(Self::disowned(&stored)).await? != Outcome::Conflict {
                 return Ok(None);
@@ -94,7 +100,7 @@ impl Controller {
 }
 
 /// Whether no namespace is there any more, as after a restart of the machine; not where it only cannot be opened now.
-fn is_gone(netns: &Path) -> bool {
+pub(super) fn is_gone(netns: &Path) -> bool {
     matches!(
         Netns::open(netns),
         Err(kernel::Error::NetnsMissing { .. } | kernel::Error::NotANetns { .. })

@@ -84,6 +84,7 @@ mod tests {
                     gw_priority: *priority,
                     aliases: Vec::new(),
                     ports: Vec::new(),
+                    configuration: None,
                 };
                 let address = |text: &str| text.parse().expect("an address");
                 let joined = Joined {

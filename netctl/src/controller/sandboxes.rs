@@ -3,18 +3,15 @@
 use std::path::PathBuf;
 
 use super::{
-    Controller, Error, Result, addresses, files, find,
-    keys::{self, Stored},
-    netns_names,
-    networks::default_driver,
-    now,
+    Controller, Error, Result, addresses, files, find, keys, netns_names, now,
+    provide::Provided,
     records::{Pending, Record},
 };
 use crate::{
     kernel::{self, Netns},
     model::{
-        AttachSpec, Endpoint, EndpointId, Name, Network, NetworkId, NetworkSpec, RunSpec, SCHEMA,
-        Sandbox, SandboxId, SandboxSpec, SandboxView, ServiceRef, ServiceSpec,
+        AttachSpec, Endpoint, EndpointId, Name, NetworkSpec, RunSpec, SCHEMA, Sandbox, SandboxId,
+        SandboxSpec, SandboxView, ServiceRef, ServiceSpec,
     },
     store::{Outcome, Revision},
 };
@@ -47,7 +44,7 @@ impl Controller {
         }
     }
 
-    async fn make_sandbox(&self, spec: SandboxSpec) -> Result<SandboxId> {
+    pub(super) async fn make_sandbox(&self, spec: SandboxSpec) -> Result<SandboxId> {
         let id = SandboxId::random();
         let name = match spec.name {
             Some(name) => name,
@@ -72,6 +69,7 @@ impl Controller {
             hostname: spec.hostname,
             extra_hosts: spec.extra_hosts,
             sysctls: spec.sysctls,
+            container: spec.container,
             created: now(),
         };
         if sandbox.host_stack && !sandbox.sysctls.is_empty() {
@@ -91,6 +89,7 @@ impl Controller {
             attachments: Vec::new(),
             connecting: Vec::new(),
             pending: Some(Pending::default()),
+            inhabited: false,
             elsewhere: false,
         })?;
         if let Err(error) = self.furnish(&sandbox, given).await {
@@ -197,7 +196,7 @@ impl Controller {
     }
 
     /// Ends the making of a sandbox: from now on it stays, whatever happens to the daemon.
-    fn complete(&self, id: &SandboxId) -> Result<SandboxView> {
+    pub(super) fn complete(&self, id: &SandboxId) -> Result<SandboxView> {
         self.records.update(id, |record| record.pending = None)?;
         self.sandbox(id.as_str())
     }
@@ -210,7 +209,8 @@ impl Controller {
                 "service {service} names no network: write {service}.NETWORK[.DRIVER]"
             ))
         })?;
-        let network = self.provide_network(id, &network, service.driver.as_ref()).await?;
+        let wanted = NetworkSpec { driver: service.driver.clone(), ..NetworkSpec::of(network) };
+        let Provided { network, .. } = self.provide_network(id, wanted).await?;
         let service = ServiceRef { driver: None, ..service.clone() };
         let spec = ServiceSpec { service: service.clone(), ..spec.clone() };
         // Noted before it is made: a daemon that is killed in between leaves nothing that nobody knows of.
@@ -221,47 +221,8 @@ impl Controller {
         self.attach_to(id, &service, &AttachSpec::to(id.as_str())).await.map(drop)
     }
 
-    async fn provide_network(
-        &self,
-        id: &SandboxId,
-        name: &Name,
-        driver: Option<&Name>,
-    ) -> Result<Network> {
-        let created = match find::network(&*self.store, &self.config.host, name.as_str()).await {
-            Ok(Stored { value: network, .. }) => {
-                self.check_here(&network, "publish")?;
-                return check_driver(network, driver);
-            }
-            Err(error) if error.kind == super::Kind::NotFound => {
-                let network = NetworkId::random();
-                self.records.update(id, |record| {
-                    record.pending.get_or_insert_default().networks.push(network.clone());
-                })?;
-                let spec = NetworkSpec {
-                    driver: Some(driver.cloned().unwrap_or_else(default_driver)),
-                    ..NetworkSpec::of(name.clone())
-                };
-                self.create_network_as(&network, spec, None).await
-            }
-            Err(error) => return Err(error),
-        };
-        match created {
-            Ok(view) => Ok(view.network),
-            // Another host made it in the meantime, which is as good.
-            Err(error) if error.kind == super::Kind::Conflict => {
-                match find::network(&*self.store, &self.config.host, name.as_str()).await {
-                    Ok(network) => check_driver(network.value, driver),
-                    // What is in the way is not to be had here.
-                    Err(missing) if missing.kind == super::Kind::NotFound => Err(error),
-                    Err(missing) => Err(missing),
-                }
-            }
-            Err(error) => Err(error),
-        }
-    }
-
     /// Undoes the making of a sandbox, as far as it came.
-    async fn take_back(&self, id: &SandboxId) {
+    pub(super) async fn take_back(&self, id: &SandboxId) {
         let Some(record) = self.records.get(id) else { return };
         if let Err(error) = self.dismantle(&record).await {
             tracing::warn!(sandbox = %record.sandbox.name, %error, "cannot undo a failed operation now");
@@ -291,7 +252,7 @@ impl Controller {
     }
 
     /// Takes down a sandbox and all that belongs to it.
-    async fn dismantle(&self, record: &Record) -> Result<()> {
+    pub(super) async fn dismantle(&self, record: &Record) -> Result<()> {
         // Should the daemon be killed in the middle, the next one goes on with it.
         let id = &record.sandbox.id;
         self.records.update(id, |record| {
@@ -373,8 +334,7 @@ impl Controller {
                 sandbox.name
             ))
         })?;
-        // What has the sandbox's identifier for its file was bound by us, be the namespace ours or not.
-        if sandbox.netns.file_name().is_some_and(|name| name == sandbox.id.as_str()) {
+        if record.is_bound() {
             Netns::remove(&sandbox.netns)?;
         }
         for network in record.pending.iter().flat_map(|pending| &pending.networks) {
@@ -419,14 +379,4 @@ struct Given {
     lasting: Option<PathBuf>,
     /// Whether it is the host's own.
     host_stack: bool,
-}
-
-fn check_driver(network: Network, driver: Option<&Name>) -> Result<Network> {
-    match driver {
-        Some(driver) if *driver != network.driver => Err(Error::conflict(format!(
-            "network {} is there already with driver {}: leave the driver out, or choose another network",
-            network.name, network.driver
-        ))),
-        _ => Ok(network),
-    }
 }

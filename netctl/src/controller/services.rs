@@ -98,6 +98,7 @@ impl Controller {
             bridging: spec.bridging,
             vtep: spec.vtep,
             lease,
+            container: spec.container.clone(),
             owner: None,
             created: now(),
         };

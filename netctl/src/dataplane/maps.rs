@@ -132,7 +132,7 @@ impl Maps {
                 }
             }
             Op::SetPort { ifindex, entry } => {
-                insert(&mut self.ports, &PORTS, *ifindex, values::port(entry)?)?;
+                insert(&mut self.ports, &PORTS, *ifindex, values::port(entry))?;
             }
             Op::RemovePort { ifindex } => remove(&mut self.ports, &PORTS, ifindex)?,
             Op::RemoveNeigh { vni, address } => match address {

@@ -141,8 +141,6 @@ pub(super) struct Plan {
 ///
 /// [`Error::Full`] where a map has no room for what it should hold in the end; nothing is to be written then.
 pub(super) fn plan(held: &Tables, desired: &Desired, sweep: Sweep) -> Result<Plan, Error> {
-    let ports: BTreeMap<_, _> =
-        desired.ports.iter().map(|(&index, port)| (index, port.entry.clone())).collect();
     let hosts = hosts(&held.vteps, &desired.tunnels)?;
     let vteps = Difference::of(&VTEPS, &held.vteps, &hosts, sweep)?.order(
         |address, entry| Op::SetVtep { address, entry },
@@ -172,7 +170,8 @@ pub(super) fn plan(held: &Tables, desired: &Desired, sweep: Sweep) -> Result<Pla
     );
     let neigh4 = neighbours(&NEIGH4, held, desired, sweep, IpAddr::is_ipv4)?;
     let neigh6 = neighbours(&NEIGH6, held, desired, sweep, IpAddr::is_ipv6)?;
-    let ports = Difference::of(&PORTS, &held.ports, &ports, sweep)?.order(
+    let ports = desired.ports.iter().map(|(index, port)| (index, &port.entry));
+    let ports = Difference::between(&PORTS, &held.ports, ports, sweep)?.order(
         |ifindex, entry| Op::SetPort { ifindex, entry },
         |ifindex| Op::RemovePort { ifindex },
     );
@@ -223,8 +222,10 @@ fn neighbours(
     sweep: Sweep,
     of_family: impl Fn(&IpAddr) -> bool,
 ) -> Result<(Vec<Op>, Vec<Op>), Error> {
-    let belongs = |(_, address): &(Vni, IpAddr)| of_family(address);
-    let difference = Difference::among(map, &held.neigh, &desired.neigh, sweep, belongs)?;
+    let belongs = |((_, address), _): &(&(Vni, IpAddr), &MacAddr)| of_family(address);
+    let (held, desired) = (held.neigh.iter(), desired.neigh.iter());
+    let difference =
+        Difference::between(map, held.filter(belongs), desired.filter(belongs), sweep)?;
     Ok(difference.order(
         |(vni, address), mac| Op::SetNeigh { vni, address, mac },
         |(vni, address)| Op::RemoveNeigh { vni, address },
@@ -246,27 +247,37 @@ impl<K: Ord + Copy, V: PartialEq + Clone> Difference<K, V> {
         desired: &BTreeMap<K, V>,
         sweep: Sweep,
     ) -> Result<Self, Error> {
-        Self::among(map, held, desired, sweep, |_| true)
+        Self::between(map, held, desired, sweep)
     }
 
-    /// The same of the keys that belong to `map`, where others belong to another.
-    fn among(
+    /// Compares what is held with what is desired, both in the order of their keys.
+    fn between<'a>(
         map: &Layout,
-        held: &BTreeMap<K, V>,
-        desired: &BTreeMap<K, V>,
+        held: impl IntoIterator<Item = (&'a K, &'a V)>,
+        desired: impl IntoIterator<Item = (&'a K, &'a V)>,
         sweep: Sweep,
-        belongs: impl Fn(&K) -> bool,
-    ) -> Result<Self, Error> {
-        let set =
-            desired.iter().filter(|(key, value)| belongs(key) && held.get(key) != Some(value));
-        let set: Vec<(K, V)> = set.map(|(&key, value)| (key, value.clone())).collect();
-        let here = || held.keys().copied().filter(&belongs);
-        let gone: Vec<K> = match sweep {
-            Sweep::Remove => here().filter(|key| !desired.contains_key(key)).collect(),
-            Sweep::Keep => Vec::new(),
-        };
-        let new = set.iter().filter(|(key, _)| !held.contains_key(key)).count();
-        let together = here().count() + new;
+    ) -> Result<Self, Error>
+    where
+        K: 'a,
+        V: 'a,
+    {
+        let mut held = held.into_iter().peekable();
+        let (mut set, mut gone) = (Vec::new(), Vec::new());
+        let mut together = 0;
+        for (key, value) in desired {
+            while let Some((&other, _)) = held.next_if(|(other, _)| *other < key) {
+                gone.push(other);
+            }
+            together += 1;
+            if held.next_if(|(other, _)| *other == key).is_none_or(|(_, old)| old != value) {
+                set.push((*key, value.clone()));
+            }
+        }
+        gone.extend(held.map(|(&other, _)| other));
+        together += gone.len();
+        if sweep == Sweep::Keep {
+            gone.clear();
+        }
         let after = together - gone.len();
         if after > map.room() {
             return Err(map.full(after));

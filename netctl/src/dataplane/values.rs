@@ -71,19 +71,16 @@ pub(super) fn unsupported(host: IpAddr, reason: &'static str) -> Error {
     Error::Unsupported { object: format!("host {host}"), reason }
 }
 
-pub(super) fn port(entry: &PortEntry) -> Result<Port, Error> {
+/// An endpoint that [`check`] let pass.
+pub(super) fn port(entry: &PortEntry) -> Port {
     let mut v4 = [[0; 4]; PORT_ADDRESSES];
     let mut v6 = [[0; 16]; PORT_ADDRESSES];
     let (mut places4, mut places6) = (v4.iter_mut(), v6.iter_mut());
     for address in &entry.addresses {
-        let placed = match address {
+        match address {
             IpAddr::V4(address) => places4.next().map(|place| *place = address.octets()),
             IpAddr::V6(address) => places6.next().map(|place| *place = address.octets()),
         };
-        placed.ok_or_else(|| Error::Unsupported {
-            object: format!("endpoint {} with {} addresses", entry.mac, entry.addresses.len()),
-            reason: "an endpoint can have four addresses of each family",
-        })?;
     }
     let (mut gateway4, mut gateway6) = ([0; 4], [0; 16]);
     for gateway in &entry.gateways {
@@ -95,11 +92,23 @@ pub(super) fn port(entry: &PortEntry) -> Result<Port, Error> {
     let any_source = if entry.any_source { Port::ANY_SOURCE } else { 0 };
     let isolated = if entry.isolated { Port::ISOLATED } else { 0 };
     let endpoint = entry.endpoint.as_ref().map_or([0; 32], EndpointId::to_bytes);
-    Ok(Port::new(entry.vni, entry.mac, endpoint)
+    Port::new(entry.vni, entry.mac, endpoint)
         .with_flags(any_source | isolated)
         .with_addresses4(v4)
         .with_addresses6(v6)
-        .with_gateways(gateway4, gateway6))
+        .with_gateways(gateway4, gateway6)
+}
+
+/// Refuses an endpoint with more addresses than a port has places for.
+fn check_addresses(entry: &PortEntry) -> Result<(), Error> {
+    let v4 = entry.addresses.iter().filter(|address| address.is_ipv4()).count();
+    if v4.max(entry.addresses.len() - v4) <= PORT_ADDRESSES {
+        return Ok(());
+    }
+    Err(Error::Unsupported {
+        object: format!("endpoint {} with {} addresses", entry.mac, entry.addresses.len()),
+        reason: "an endpoint can have four addresses of each family",
+    })
 }
 
 /// `None` where the value names no network, which netctl never writes.
@@ -139,7 +148,7 @@ pub(super) fn check(desired: &Desired, local: Vteps) -> Result<(), Error> {
             return Err(unsupported(*vtep, "it has no tunnel"));
         }
     }
-    desired.ports.values().try_for_each(|wanted| port(&wanted.entry).map(drop))
+    desired.ports.values().try_for_each(|wanted| check_addresses(&wanted.entry))
 }
 
 #[cfg(test)]
@@ -175,7 +184,7 @@ mod tests {
             ..entry()
         };
         for entry in [entry(), host] {
-            assert_eq!(port_of(&port(&entry).expect("a port")), Some(entry));
+            assert_eq!(port_of(&port(&entry)), Some(entry));
         }
     }
 

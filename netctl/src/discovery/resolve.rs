@@ -3,12 +3,13 @@
 use std::net::IpAddr;
 
 use hickory_proto::rr::{Name, RecordType};
+use ipnet::IpNet;
 
 use super::{
     directory::{Directory, View},
-    zone::{Member, Zone},
+    zone::{self, Zone},
 };
-use crate::model::{NetworkId, Transport};
+use crate::model::{Endpoint, NetworkId, Transport};
 
 /// What there is to say to a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,7 +120,11 @@ fn by_address(view: &View<'_>, address: IpAddr, kind: RecordType) -> Option<Reso
     inside.then_some(Resolution::NoSuchName)
 }
 
-fn qualified(member: &Member, zone: &Zone) -> String {
+fn addresses(member: &Endpoint) -> impl Iterator<Item = IpAddr> {
+    member.addresses.iter().map(IpNet::addr)
+}
+
+fn qualified(member: &Endpoint, zone: &Zone) -> String {
     format!("{}.{}", member.name, zone.name)
 }
 
@@ -162,21 +167,23 @@ fn by_name(view: &View<'_>, name: &Name, kind: RecordType) -> Option<Resolution>
         return Some(Resolution::NoSuchName);
     }
     let Some((called, transport)) = form.port else {
-        let of_kind = |address: &&IpAddr| {
+        let of_kind = |address: &IpAddr| {
             kind == if address.is_ipv4() { RecordType::A } else { RecordType::AAAA }
         };
-        let addresses = members.iter().flat_map(|member| &member.addresses);
-        let addresses: Vec<IpAddr> = addresses.filter(of_kind).copied().collect();
+        let addresses = members.iter().copied().flat_map(addresses);
+        let addresses: Vec<IpAddr> = addresses.filter(of_kind).collect();
         let none = addresses.is_empty();
         return Some(if none { Resolution::NoData } else { Resolution::Addresses(addresses) });
     };
     let targets: Vec<Target> = members
         .iter()
-        .flat_map(|member| member.ports(&called, transport).into_iter().map(move |p| (member, p)))
+        .flat_map(|member| {
+            zone::ports(member, &called, transport).into_iter().map(move |p| (*member, p))
+        })
         .map(|(member, port)| Target {
             name: qualified(member, zone),
             port,
-            addresses: member.addresses.clone(),
+            addresses: addresses(member).collect(),
         })
         .collect();
     Some(match (targets.is_empty(), kind) {
@@ -188,7 +195,7 @@ fn by_name(view: &View<'_>, name: &Name, kind: RecordType) -> Option<Resolution>
 
 /// Who is meant, and in which network: what the asker alone calls so first, then what is published, in the first network
 /// that has somebody who can be reached. Nothing where the name is not ours; nobody where it is, and cannot be reached.
-fn found<'a>(view: &View<'a>, form: &Form) -> Option<(&'a Zone, Vec<&'a Member>)> {
+fn found<'a>(view: &View<'a>, form: &Form) -> Option<(&'a Zone, Vec<&'a Endpoint>)> {
     let zones = || {
         view.zones
             .iter()

@@ -58,6 +58,7 @@ pub(crate) fn endpoint(
         bridging: false,
         vtep: None,
         lease: None,
+        container: None,
         addresses: addresses.iter().map(|a| a.parse::<IpNet>().expect("an address")).collect(),
         owner: sandbox.map(|sandbox| Owner {
             host: "h1".parse().expect("a host's name"),
@@ -130,7 +131,8 @@ pub(super) fn directory(
 ) -> Directory {
     let zone = |network: &&Network| {
         let own = endpoints.iter().filter(|endpoint| endpoint.network == network.id);
-        (network.id.clone(), Arc::new(Zone::build(network, own, |host| host.as_str() == "gone")))
+        let own: Vec<Arc<Endpoint>> = own.cloned().map(Arc::new).collect();
+        (network.id.clone(), Arc::new(Zone::build(network, &own, |host| host.as_str() == "gone")))
     };
     Directory::new(networks.iter().map(zone), askers)
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     net::IpAddr,
+    sync::Arc,
 };
 
 use ipnet::IpNet;
@@ -20,20 +21,12 @@ pub struct Zone {
     pub(super) subnets: Vec<IpNet>,
     /// Where its names are served.
     pub(super) gateways: Vec<IpAddr>,
-    members: Vec<Member>,
+    /// The endpoints that can be reached.
+    members: Vec<Arc<Endpoint>>,
     /// Members by name and alias in lower case, for RFC 4343 has names compared without case. A name that is taken, but
     /// by nobody who can be reached, is there without members.
     names: HashMap<String, Vec<usize>>,
     addresses: HashMap<IpAddr, Vec<usize>>,
-}
-
-/// An endpoint that can be reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Member {
-    /// As it was given.
-    pub(super) name: Name,
-    pub(super) addresses: Vec<IpAddr>,
-    exposed: Vec<ExposedPort>,
 }
 
 impl Zone {
@@ -43,7 +36,7 @@ impl Zone {
     /// the network's.
     pub fn build<'a>(
         network: &'a Network,
-        endpoints: impl IntoIterator<Item = &'a Endpoint>,
+        endpoints: impl IntoIterator<Item = &'a Arc<Endpoint>>,
         dead: impl Fn(&HostName) -> bool,
     ) -> Self {
         let mut zone = Self {
@@ -64,54 +57,50 @@ impl Zone {
         zone
     }
 
-    fn add(&mut self, endpoint: &Endpoint, reachable: bool) {
-        // An alias may repeat the name or, but for its case, another alias.
-        let names: BTreeSet<String> = std::iter::once(&endpoint.name)
-            .chain(&endpoint.aliases)
-            .map(|name| name.as_str().to_ascii_lowercase())
-            .collect();
+    fn add(&mut self, endpoint: &Arc<Endpoint>, reachable: bool) {
         let index = self.members.len();
-        for name in names {
-            self.names.entry(name).or_default().extend(reachable.then_some(index));
+        for name in std::iter::once(&endpoint.name).chain(&endpoint.aliases) {
+            let members = self.names.entry(name.as_str().to_ascii_lowercase()).or_default();
+            // An alias may repeat the name or, but for its case, another alias.
+            if reachable && members.last() != Some(&index) {
+                members.push(index);
+            }
         }
         if reachable {
-            let addresses: Vec<IpAddr> = endpoint.addresses.iter().map(IpNet::addr).collect();
-            for &address in &addresses {
+            for address in endpoint.addresses.iter().map(IpNet::addr) {
                 self.addresses.entry(address).or_default().push(index);
             }
-            let (name, exposed) = (endpoint.name.clone(), endpoint.exposed.clone());
-            self.members.push(Member { name, addresses, exposed });
+            self.members.push(Arc::clone(endpoint));
         }
     }
 
     /// Who has a name that is in lower case already; nothing where the name is not the network's.
-    pub(super) fn named(&self, name: &str) -> Option<Vec<&Member>> {
+    pub(super) fn named(&self, name: &str) -> Option<Vec<&Endpoint>> {
         self.names.get(name).map(|members| self.members(members))
     }
 
     /// Who has an address.
-    pub(super) fn at(&self, address: IpAddr) -> Option<Vec<&Member>> {
+    pub(super) fn at(&self, address: IpAddr) -> Option<Vec<&Endpoint>> {
         self.addresses.get(&address).map(|members| self.members(members))
     }
 
-    fn members(&self, indices: &[usize]) -> Vec<&Member> {
-        indices.iter().filter_map(|&index| self.members.get(index)).collect()
+    fn members(&self, indices: &[usize]) -> Vec<&Endpoint> {
+        indices.iter().filter_map(|&index| self.members.get(index)).map(Arc::as_ref).collect()
     }
 }
 
-impl Member {
-    /// The numbers of its ports of that transport that are called so, by name or by number.
-    pub(super) fn ports(&self, called: &str, transport: Transport) -> BTreeSet<u16> {
-        let is_called = |port: &&ExposedPort| {
-            let name = port.name.as_ref().map(Name::as_str);
-            name.is_some_and(|name| name.eq_ignore_ascii_case(called))
-                || port.port.to_string() == called
-        };
-        self.exposed
-            .iter()
-            .filter(|port| port.transport == transport)
-            .filter(is_called)
-            .map(|port| port.port.get())
-            .collect()
-    }
+/// The numbers of an endpoint's ports of that transport that are called so, by name or by number.
+pub(super) fn ports(endpoint: &Endpoint, called: &str, transport: Transport) -> BTreeSet<u16> {
+    let is_called = |port: &&ExposedPort| {
+        let name = port.name.as_ref().map(Name::as_str);
+        name.is_some_and(|name| name.eq_ignore_ascii_case(called))
+            || port.port.to_string() == called
+    };
+    endpoint
+        .exposed
+        .iter()
+        .filter(|port| port.transport == transport)
+        .filter(is_called)
+        .map(|port| port.port.get())
+        .collect()
 }

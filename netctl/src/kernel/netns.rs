@@ -1,6 +1,7 @@
 //! Network namespaces: opening, making, removing, and running code in them.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File, OpenOptions},
     io,
     os::{
@@ -156,6 +157,11 @@ impl Netns {
         Ok(NetnsId { device: meta.dev(), inode: meta.ino() })
     }
 
+    /// The namespaces that the processes are in which this process sees.
+    pub async fn inhabited() -> Result<BTreeSet<NetnsId>, Error> {
+        tokio::task::spawn_blocking(inhabited).await.map_err(|_join| Error::Panicked)?
+    }
+
     /// Runs `work` in the namespace, on a thread of its own, without blocking the runtime.
     pub async fn run<T, F>(&self, work: F) -> Result<T, Error>
     where
@@ -235,6 +241,19 @@ fn lock_parent(path: &Path) -> Result<File, Error> {
         path: parent.into(),
         source,
     })
+}
+
+fn inhabited() -> Result<BTreeSet<NetnsId>, Error> {
+    let unreadable = |source| Error::System { doing: "list the processes", source };
+    let mut found = BTreeSet::new();
+    for entry in fs::read_dir("/proc").map_err(unreadable)? {
+        let process = entry.map_err(unreadable)?.path();
+        // What is no process has no such file, nor has a process that ends meanwhile.
+        if let Ok(meta) = fs::metadata(process.join("ns/net")) {
+            found.insert(NetnsId { device: meta.dev(), inode: meta.ino() });
+        }
+    }
+    Ok(found)
 }
 
 fn is_netns(file: &File) -> bool {

@@ -6,8 +6,8 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BoundPort, EndpointId, ExposedPort, HostName, Lease, MacAddr, Name, NetworkId, PublishedPort,
-    SandboxId, UnixTime, Vteps,
+    BoundPort, CniName, EndpointId, ExposedPort, HostName, Lease, MacAddr, Name, NetworkId,
+    PublishedPort, SandboxId, UnixTime, Vteps,
 };
 
 /// Joins at most one sandbox to exactly one network. People call it a service.
@@ -42,6 +42,9 @@ pub struct Endpoint {
     /// What an IPAM driver that is a plugin gave it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<Lease>,
+    /// The container that it is of: it goes with that, and so never stays behind with nobody attached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<CniName>,
     /// Who has it attached. It changes by compare-and-set only.
     pub owner: Option<Owner>,
     /// When it was published.

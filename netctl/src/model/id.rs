@@ -1,6 +1,6 @@
 //! Identifiers: 256 random bits in hexadecimal, as Docker's are.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,13 +16,13 @@ pub struct IdError {
     text: String,
 }
 
-// Clones share the text: every pass of the reconcile loop makes some for each endpoint.
+// The text is in place: every pass of the reconcile loop looks up and copies some for each endpoint.
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(Arc<str>);
+        pub struct $name([u8; DIGITS]);
 
         impl $name {
             /// Makes a new one from the kernel's random numbers.
@@ -38,27 +38,36 @@ macro_rules! id {
 
             /// The identifier that these bytes spell.
             pub fn from_bytes(bytes: [u8; DIGITS / 2]) -> Self {
-                Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into())
+                let digit = |value: u8| if value < 10 { b'0' + value } else { b'a' + value - 10 };
+                let mut digits = [0; DIGITS];
+                for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+                    pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 0xf)]);
+                }
+                Self(digits)
             }
 
             /// The bytes that its digits spell.
             pub fn to_bytes(&self) -> [u8; DIGITS / 2] {
                 let value = |digit: u8| if digit <= b'9' { digit - b'0' } else { digit - b'a' + 10 };
                 let mut bytes = [0; DIGITS / 2];
-                for (byte, digits) in bytes.iter_mut().zip(self.0.as_bytes().chunks_exact(2)) {
+                for (byte, digits) in bytes.iter_mut().zip(self.0.chunks_exact(2)) {
                     *byte = digits.iter().fold(0, |byte, &digit| byte << 4 | value(digit));
                 }
                 bytes
             }
 
             /// All digits.
+            ///
+            /// # Panics
+            ///
+            /// Never: they were checked when it was made.
             pub fn as_str(&self) -> &str {
-                &self.0
+                str::from_utf8(&self.0).expect("digits are text")
             }
 
             /// The first twelve digits, for people and for names of links.
             pub fn short(&self) -> &str {
-                &self.0[..SHORT]
+                &self.as_str()[..SHORT]
             }
         }
 
@@ -66,7 +75,9 @@ macro_rules! id {
             type Err = IdError;
 
             fn from_str(text: &str) -> Result<Self, IdError> {
-                Self::try_from(text.to_owned())
+                let digits = <[u8; DIGITS]>::try_from(text.as_bytes()).ok();
+                let fits = |digits: &[u8; DIGITS]| digits.iter().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'));
+                digits.filter(fits).map(Self).ok_or_else(|| IdError { text: text.to_owned() })
             }
         }
 
@@ -74,20 +85,19 @@ macro_rules! id {
             type Error = IdError;
 
             fn try_from(text: String) -> Result<Self, IdError> {
-                let fits = text.len() == DIGITS && text.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'));
-                if fits { Ok(Self(text.into())) } else { Err(IdError { text }) }
+                text.parse()
             }
         }
 
         impl From<$name> for String {
             fn from(id: $name) -> Self {
-                id.0.as_ref().to_owned()
+                id.as_str().to_owned()
             }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(&self.0)
+                f.pad(self.as_str())
             }
         }
 

@@ -40,7 +40,7 @@ fn check_label(text: &str) -> Result<(), NameError> {
     let bytes = text.as_bytes();
     match (bytes.first(), bytes.last()) {
         (None, _) | (_, None) => Err(NameError::Empty),
-        _ if bytes.len() > 63 => Err(NameError::TooLong { name: text.to_owned() }),
+        _ if bytes.len() > Name::LONGEST => Err(NameError::TooLong { name: text.to_owned() }),
         (Some(first), Some(last))
             if first.is_ascii_alphanumeric()
                 && last.is_ascii_alphanumeric()
@@ -53,6 +53,21 @@ fn check_label(text: &str) -> Result<(), NameError> {
 }
 
 impl Name {
+    /// The most characters that one has (RFC 1035, section 2.3.4).
+    pub const LONGEST: usize = 63;
+    /// How many characters container engines show of an identifier.
+    pub const SHORT: usize = 12;
+
+    /// The name that is nearest to a text, with at most so many characters: of an identifier in hexadecimal digits that is
+    /// too long, what container engines show of it. `None` where nothing of the text can be in a name.
+    pub fn near(text: &str, longest: usize) -> Option<Self> {
+        let is_id = text.len() > Self::LONGEST && text.bytes().all(|c| c.is_ascii_hexdigit());
+        let longest = if is_id { longest.min(Self::SHORT) } else { longest };
+        let inner = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' };
+        let text: String = text.chars().map(inner).take(longest).collect();
+        text.trim_matches(['-', '_']).parse().ok()
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -229,6 +244,25 @@ mod tests {
         ] {
             let error = bad.parse::<Name>().expect_err(bad).to_string();
             assert!(error.contains(message), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_name_has_what_a_name_can_have() {
+        let id = "0123456789abcdef".repeat(4);
+        for (text, longest, near) in [
+            ("web", 63, Some("web")),
+            ("web.0_", 63, Some("web-0")),
+            ("k8s.io-t1", 63, Some("k8s-io-t1")),
+            ("k8s.io-t1", 4, Some("k8s")),
+            (&id, 63, Some("0123456789ab")),
+            (&id, 5, Some("01234")),
+            (&"w".repeat(64), 63, Some(&*"w".repeat(63))),
+            ("größe", 63, Some("gr--e")),
+            ("-._", 63, None),
+            ("web", 0, None),
+        ] {
+            assert_eq!(Name::near(text, longest).as_ref().map(Name::as_str), near, "{text}");
         }
     }
 

@@ -4,7 +4,9 @@ use std::{net::IpAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{HostEntry, HostName, Name, ResolverOption, SandboxId, SearchDomain, Sysctl, UnixTime};
+use super::{
+    CniName, HostEntry, HostName, Name, ResolverOption, SandboxId, SearchDomain, Sysctl, UnixTime,
+};
 
 /// The network stack of one container: a network namespace, and what belongs to it.
 ///
@@ -45,6 +47,9 @@ pub struct Sandbox {
     /// What its network stack was set to when it was made.
     #[serde(default)]
     pub sysctls: Vec<Sysctl>,
+    /// The container that a CNI runtime asked it for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<CniName>,
     /// When it was made.
     pub created: UnixTime,
 }

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DeviceName, DriverName, ExposedPort, HostEntry, HostName, LinkAlias, MacAddr, Name,
+    CniName, DeviceName, DriverName, ExposedPort, HostEntry, HostName, LinkAlias, MacAddr, Name,
     PublishedPort, ResolverOption, SearchDomain, ServiceRef, Sysctl,
 };
 
@@ -162,6 +162,9 @@ pub struct ServiceSpec {
     /// The tunnel address that it is behind, where that is no host of netctl's.
     #[serde(default)]
     pub vtep: Option<IpAddr>,
+    /// The container that it is of, and goes with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<CniName>,
 }
 
 impl ServiceSpec {
@@ -177,6 +180,7 @@ impl ServiceSpec {
             mac: None,
             bridging: false,
             vtep: None,
+            container: None,
         }
     }
 }
@@ -202,6 +206,9 @@ pub struct AttachSpec {
     /// Settings of its interface, which each stand for by `IFNAME`.
     #[serde(default)]
     pub sysctls: Vec<Sysctl>,
+    /// The CNI network configuration that says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<CniName>,
 }
 
 impl AttachSpec {
@@ -214,6 +221,7 @@ impl AttachSpec {
             gw_priority: 0,
             device: None,
             sysctls: Vec::new(),
+            configuration: None,
         }
     }
 }
@@ -262,6 +270,9 @@ pub struct SandboxSpec {
     /// Settings of its network stack.
     #[serde(default)]
     pub sysctls: Vec<Sysctl>,
+    /// The container that it is of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<CniName>,
 }
 
 /// A sandbox to create together with services for it, as `netctl run` does: all of it happens, or nothing.

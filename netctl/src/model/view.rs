@@ -6,8 +6,8 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BoundPort, Chosen, Endpoint, EndpointId, Host, HostName, LinkAlias, MacAddr, Name, Network,
-    Sandbox, UnixTime, Vni, Vteps,
+    BoundPort, Chosen, CniName, Endpoint, EndpointId, Host, HostName, LinkAlias, MacAddr, Name,
+    Network, Sandbox, UnixTime, Vni, Vteps,
 };
 
 /// A network with its services.
@@ -71,6 +71,9 @@ pub struct InterfaceView {
     /// What its published ports are bound to on the host.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<BoundPort>,
+    /// The CNI network configuration that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<CniName>,
 }
 
 /// A host of the cluster.

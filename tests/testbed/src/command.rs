@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{Read as _, Seek as _};
+use std::io::{Read as _, Seek as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread::sleep;
@@ -66,15 +66,23 @@ pub fn output_of<A: AsRef<OsStr>>(
 ///
 /// Its output goes through files: what it leaves running in the background cannot keep a pipe
 /// open, and it can never block on one that is full.
-pub fn output(mut command: Command, deadline: Duration) -> Result<Output> {
+pub fn output(command: Command, deadline: Duration) -> Result<Output> {
+    finish(command, Stdio::null(), deadline)
+}
+
+/// As [`output`], with `input` on stdin.
+pub fn output_fed(command: Command, input: &str, deadline: Duration) -> Result<Output> {
+    let mut stdin = tempfile::tempfile().context("cannot make a temporary file")?;
+    stdin.write_all(input.as_bytes())?;
+    stdin.rewind()?;
+    finish(command, stdin.into(), deadline)
+}
+
+fn finish(mut command: Command, stdin: Stdio, deadline: Duration) -> Result<Output> {
     let shown = shown(&command);
     let mut stdout = tempfile::tempfile().context("cannot make a temporary file")?;
     let mut stderr = tempfile::tempfile().context("cannot make a temporary file")?;
-    command
-        .stdin(Stdio::null())
-        .stdout(stdout.try_clone()?)
-        .stderr(stderr.try_clone()?)
-        .process_group(0);
+    command.stdin(stdin).stdout(stdout.try_clone()?).stderr(stderr.try_clone()?).process_group(0);
     let passed = gate();
     let mut child = command.spawn().with_context(|| format!("cannot run `{shown}`"))?;
     let forward = Forward::to(child.id());

@@ -101,7 +101,11 @@ impl Engine {
     pub fn arguments() -> Vec<String> {
         let home = home(Path::new("{home}"));
         let plugin = plugins(&home).join("netctl.sock");
-        let paths = [("--docker-plugin-socket", plugin), ("--docker-engine", socket(&home))];
+        let paths = [
+            ("--docker-plugin-socket", plugin),
+            ("--docker-engine", socket(&home)),
+            ("--docker-swarm-socket", swarm(&home)),
+        ];
         let words = paths
             .into_iter()
             .flat_map(|(option, path)| [option.to_owned(), path.display().to_string()]);
@@ -115,6 +119,11 @@ impl Engine {
     /// Where its API is.
     pub fn socket(&self) -> PathBuf {
         socket(&self.own)
+    }
+
+    /// Where the daemon of its host serves Swarm.
+    pub fn swarm_socket(&self) -> PathBuf {
+        swarm(&self.own)
     }
 
     /// The directory that it has as /run/docker/plugins.
@@ -271,6 +280,11 @@ fn home(host: &Path) -> PathBuf {
 /// Where the API of the engine with this directory is.
 fn socket(home: &Path) -> PathBuf {
     home.join("docker.sock")
+}
+
+/// Where the daemon serves the Swarm of the engine with this directory, which its managed plugins see.
+fn swarm(own: &Path) -> PathBuf {
+    own.join("swarm").join("netctl.sock")
 }
 
 /// What the engine with this directory has as /run/docker/plugins.

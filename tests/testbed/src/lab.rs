@@ -315,11 +315,13 @@ fn record_path(dir: &Path) -> PathBuf {
     dir.join("lab.json")
 }
 
-/// Puts `binary` where the hosts' PATH begins, as `netctl`.
+/// Puts `binary` where the hosts' PATH begins, as `netctl` and as the CNI plugin.
 fn link_binary(dir: &Path, binary: &Path) -> Result<()> {
     fs::create_dir_all(dir.join("bin"))?;
-    symlink(binary, dir.join("bin").join("netctl"))
-        .with_context(|| format!("cannot link {}", binary.display()))
+    ["netctl", "netctl-cni"].iter().try_for_each(|name| {
+        symlink(binary, dir.join("bin").join(name))
+            .with_context(|| format!("cannot link {}", binary.display()))
+    })
 }
 
 /// `NETCTL_BIN`, or the binary that cargo has put where this program is.

@@ -7,6 +7,7 @@ mod ports;
 mod restarts;
 mod shared;
 mod stage;
+mod swarm;
 mod unsaid;
 
 #[path = "../support/who.rs"]

@@ -45,7 +45,12 @@ const NEEDED: &[(Probe, &str)] = &[
     (Probe::Program("docker"), "docker.io"),
     (Probe::Program("docker-compose"), "docker-compose"),
     (Probe::Program("iptables"), "iptables"),
-    (Probe::Program("busybox"), "busybox-static"),
+    // Runtimes that speak CNI. crun is the one that runs containers without cgroups.
+    (Probe::Program("podman"), "podman"),
+    (Probe::Program("crun"), "crun"),
+    (Probe::Program("containerd"), "containerd"),
+    (Probe::File("/usr/lib/cni/tuning"), "containernetworking-plugins"),
+    (Probe::File("/bin/busybox"), "busybox-static"),
 ];
 
 /// A compiler with the source of `core`, for machines where rustup brings none.

@@ -142,6 +142,7 @@ mod tests {
             bridging: false,
             vtep: None,
             lease: None,
+            container: None,
             owner: None,
             created: 0,
         }

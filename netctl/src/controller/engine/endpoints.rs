@@ -264,6 +264,7 @@ impl Controller {
             hostname: None,
             extra_hosts: Vec::new(),
             sysctls: Vec::new(),
+            container: None,
             created: now(),
         };
         self.records.insert(Record {
@@ -272,6 +273,7 @@ impl Controller {
             attachments: Vec::new(),
             connecting: Vec::new(),
             pending: None,
+            inhabited: false,
             elsewhere: false,
         })?;
         Ok(id)

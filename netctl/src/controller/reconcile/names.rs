@@ -33,7 +33,7 @@ pub(super) struct Names {
     servers: Servers,
     /// The hosts that are alive; followed once the store could be reached.
     hosts: Option<Follower<Host>>,
-    zones: Zones,
+    pub(super) zones: Zones,
     /// Where what is answered from is kept for the next daemon.
     dir: PathBuf,
     keepers: BTreeMap<NetworkId, Keeper>,
@@ -47,7 +47,7 @@ pub(super) struct Names {
 ///
 /// A zone follows from these alone, whatever came before it: what is answered cannot drift from what the store says.
 #[derive(Debug, Default)]
-struct Zones(BTreeMap<NetworkId, ((Revision, Revision), Arc<Zone>)>);
+pub(super) struct Zones(BTreeMap<NetworkId, ((Revision, Revision), Arc<Zone>)>);
 
 impl Zones {
     /// Makes a network's zone as `host` sees it, unless it is as of that already.
@@ -114,18 +114,21 @@ impl Names {
         }
     }
 
-    /// The zones of all that is known, and where they are served besides the networks that are present.
-    fn publish(&self, mut askers: Vec<Asker>) {
+    /// All that is known: `zones`, and until those are `complete` what was kept.
+    fn directory(&self, Zones(zones): &Zones, complete: bool, mut askers: Vec<Asker>) -> Directory {
         // One who shares a network with an engine's container is led here too.
         let led = askers.iter().any(|asker| asker.led);
         for asker in &mut askers {
             asker.led = led;
         }
-        let Zones(zones) = &self.zones;
-        let kept = self.kept.iter().filter(|(id, _)| !zones.contains_key(*id));
+        let kept = self.kept.iter().filter(|(id, _)| !complete && !zones.contains_key(*id));
         let kept = kept.map(|(id, (zone, _))| (id.clone(), Arc::clone(zone)));
         let zones = zones.iter().map(|(id, (_, zone))| (id.clone(), Arc::clone(zone)));
-        self.directory.send_replace(Arc::new(Directory::new(zones.chain(kept), askers)));
+        Directory::new(zones.chain(kept), askers)
+    }
+
+    fn publish(&self, directory: Directory) {
+        self.directory.send_replace(Arc::new(directory));
     }
 }
 
@@ -136,7 +139,8 @@ impl Reconciler {
             .into_iter()
             .map(|kept| (kept.network.id.clone(), (Arc::new(kept.zone()), kept)))
             .collect();
-        self.names.publish(self.records.each(|record| asker(record, |_| true)));
+        let askers = self.records.each(|record| asker(record, |_| true));
+        self.names.publish(self.names.directory(&Zones::default(), false, askers));
         let listeners = self.names.kept.values().flat_map(|(_, kept)| kept.listeners()).collect();
         for error in self.names.servers.apply(&listeners).await {
             // As after a restart of the machine.
@@ -144,24 +148,34 @@ impl Reconciler {
         }
     }
 
-    /// Has every network that is present here served, and the servers know what the store says. `own` are the endpoints
-    /// of this host, which are all of them where it is `complete`.
-    pub(super) async fn serve_names(
-        &mut self,
+    /// What the servers are to answer from, by what the store says. `own` are the endpoints of this host, which are all of
+    /// them where it is `complete`.
+    pub(super) fn draft_names(
+        &self,
+        zones: &mut Zones,
         complete: bool,
         own: &BTreeMap<EndpointId, Own>,
-        failures: &mut Failures,
-    ) {
-        if complete {
-            self.names.kept.clear();
-        }
-        self.update_zones();
+    ) -> Directory {
+        self.update(zones);
         let askers = self.records.each(|record| {
             let sandbox = &record.sandbox.id;
             let is_own = |id: &EndpointId| own.get(id).is_some_and(|own| own.sandbox == *sandbox);
             asker(record, |id| !complete || is_own(id))
         });
-        self.names.publish(askers);
+        self.names.directory(zones, complete, askers)
+    }
+
+    /// Has every network that is present here served, and the servers answer from `directory`.
+    pub(super) async fn serve_names(
+        &mut self,
+        complete: bool,
+        directory: Directory,
+        failures: &mut Failures,
+    ) {
+        if complete {
+            self.names.kept.clear();
+        }
+        self.names.publish(directory);
         let mut listeners = self.listeners();
         listeners.extend(self.names.kept.values().flat_map(|(_, kept)| kept.listeners()));
         for error in self.names.servers.apply(&listeners).await {
@@ -171,10 +185,9 @@ impl Reconciler {
     }
 
     /// Makes anew the zones of networks of which something changed.
-    fn update_zones(&mut self) {
-        let Names { hosts, zones, .. } = &mut self.names;
+    fn update(&self, zones: &mut Zones) {
         zones.0.retain(|id, _| self.followed.contains_key(id));
-        let hosts = hosts.as_ref().map(Follower::borrow);
+        let hosts = self.names.hosts.as_ref().map(Follower::borrow);
         for followed in self.followed.values() {
             let endpoints = followed.endpoints.borrow();
             zones.update(&self.host, &followed.network, &endpoints, hosts.as_deref());

@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// What the store says of an endpoint of this host.
 #[derive(Debug)]
 pub(super) struct Own {
-    pub(super) endpoint: Endpoint,
+    pub(super) endpoint: Arc<Endpoint>,
     pub(super) sandbox: SandboxId,
     revision: Revision,
 }
@@ -72,7 +72,13 @@ impl Reconciler {
         // What an earlier daemon left is kept until all of it was found to stand, or known not to.
         self.settled |= *complete && (failures.none() || self.started.elapsed() > PATIENCE);
         let sweep = if *complete && !damaged && self.settled { Sweep::Remove } else { Sweep::Keep };
-        let applied = self.apply(sweep, own, full, &mut failures).await;
+        let mut zones = std::mem::take(&mut self.names.zones);
+        // The kernel takes its time to attach a program (`synchronize_rcu` in `tcx_link_attach`): time to think.
+        let (applied, directory) =
+            tokio::join!(self.apply(sweep, own, full, &mut failures), async {
+                self.draft_names(&mut zones, *complete, own)
+            });
+        self.names.zones = zones;
         // Whatever became of that: what is gone is not to be reached any more.
         self.open_ways(own, sweep, full, &mut failures).await;
         if applied {
@@ -84,7 +90,7 @@ impl Reconciler {
             self.forget(own, &mut failures);
             self.sweep(own, full, &mut failures).await;
         }
-        self.serve_names(*complete, own, &mut failures).await;
+        self.serve_names(*complete, directory, &mut failures).await;
         // A sandbox that is removed next goes at once.
         self.insides.close().await;
         self.report(&seen, sweep, &failures);
@@ -151,7 +157,8 @@ impl Reconciler {
                 if let Some(owner) = endpoint.owner.as_ref().filter(|owner| owner.host == self.host)
                 {
                     let sandbox = owner.sandbox.clone();
-                    let entry = Own { endpoint: endpoint.clone(), sandbox, revision: *revision };
+                    let entry =
+                        Own { endpoint: Arc::clone(endpoint), sandbox, revision: *revision };
                     seen.own.insert(endpoint.id.clone(), entry);
                 }
             }

@@ -22,16 +22,17 @@ impl Reconciler {
         full: bool,
         failures: &mut Failures,
     ) {
-        let mut sandboxes: BTreeMap<&SandboxId, BTreeSet<&EndpointId>> = BTreeMap::new();
-        for (id, own) in own.iter().filter(|(id, _)| self.built.contains_key(*id)) {
-            sandboxes.entry(&own.sandbox).or_default().insert(id);
-        }
-        self.routed.retain(|sandbox, _| sandboxes.contains_key(sandbox));
-        for (sandbox, joined) in sandboxes {
+        let built = own.iter().filter(|(id, _)| self.built.contains_key(*id));
+        let mut pairs: Vec<(&SandboxId, &EndpointId)> =
+            built.map(|(id, own)| (&own.sandbox, id)).collect();
+        pairs.sort();
+        let has = |id: &SandboxId| pairs.binary_search_by_key(&id, |(of, _)| of).is_ok();
+        self.routed.retain(|sandbox, _| has(sandbox));
+        for joined in pairs.chunk_by(|one, next| one.0 == next.0) {
+            let Some((sandbox, _)) = joined.first().copied() else { continue };
+            let joined = joined.iter().map(|(_, id)| *id);
             let routed = self.routed.get(sandbox);
-            if !full
-                && routed.is_some_and(|(endpoints, _)| endpoints.iter().eq(joined.iter().copied()))
-            {
+            if !full && routed.is_some_and(|(endpoints, _)| endpoints.iter().eq(joined.clone())) {
                 continue;
             }
             let record = self.records.get(sandbox).filter(|record| !record.sandbox.foreign);
@@ -46,7 +47,7 @@ impl Reconciler {
                 })
                 .collect();
             let wanted = routes::wanted(&interfaces);
-            let endpoints: BTreeSet<EndpointId> = joined.into_iter().cloned().collect();
+            let endpoints: BTreeSet<EndpointId> = joined.cloned().collect();
             let same = self.routed.remove(sandbox).is_some_and(|(_, before)| before == wanted);
             let settled =
                 if same && !full { Ok(()) } else { self.settle_routes(&record, &wanted).await };

@@ -26,6 +26,7 @@ fn sandbox(dns: &[&str], search: &[&str], options: &[&str]) -> Sandbox {
         hostname: None,
         extra_hosts: Vec::new(),
         sysctls: Vec::new(),
+        container: None,
         created: 0,
     }
 }

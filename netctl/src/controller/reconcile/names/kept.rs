@@ -7,6 +7,7 @@ use std::{
     collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -32,7 +33,7 @@ pub(super) struct Kept {
     /// Where its names are served.
     device: String,
     pub(super) network: Network,
-    endpoints: Vec<Endpoint>,
+    endpoints: Vec<Arc<Endpoint>>,
     /// Hosts of endpoints that are not alive.
     dead: BTreeSet<HostName>,
 }
@@ -181,9 +182,9 @@ impl Source {
 
     /// By a new file that takes the old one's place. It need not survive the machine.
     fn write(&self) -> io::Result<()> {
-        let (endpoints, dead): (Vec<Endpoint>, BTreeSet<HostName>) = {
-            let endpoints: Vec<Endpoint> =
-                self.endpoints.borrow().entries.values().map(|(e, _)| e.clone()).collect();
+        let (endpoints, dead): (Vec<Arc<Endpoint>>, BTreeSet<HostName>) = {
+            let endpoints: Vec<Arc<Endpoint>> =
+                self.endpoints.borrow().entries.values().map(|(e, _)| Arc::clone(e)).collect();
             let hosts = self.hosts.borrow();
             let owners = endpoints.iter().filter_map(|e| e.owner.as_ref().map(|o| &o.host));
             let dead = owners.filter(|host| **host != self.host && is_dead(&hosts, host));

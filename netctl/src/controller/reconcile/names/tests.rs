@@ -115,7 +115,8 @@ async fn expected(store: &SharedStore, network: &Network) -> Zone {
     let dead = |name: &HostName| {
         *name != host_name(0) && !hosts.iter().any(|stored| stored.value.name == *name)
     };
-    Zone::build(network, endpoints.iter().map(|stored| &stored.value), dead)
+    let endpoints: Vec<_> = endpoints.into_iter().map(|stored| Arc::new(stored.value)).collect();
+    Zone::build(network, &endpoints, dead)
 }
 
 async fn play(events: Vec<Event>) {

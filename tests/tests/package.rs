@@ -1,0 +1,119 @@
+//! What people install: made by `cargo xtask package`, installed on a root directory that is empty, and run.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+use testbed::{Client, DEADLINE, Lab, Options, Store, output_of};
+
+/// Where cargo puts things: tests lie in `<target>/debug/deps`.
+fn target(name: &str) -> Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let path = own.ancestors().nth(2).context("no target directory")?.join(name);
+    ensure!(path.exists(), "no {}: cargo build --package {name}", path.display());
+    Ok(path)
+}
+
+/// dpkg on another root directory than the running system's: nothing outside it changes.
+fn dpkg(root: &Path, words: &[&str]) -> Result<String> {
+    let mut command = Command::new("dpkg");
+    command.arg(format!("--root={}", root.display()));
+    command.args(["--force-script-chrootless", "--force-depends"]).args(words);
+    testbed::output(command, DEADLINE)?.ok()
+}
+
+fn files(root: &Path) -> Result<Vec<String>> {
+    let found = output_of("find", [text(root)?, "-not", "-type", "d", "-printf", "%P\n"])?.ok()?;
+    let mut files: Vec<String> = found.lines().map(ToOwned::to_owned).collect();
+    files.retain(|file| !file.starts_with("var/lib/dpkg/") && !file.starts_with("var/log/"));
+    files.sort();
+    Ok(files)
+}
+
+fn text(path: &Path) -> Result<&str> {
+    path.to_str().context("a path that is not text")
+}
+
+#[test]
+fn what_is_packaged_installs_runs_and_goes_again() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let (out, root) = (dir.path().join("out"), dir.path().join("root"));
+    let binary = target("netctl")?;
+    let words = ["package", "--binary", text(&binary)?, "--out", text(&out)?];
+    let mut command = Command::new(target("xtask")?);
+    command.args(words);
+    testbed::output(command, DEADLINE * 3)?.ok()?;
+    let made = fs::read_dir(&out)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    let ends = |end: &str| {
+        made.iter()
+            .find(|path| path.to_string_lossy().ends_with(end))
+            .with_context(|| format!("no {end} among {made:?}"))
+    };
+    let (package, archive) = (ends(".deb")?, ends(".tar.gz")?);
+
+    fs::create_dir(&root)?;
+    dpkg(&root, &["--install", text(package)?])?;
+    let installed = files(&root)?;
+    let listed = output_of("tar", ["--list", "--file", text(archive)?])?.ok()?;
+    let mut archived: Vec<String> = listed
+        .lines()
+        .filter(|line| !line.ends_with('/'))
+        .map(|line| line.trim_start_matches("./").to_owned())
+        .collect();
+    archived.sort();
+    ensure!(installed == archived, "installed {installed:?}, archived {archived:?}");
+    for file in [
+        "usr/share/man/man1/netctl.1.gz",
+        "usr/share/man/man1/netctl-network-create.1.gz",
+        "usr/share/bash-completion/completions/netctl",
+    ] {
+        ensure!(installed.iter().any(|name| name == file), "no {file} in {installed:?}");
+    }
+    let plugin = fs::canonicalize(root.join("usr/lib/cni/netctl-cni"))?;
+    let program = fs::canonicalize(root.join("usr/bin/netctl"))?;
+    ensure!(plugin == program, "netctl-cni is {}", plugin.display());
+    let unit = fs::read_to_string(root.join("lib/systemd/system/netctl.service"))?;
+    ensure!(unit.contains("\nExecStart=/usr/bin/netctl daemon\n"), "{unit}");
+
+    runs(&root, &program)?;
+
+    dpkg(&root, &["--purge", "netctl"])?;
+    let left = files(&root)?;
+    ensure!(left.is_empty(), "left: {left:?}");
+    Ok(())
+}
+
+/// The daemon that was installed, with the settings that were.
+fn runs(root: &Path, program: &Path) -> Result<()> {
+    let settings = root.join("etc/netctl/netctl.toml");
+    let lab = Lab::start(Options {
+        hosts: 1,
+        store: Store::Apart,
+        binary: Some(program.to_owned()),
+        arguments: ["--config", text(&settings)?, "--docker-plugin-socket", "{home}/docker.sock"]
+            .map(ToOwned::to_owned)
+            .into(),
+        ..Options::default()
+    })?;
+    let host = lab.host(1);
+    let played = (|| {
+        host.ok(["network", "create", "--subnet", "10.1.0.0/24", "dev"])?;
+        host.ok(["run", "--rm", "--publish-service", "web.dev", "--", "true"])?;
+        host.ok(["network", "rm", "dev"])?;
+        // Docker's plugin is on, and where the engine is told that it is, but for the option above.
+        let mut engine = Client::connect(&host.dir("docker.sock"))?;
+        let said = engine.ok("POST", "/Plugin.Activate", &Value::Null)?;
+        ensure!(said == json!({ "Implements": ["NetworkDriver", "IpamDriver"] }), "{said}");
+        let spec = fs::read_to_string(root.join("usr/lib/docker/plugins/netctl.spec"))?;
+        let settings = host.run(["netctl", "config", "show", "--format", "json"])?.ok()?;
+        let socket = spec.trim().strip_prefix("unix://").context("no socket")?;
+        ensure!(settings.contains(&format!("{socket:?}")), "{socket} is not in {settings}");
+        Ok(())
+    })();
+    played.map_err(|error: anyhow::Error| lab.explain(error))?;
+    lab.end()
+}
