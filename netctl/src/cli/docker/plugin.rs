@@ -30,8 +30,8 @@ impl Plugin {
             .map_err(|source| Error::Unreadable { path: MAPS.into(), source })?;
         let libraries = libraries(&maps);
         fs::create_dir_all(dir).map_err(|source| Error::File { path: dir.clone(), source })?;
-        let mut there = fs::read_dir(dir)
-            .map_err(|source| Error::Unreadable { path: dir.clone(), source })?;
+        let mut there =
+            fs::read_dir(dir).map_err(|source| Error::Unreadable { path: dir.clone(), source })?;
         if there.next().is_some() {
             return Err(Error::NotOurs(dir.clone()));
         }
