@@ -100,6 +100,7 @@ pub(super) async fn create_endpoint(call: &Call<'_>) -> Result<Value, Failure> {
         address: call.parse_some::<Ipv4Net>("Address", address)?.map(|net| net.addr()),
         address6: call.parse_some::<Ipv6Net>("AddressIPv6", addressipv6)?.map(|net| net.addr()),
         mac: call.parse_some("MacAddress", macaddress)?,
+        exposed: ports::exposed(&text.options).map_err(|reason| call.garbled(reason))?,
     };
     let endpoint = call.controller.make_engine_endpoint(&spec).await?;
     // What was given must not be said again (libnetwork, `drivers/remote/driver.go`).

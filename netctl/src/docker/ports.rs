@@ -1,12 +1,13 @@
-//! Published ports, as libnetwork tells them (`types.PortBinding`).
+//! Ports, as libnetwork tells them: published ones (`types.PortBinding`) and exposed ones (`types.TransportPort`).
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::model::PublishedPort;
+use crate::model::{ExposedPort, PublishedPort, Transport};
 
+const EXPOSED: &str = "com.docker.network.endpoint.exposedports";
 const PORTS: &str = "com.docker.network.portmap";
 
 /// One port of a container, and those of the host that it is to have one of.
@@ -22,29 +23,59 @@ struct Binding {
     host_port_end: u16,
 }
 
+/// One port that a container listens on.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct Listening {
+    proto: u8,
+    port: u16,
+}
+
+/// The ports that options say are listened on.
+pub(super) fn exposed(options: &BTreeMap<String, Value>) -> Result<Vec<ExposedPort>, String> {
+    let all: Vec<Listening> = list(options, EXPOSED)?;
+    let read = |listening: &Listening| {
+        let text = format!("{}/{}", listening.port, protocol(listening.proto)?);
+        text.parse().map_err(|error: crate::model::ExposedPortError| error.to_string())
+    };
+    all.iter()
+        .map(|listening| read(listening).map_err(|error| format!("{EXPOSED}: {error}")))
+        .collect()
+}
+
 /// The ports that options say are to be published.
 pub(super) fn published(options: &BTreeMap<String, Value>) -> Result<Vec<PublishedPort>, String> {
-    let bindings: Vec<Binding> = match options.get(PORTS) {
-        None | Some(Value::Null) => Vec::new(),
-        Some(ports) => {
-            Deserialize::deserialize(ports).map_err(|error| format!("{PORTS}: {error}"))?
-        }
-    };
+    let bindings: Vec<Binding> = list(options, PORTS)?;
     bindings
         .iter()
         .map(|binding| read(binding).map_err(|error| format!("{PORTS}: {error}")))
         .collect()
 }
 
+/// The list that an option is; none where it is not there.
+fn list<T: DeserializeOwned>(
+    options: &BTreeMap<String, Value>,
+    option: &str,
+) -> Result<Vec<T>, String> {
+    match options.get(option) {
+        None | Some(Value::Null) => Ok(Vec::new()),
+        Some(ports) => {
+            Deserialize::deserialize(ports).map_err(|error| format!("{option}: {error}"))
+        }
+    }
+}
+
+/// The IP protocol of this number, as people write it.
+fn protocol(number: u8) -> Result<Transport, String> {
+    let all = [Transport::Tcp, Transport::Udp, Transport::Sctp];
+    let found = all.into_iter().find(|transport| transport.number() == number);
+    found.ok_or_else(|| format!("protocol {number} has no ports"))
+}
+
 /// By the text that people write for it, which has one meaning.
 fn read(binding: &Binding) -> Result<PublishedPort, String> {
     let Binding { proto, port, host_ip, host_port, host_port_end } = binding;
-    let proto = match proto {
-        6 => "tcp",
-        17 => "udp",
-        132 => "sctp",
-        other => return Err(format!("protocol {other} has no ports")),
-    };
+    let proto = protocol(*proto)?;
     let host_ip = if host_ip.contains(':') { format!("[{host_ip}]") } else { host_ip.clone() };
     let ports = match (*host_port, *host_port_end) {
         (0, _) => String::new(),
@@ -84,6 +115,22 @@ mod tests {
         for none in [json!([]), Value::Null] {
             assert_eq!(read(none), Ok(Vec::new()));
         }
+    }
+
+    #[test]
+    fn ports_that_are_listened_on_are_read() {
+        let read = |ports: Value| {
+            let exposed = exposed(&BTreeMap::from([(EXPOSED.to_owned(), ports)]))?;
+            Ok(exposed.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        let ports = json!([{"Proto": 6, "Port": 80}, {"Proto": 17, "Port": 53}]);
+        let expected = ["80/tcp", "53/udp"].map(str::to_owned).to_vec();
+        assert_eq!(read(ports), Ok::<_, String>(expected));
+        let error = read(json!([{"Proto": 6, "Port": 0}])).expect_err("no port");
+        assert!(
+            error.starts_with("com.docker.network.endpoint.exposedports: port \"0/tcp\": "),
+            "{error}"
+        );
     }
 
     #[test]

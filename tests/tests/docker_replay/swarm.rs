@@ -166,6 +166,31 @@ fn a_swarms_calls_are_answered_acceptably_with_etcd() -> Result<()> {
     swarm(Store::Etcd)
 }
 
+/// A manager is not told that a network is internal, and its nodes are.
+#[test]
+fn a_swarms_internal_network_has_no_way_out() -> Result<()> {
+    let lab = lab(1, Store::File)?;
+    let swarm = Docker::at(lab.host(1).dir("docker").join("swarm.sock"), "swarm");
+    let id = "a1pgo66y7c8v6fj2648au2zxe";
+    for space in ["netctl-global", "netctl-local"] {
+        let pool = json!({"AddressSpace": space, "Pool": "10.82.0.0/24", "Options": null});
+        swarm.ask("IpamDriver.RequestPool", &pool)?;
+        let data =
+            json!([{"AddressSpace": space, "Gateway": "10.82.0.1/24", "Pool": "10.82.0.0/24"}]);
+        let (call, options) = match space {
+            "netctl-global" => ("NetworkDriver.AllocateNetwork", json!({})),
+            _ => ("NetworkDriver.CreateNetwork", json!({"com.docker.network.internal": true})),
+        };
+        let asked =
+            json!({"NetworkID": id, "Options": options, "IPv4Data": data, "IPv6Data": null});
+        swarm.ask(call, &asked)?;
+    }
+    let networks: Vec<Value> =
+        serde_json::from_str(&lab.host(1).ok(["network", "ls", "--format", "json"])?)?;
+    ensure!(networks.len() == 1 && networks[0]["internal"] == true, "{networks:?}");
+    lab.end()
+}
+
 #[test]
 fn a_swarm_keeps_an_address_that_its_task_has_left() -> Result<()> {
     let lab = lab(1, Store::File)?;

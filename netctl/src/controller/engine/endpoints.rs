@@ -21,8 +21,8 @@ use crate::{
     drivers::{self, Route},
     ipam::{self, Hold, Holder},
     model::{
-        AttachSpec, Endpoint, EndpointId, EngineEndpoint, EngineNetwork, EngineNetworkId, MacAddr,
-        Name, Network, SCHEMA, Sandbox, SandboxId, ServiceRef, ServiceSpec,
+        AttachSpec, Endpoint, EndpointId, EngineEndpoint, EngineNetwork, EngineNetworkId,
+        ExposedPort, MacAddr, Name, Network, SCHEMA, Sandbox, SandboxId, ServiceRef, ServiceSpec,
     },
     store::{Guard, Op, Outcome, Txn},
 };
@@ -40,6 +40,8 @@ pub struct EngineEndpointSpec {
     pub address6: Option<Ipv6Addr>,
     /// Its link-layer address; one is chosen where there is none.
     pub mac: Option<MacAddr>,
+    /// Ports that it listens on.
+    pub exposed: Vec<ExposedPort>,
 }
 
 /// What an engine is to do with an endpoint.
@@ -79,6 +81,7 @@ impl Controller {
             address: spec.address,
             address6: spec.address6,
             mac: spec.mac,
+            exposed: spec.exposed.clone(),
             ..ServiceSpec::of(service)
         };
         let made = self.publish_as(spec.id.clone(), &network, &service, Some(&txn)).await?;

@@ -95,15 +95,17 @@ impl Controller {
                 attempts.again().await?;
                 continue;
             };
-            let id = &network.value.id;
+            // A Swarm's manager is not told that it has no way out; its nodes are, before anything is in it.
+            let internal = network.value.internal || spec.internal;
+            let joined = Network { internal, ..network.value.clone() };
             // The network is put for its revision: who removes the last engine's must see this one.
-            let txn = Self::with_network(&pools, id)
+            let txn = Self::with_network(&pools, &joined.id)
                 .when(network.unchanged())
-                .put(network.key.clone(), keys::write(&network.value))
-                .put(key.clone(), keys::write(&record(id)));
+                .put(network.key.clone(), keys::write(&joined))
+                .put(key.clone(), keys::write(&record(&joined.id)));
             if let Outcome::Committed(_) = self.store.commit(txn).await? {
-                tracing::info!(network = %network.value.name, engine_network = spec.id.short(), "joined by an engine");
-                return Ok(network.value);
+                tracing::info!(network = %joined.name, engine_network = spec.id.short(), "joined by an engine");
+                return Ok(joined);
             }
             attempts.again().await?;
         }
@@ -245,8 +247,21 @@ impl Controller {
         };
         let Some(network) = network else { return Ok(None) };
         check_joins(spec, &network)?;
+        if spec.internal && !network.internal && !self.is_of_swarm(&spec.id, &network).await? {
+            return Err(Error::conflict(format!(
+                "network {} is there with a way out: leave --internal out",
+                network.name
+            )));
+        }
         // Read again for its revision; one that went in the meantime is to be made.
         keys::get(&*self.store, &keys::network(&network.id)).await
+    }
+
+    /// Whether a Swarm's manager made this network for the one that its nodes call so.
+    async fn is_of_swarm(&self, id: &EngineNetworkId, network: &Network) -> Result<bool> {
+        let key = keys::engine_network(&self.engine_of(EngineScope::Swarm), id);
+        let made = keys::get::<EngineNetwork>(&*self.store, &key).await?;
+        Ok(made.is_some_and(|made| made.value.network == network.id))
     }
 
     /// The only network that has the first of these subnets.
@@ -326,12 +341,6 @@ fn check_joins(spec: &EngineNetworkSpec, network: &Network) -> Result<()> {
                 network.name, subnet.gateway, network.name
             )));
         }
-    }
-    if spec.internal && !network.internal {
-        return Err(Error::conflict(format!(
-            "network {} is there with a way out: leave --internal out",
-            network.name
-        )));
     }
     let differs =
         |(option, value): &(&String, &String)| network.options.get(*option) != Some(value);
