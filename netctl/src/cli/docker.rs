@@ -34,7 +34,7 @@ pub(super) struct Plugin {
     /// Socket that the daemon serves Swarm on, its --docker-swarm-socket
     #[arg(long, value_name = "PATH", default_value = "/run/netctl/swarm.sock")]
     swarm_socket: PathBuf,
-    /// Directory to write, which is not there yet
+    /// Directory to write, which is empty or not there yet
     #[arg(value_name = "DIR")]
     dir: PathBuf,
 }

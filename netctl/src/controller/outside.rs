@@ -24,7 +24,7 @@ use std::{
 use tokio::sync::Notify;
 
 pub(super) use self::{
-    elements::{Asking, Elements, Opened, Way, of},
+    elements::{Elements, Opened, Way, of},
     led::LedFlows,
 };
 use self::{forwarding::Lending, passage::Passage, table::Table};

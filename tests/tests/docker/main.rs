@@ -8,6 +8,7 @@ mod restarts;
 mod shared;
 mod stage;
 mod swarm;
+mod unsaid;
 
 #[path = "../support/who.rs"]
 mod who;

@@ -175,6 +175,30 @@ fn names_from_outside_are_asked_of_who_was_meant() -> Result<()> {
 }
 
 /// ```text
+///   h1: svc1 ─┐
+///   h2: svc2 ─┴─ network six, IPv4 and IPv6        external: a name server at an address of IPv6
+/// ```
+#[test]
+fn names_are_asked_by_ipv6() -> Result<()> {
+    let options =
+        EngineOptions { name_servers: vec!["2001:db8::fe".to_owned()], ..EngineOptions::default() };
+    play(2, &options, |stage| {
+        let (e1, e2, external) = (stage.engine(1), stage.engine(2), stage.lab.external());
+        let address = Ipv4Addr::new(203, 0, 113, 7);
+        let _server = NameServer::start(external.netns(), "2001:db8::fe", address)?;
+        stage.network("--ipv6 --subnet 10.77.0.0/24 --subnet fd00:77::/64 six")?;
+        run(e1, "svc1", "--network six")?;
+        run(e2, "svc2", "--network six")?;
+        let servers = exec(e1, "svc1", "cat /etc/resolv.conf")?.ok()?;
+        ensure!(!servers.contains("8.8.8.8"), "Docker asks servers of its own: {servers}");
+        reaches(e1, "svc1", "svc2")?;
+        let six = exec(e1, "svc1", "nslookup -type=aaaa svc2")?.ok()?;
+        ensure!(six.contains("Address: fd00:77::"), "{six}");
+        means(e1, "svc1", "example.com", &["203.0.113.7"])
+    })
+}
+
+/// ```text
 ///   h1: in1, both ─┐
 ///   h2: in2, far ──┴─ networks shut, without a way out, and dev, of both and far
 /// ```

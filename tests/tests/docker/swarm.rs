@@ -1,14 +1,16 @@
 //! A Swarm of two engines, with netctl as its managed plugin.
 
-use std::time::Duration;
+use std::{fs, path::PathBuf, process::Command, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use testbed::{Engine, EngineOptions, Host, IMAGE, eventually};
+use nix::{sys::signal::kill, unistd::Pid};
+use serde_json::Value;
+use testbed::{Client, Engine, EngineOptions, Host, IMAGE, Signal, eventually};
 
 use crate::stage::{Stage, play, reaches};
 
 /// How long an engine may take to copy and start a plugin.
-const PLUGIN: Duration = Duration::from_secs(60);
+const PLUGIN: Duration = Duration::from_mins(1);
 /// How long a Swarm may take to place a task.
 const PLACED: Duration = Duration::from_secs(30);
 
@@ -29,14 +31,14 @@ fn plug(host: &Host, engine: &Engine) -> Result<()> {
 fn a_swarm_has_netctl_for_its_networks() -> Result<()> {
     play(2, &EngineOptions::default(), |stage| {
         let (manager, worker) = (stage.engine(1), stage.engine(2));
-        let played = swarm(stage, manager, worker);
+        swarm(stage, manager, worker)?;
         for engine in [worker, manager] {
             // What it has of the Swarm goes with it; then nothing holds the plugin.
             engine.docker(["swarm", "leave", "--force"])?.ok()?;
             engine.docker_within(PLUGIN, ["plugin", "disable", "--force", "netctl"])?.ok()?;
             engine.ok(["plugin", "rm", "netctl"])?;
         }
-        played
+        Ok(())
     })
 }
 
@@ -88,4 +90,64 @@ fn swarm(stage: &Stage, manager: &Engine, worker: &Engine) -> Result<()> {
     manager.ok(["rm", "-f", "one"])?;
     worker.ok(["rm", "-f", "two"])?;
     manager.ok(["network", "rm", "dev"]).map(drop).context("the network stays")
+}
+
+/// The program that is tested, where no host is needed.
+fn netctl() -> Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let path = own.ancestors().nth(2).context("no target directory")?.join("netctl");
+    ensure!(path.exists(), "no {}: cargo build --package netctl", path.display());
+    Ok(path)
+}
+
+#[test]
+fn a_plugin_is_written_where_nothing_is() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let path = dir.path().join("plugin").display().to_string();
+    let write = |words: &[&str]| {
+        let all = ["docker", "plugin"].iter().chain(words).copied().chain([path.as_str()]);
+        testbed::output_of(&netctl()?.display().to_string(), all)
+    };
+    let relative = write(&["--swarm-socket", "swarm.sock"])?;
+    ensure!(
+        relative.stderr
+            == "error: --swarm-socket must be an absolute path, in a directory that the plugin is to see\n",
+        "{relative:?}"
+    );
+    ensure!(write(&[])?.ok()? == format!("{path}\n"), "another directory was said");
+    let again = write(&[])?;
+    let sentence = format!("error: {path} is not netctl's: remove it, or choose another place\n");
+    ensure!(again.stderr == sentence, "{again:?}");
+    let config: Value =
+        serde_json::from_str(&fs::read_to_string(dir.path().join("plugin/config.json"))?)?;
+    ensure!(config["mounts"][0]["source"] == "/run/netctl", "{config}");
+    Ok(())
+}
+
+#[test]
+fn an_engine_is_told_at_once_that_the_daemon_is_not_there() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let (socket, daemon) = (dir.path().join("netctl.sock"), dir.path().join("swarm.sock"));
+    let mut relay = Command::new(netctl()?)
+        .args(["docker", "relay", "--listen"])
+        .args([&socket, &daemon])
+        .spawn()
+        .context("no relay")?;
+    let said = eventually("the relay answers", PLACED, || {
+        Client::connect(&socket)?.ask("POST", "/NetworkDriver.GetCapabilities", &Value::Null)
+    });
+    kill(Pid::from_raw(relay.id().try_into()?), Signal::SIGTERM)?;
+    let ended = relay.wait()?;
+    let (status, body) = said?;
+    let sentence = format!(
+        "netctl's daemon is not to be reached at {}: No such file or directory (os error 2); is it running with \
+         --docker-swarm-socket?",
+        daemon.display()
+    );
+    ensure!(
+        status == 500 && body["Err"] == sentence && body["Error"] == sentence,
+        "{status} {body}"
+    );
+    ensure!(ended.success(), "the relay ended by {ended}");
+    Ok(())
 }

@@ -17,7 +17,6 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use testbed::{Client, Lab, Netns, Store, Wiring};
 
-use super::rig;
 use crate::measure::median;
 use crate::{lab, say, setup, shell};
 
@@ -73,8 +72,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     ensure!(testbed::is_root(), "endpoints are made of network namespaces and need root: use sudo");
     ensure!(options.clients > 0 && options.single > 0, "0 clients or endpoints measure nothing");
     ensure!(options.present <= 10_000, "{} endpoints are too many for a subnet", options.present);
-    testbed::clean_on_interrupt(rig::sweep)?;
-    rig::sweep();
+    testbed::clean_on_interrupt(|| ())?;
     setup::ensure()?;
     let binary = shell::build_release()?;
     let mut all = Vec::new();

@@ -15,15 +15,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use aya::Ebpf;
-use testbed::{Lab, Netns, Process};
+use testbed::{Engine, Lab, Netns, Process};
 
-use self::engine::Engine;
 use self::pair::Pair;
 use super::generator::{Generator, Outcome, Traffic};
 use super::program::{self, Costs};
 use crate::measure::use_cubic;
 
-pub(super) use self::engine::sweep;
 pub(super) use self::overlay::{container, sandbox};
 
 /// A way that is measured: its two ends, and what it is made of.
@@ -174,9 +172,7 @@ impl Rig {
                 Ok(())
             }
             Parts::Engines(pair, engines) => {
-                (*engines).into_iter().try_for_each(Engine::end)?;
-                sweep();
-                drop(pair);
+                drop((engines, pair));
                 Ok(())
             }
             Parts::Lab(lab) => lab.end(),

@@ -29,7 +29,12 @@ impl Plugin {
         let maps = fs::read_to_string(MAPS)
             .map_err(|source| Error::Unreadable { path: MAPS.into(), source })?;
         let libraries = libraries(&maps);
-        fs::create_dir(dir).map_err(|source| Error::File { path: dir.clone(), source })?;
+        fs::create_dir_all(dir).map_err(|source| Error::File { path: dir.clone(), source })?;
+        let mut there =
+            fs::read_dir(dir).map_err(|source| Error::Unreadable { path: dir.clone(), source })?;
+        if there.next().is_some() {
+            return Err(Error::NotOurs(dir.clone()));
+        }
         let written = write(dir, &libraries, &config(&libraries, home, swarm_socket));
         if let Err(error) = written {
             // Why it could not be written is what people have to know.

@@ -115,7 +115,12 @@ impl Names {
     }
 
     /// All that is known: `zones`, and until those are `complete` what was kept.
-    fn directory(&self, Zones(zones): &Zones, complete: bool, askers: Vec<Asker>) -> Directory {
+    fn directory(&self, Zones(zones): &Zones, complete: bool, mut askers: Vec<Asker>) -> Directory {
+        // One who shares a network with an engine's container is led here too.
+        let led = askers.iter().any(|asker| asker.led);
+        for asker in &mut askers {
+            asker.led = led;
+        }
         let kept = self.kept.iter().filter(|(id, _)| !complete && !zones.contains_key(*id));
         let kept = kept.map(|(id, (zone, _))| (id.clone(), Arc::clone(zone)));
         let zones = zones.iter().map(|(id, (_, zone))| (id.clone(), Arc::clone(zone)));

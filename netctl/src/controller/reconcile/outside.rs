@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{Followed, Reconciler, failures::Failures, pass::Own};
 use crate::{
-    controller::outside::{self, Asking, Opened, Way},
+    controller::outside::{self, Opened, Way},
     dataplane::Sweep,
     drivers::Device,
     model::EndpointId,
@@ -38,15 +38,16 @@ impl Reconciler {
             let (_, device) = ways.get(&own.endpoint.network)?;
             Some(Opened { endpoint: &own.endpoint, device: &device.name })
         });
-        let asking = own.values().filter_map(|own| {
-            // An engine answers its containers' questions for names, or asks name servers of its own choice.
-            self.records.get(&own.sandbox).filter(|record| record.sandbox.foreign)?;
-            let device = device(self.followed.get(&own.endpoint.network)?)?;
-            Some((&own.endpoint, device))
-        });
-        let asking: Vec<_> = asking.collect();
-        let asking =
-            asking.iter().map(|(endpoint, device)| Asking { endpoint, device: &device.name });
+        let asking: BTreeMap<_, _> = own
+            .values()
+            .filter_map(|own| {
+                // An engine answers its containers' questions for names, or asks name servers of its own choice.
+                self.records.get(&own.sandbox).filter(|record| record.sandbox.foreign)?;
+                let id = &own.endpoint.network;
+                Some((id, device(self.followed.get(id)?)?))
+            })
+            .collect();
+        let asking = asking.values().map(|device| device.name.as_str());
         let each = ways.values().map(|(network, device)| Way { network, device: &device.name });
         let wanted = outside::of(each, opened, asking);
         let gateways: Vec<Device> = ways.values().map(|(_, device)| device.clone()).collect();
