@@ -6,7 +6,10 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 use testbed::{Host, Lab, Netns, Signal, eventually};
 
-use crate::{plugin::Attachment, stage};
+use crate::{
+    plugin::{Attachment, inhabitant},
+    stage,
+};
 
 on_both_stores! {
     what_is_not_there_has_left on 1;
@@ -160,8 +163,7 @@ fn containers_end_and_nobody_says_so(lab: &Lab) -> Result<()> {
     let mut one = Attachment::new(host, "one", named.path());
     one.add()?;
     let held = Netns::new(lab.dir(), "held")?;
-    let mut process = held.spawn("held", ["sleep", "1d"])?;
-    let path = format!("/proc/{}/ns/net", process.pid());
+    let (mut process, path) = inhabitant(&held, "held")?;
     let mut two = Attachment::new(host, "two", path.as_ref());
     two.add()?;
     // One that has not begun yet is not taken for one that has ended.

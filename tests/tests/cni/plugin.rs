@@ -1,10 +1,10 @@
 //! The plugin as a runtime starts it.
 
-use std::time::Duration;
+use std::{fs, os::unix::fs::MetadataExt as _, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use testbed::{Host, output_fed};
+use testbed::{Host, Netns, Process, eventually, output_fed};
 
 /// How long one request may take.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -122,4 +122,16 @@ impl<'a> Attachment<'a> {
         ensure!(said.is_null(), "{verb} says {said}");
         Ok(())
     }
+}
+
+/// A process that is in a namespace, and its namespace's path as some runtimes have it.
+pub(crate) fn inhabitant(netns: &Netns, name: &str) -> Result<(Process, String)> {
+    let process = netns.spawn(name, ["sleep", "1d"])?;
+    let path = format!("/proc/{}/ns/net", process.pid());
+    eventually("the process is in its namespace", DEADLINE, || {
+        let (own, wanted) = (fs::metadata(&path)?, fs::metadata(netns.path())?);
+        ensure!((own.dev(), own.ino()) == (wanted.dev(), wanted.ino()), "it is in another");
+        Ok(())
+    })?;
+    Ok((process, path))
 }

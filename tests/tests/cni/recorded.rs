@@ -30,8 +30,7 @@ impl Namespaces<'_> {
         let name = format!("container{}", self.made.len());
         let netns = Netns::new(self.lab.dir(), &name)?;
         let (process, path) = if recorded.starts_with("/proc/") {
-            let process = netns.spawn(&name, ["sleep", "1d"])?;
-            let path = format!("/proc/{}/ns/net", process.pid());
+            let (process, path) = plugin::inhabitant(&netns, &name)?;
             (Some(process), path)
         } else {
             (None, netns.path().display().to_string())
