@@ -95,6 +95,28 @@ fn a_port_that_was_found_to_run_is_looked_at_again_with_all() {
 }
 
 #[test]
+fn what_an_earlier_process_attached_goes_by_the_first_look_that_may_remove() {
+    let host = Host::new();
+    let desired = host.desired();
+    host.within(async || {
+        let dataplane = Dataplane::start(host.config()).await?;
+        dataplane.apply(desired.clone(), Sweep::Remove).await?;
+        dataplane.shutdown().await?;
+        // The next has looked at everything before it knew what is desired; then one of the ports is so no more.
+        let dataplane = Dataplane::start(host.config()).await?;
+        dataplane.apply(Desired::default(), Sweep::Keep).await?;
+        let port0 = host.index("port0");
+        let mut fewer = desired.clone();
+        fewer.ports.remove(&port0);
+        dataplane.apply_new(fewer, Sweep::Remove).await?;
+        ensure!(!host.link(&format!("port-{port0}")).exists(), "its link is left");
+        stopped("port0").await?;
+        ensure!(running("port1")? == 1);
+        Ok(dataplane.shutdown().await?)
+    });
+}
+
+#[test]
 fn changes_are_made_by_difference() {
     let host = Host::new();
     let mut desired = host.desired();

@@ -104,6 +104,8 @@ struct Owner {
     pins: Pins,
     /// Ports that were found to run their program, by index, with their names.
     running: BTreeMap<u32, String>,
+    /// Whether what an earlier process attached, and is not desired, was removed.
+    swept: bool,
     unfiltered: Option<String>,
 }
 
@@ -143,6 +145,7 @@ impl Owner {
             links,
             pins,
             running: BTreeMap::new(),
+            swept: false,
             unfiltered: None,
         };
         owner.links.adopt(&mut owner.ebpf)?;
@@ -226,12 +229,13 @@ impl Owner {
         if sweep == Sweep::Remove && self.links.yielding {
             self.take_over()?;
         }
-        let pinned = match look {
-            Look::All => {
-                self.running.clear();
-                self.links.held(Role::Port)?
-            }
-            Look::New => self.running.keys().copied().collect(),
+        if look == Look::All {
+            self.running.clear();
+        }
+        let pinned = if look == Look::All || !self.swept {
+            self.links.held(Role::Port)?
+        } else {
+            self.running.keys().copied().collect()
         };
         self.attach(desired, &mut applied);
         if sweep == Sweep::Remove {
@@ -241,6 +245,7 @@ impl Owner {
                     self.running.remove(&ifindex);
                 }
             }
+            self.swept = true;
         }
         for op in plan.then {
             applied.count(self.maps.execute(op)?);
