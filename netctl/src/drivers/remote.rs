@@ -4,20 +4,23 @@
 //! opposite can be told by whoever comes after. Nothing waits for a plugin but what needs it: the reconcile loop begins
 //! a task, goes on with the rest, and is woken when the task has ended.
 
+mod hosts;
 mod interface;
 mod notes;
 mod tasks;
 mod told;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
-use tokio::sync::Notify;
+use serde_json::Value;
+use tokio::sync::{Notify, watch};
 
 use self::{
     notes::{NotedEndpoint, NotedNetwork},
@@ -30,8 +33,11 @@ use crate::{
     dataplane::Desired,
     kernel::Netlink,
     model::{DriverName, Endpoint, EndpointId, Network, NetworkId, NetworkSpec},
-    plugin::{self, Journal, PATIENCE, PluginScope, Plugins},
+    plugin::{self, Journal, NetworkPlugin, PATIENCE, PluginScope, Plugins, Ports},
 };
+
+/// How long a plugin has to say what people may want to know of an endpoint.
+const INFO: Duration = Duration::from_secs(1);
 
 /// The plugins of this host, and what they were told.
 #[derive(Debug)]
@@ -44,19 +50,31 @@ pub(super) struct Remotes {
     /// Endpoints that are not attached yet, and are about to be.
     preparing: Mutex<BTreeSet<EndpointId>>,
     tasks: Arc<Tasks>,
+    /// The plugins that were used, and so may have to hear of hosts.
+    used: watch::Sender<BTreeSet<String>>,
 }
 
 impl Remotes {
     /// Plugins that are found in `dirs`; what they were told is noted in `dir`. `wake` is for who waits for them.
     pub(super) fn open(dirs: Vec<PathBuf>, dir: &Path, wake: Arc<Notify>) -> io::Result<Arc<Self>> {
-        Ok(Arc::new(Self {
+        let remotes = Self {
             plugins: Plugins::new(dirs, PATIENCE),
             networks: Journal::open(&dir.join("networks"))?,
             endpoints: Journal::open(&dir.join("endpoints"))?,
             held: Mutex::default(),
             preparing: Mutex::default(),
             tasks: Tasks::new(wake),
-        }))
+            used: watch::Sender::default(),
+        };
+        remotes.used.send_replace(remotes.told());
+        Ok(Arc::new(remotes))
+    }
+
+    /// The network driver of this name, which is used from now on.
+    async fn driver(&self, plugin: &str) -> Result<NetworkPlugin, plugin::Error> {
+        let driver = self.plugins.network(plugin).await?;
+        self.used.send_if_modified(|used| used.insert(plugin.to_owned()));
+        Ok(driver)
     }
 
     /// The plugins.
@@ -159,7 +177,7 @@ impl Driver for Remote {
     }
 
     async fn plan(&self, _host: &HostContext, _spec: &NetworkSpec) -> Result<Plan, Error> {
-        let found = self.remotes.plugins.network(&self.plugin).await;
+        let found = self.remotes.driver(&self.plugin).await;
         let plugin = found.map_err(|error| self.unknown(error))?;
         let scope = match plugin.capabilities().scope {
             PluginScope::Local => Scope::Host,
@@ -232,10 +250,11 @@ impl Driver for Remote {
         endpoint: &Endpoint,
         place: Place<'_>,
     ) -> Result<Joined, Error> {
-        let id = endpoint.id.as_str();
+        let (id, ports) = (endpoint.id.as_str(), Ports::of(endpoint));
         let noted = |id| {
             let note = self.remotes.endpoints.get(id)?;
-            let joined = note.joined.clone().filter(|_| note.sandbox == place.path)?;
+            let same = note.sandbox == place.path && note.ports == ports;
+            let joined = note.joined.clone().filter(|_| same)?;
             Some((note, joined))
         };
         if noted(id).is_none() {
@@ -281,6 +300,28 @@ impl Driver for Remote {
         _remote: &[&Endpoint],
         _desired: &mut Desired,
     ) {
+    }
+
+    fn leads_ports(&self) -> bool {
+        true
+    }
+
+    async fn info(&self, endpoint: &EndpointId) -> BTreeMap<String, Value> {
+        let note = self.remotes.endpoints.get(endpoint.as_str());
+        let Some(note) = note.filter(|note| note.joined.is_some()) else {
+            return BTreeMap::new();
+        };
+        let asked = async {
+            self.remotes.driver(&note.plugin).await?.endpoint_info(&note.network, endpoint).await
+        };
+        match tokio::time::timeout(INFO, asked).await {
+            Ok(Ok(info)) => info,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a plugin does not say how an endpoint is doing");
+                BTreeMap::new()
+            }
+            Err(_late) => BTreeMap::new(),
+        }
     }
 
     fn lead(&self, endpoint: &EndpointId, leads: bool) -> Result<(), Error> {

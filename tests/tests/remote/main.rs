@@ -3,7 +3,9 @@
 
 mod absent;
 mod addresses;
+mod hosts;
 mod plugin;
+mod ports;
 mod refusals;
 mod steps;
 mod told;

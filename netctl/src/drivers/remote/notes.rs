@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     model::{MacAddr, NetworkId},
-    plugin::JoinAnswer,
+    plugin::{JoinAnswer, Ports},
 };
 
 /// A network that a plugin was told of, or is being told of.
@@ -24,6 +24,9 @@ pub(super) struct NotedEndpoint {
     pub(super) network: NetworkId,
     /// The namespace of the sandbox that it is for.
     pub(super) sandbox: PathBuf,
+    /// The ports that it was told of.
+    #[serde(default)]
+    pub(super) ports: Ports,
     /// Whether it answered that the endpoint is made; else that is not known.
     pub(super) made: bool,
     /// The link-layer address that the plugin chose.

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     model::{Endpoint, EndpointId, Network, NetworkId, Subnet},
-    plugin::{self, AddressData, NetworkRequest, RequestedInterface},
+    plugin::{self, AddressData, NetworkRequest, Ports, RequestedInterface},
 };
 
 /// libnetwork's names for who gives addresses, where it does so itself (`ipamutils`).
@@ -22,7 +22,7 @@ impl Remotes {
     pub(super) async fn make_network(&self, plugin: &str, network: &Network) -> Result<(), Error> {
         let id = &network.id;
         let noted = self.networks.get(id.as_str());
-        let driver = self.plugins.network(plugin).await?;
+        let driver = self.driver(plugin).await?;
         if noted.is_some_and(|noted| !noted.made) {
             // Whether it was made nobody knows, and a second time it would be refused.
             finish(driver.delete_network(id).await, false)?;
@@ -46,7 +46,7 @@ impl Remotes {
     /// Has the plugin remove a network, if it was told of it.
     pub(super) async fn remove_network(&self, id: &NetworkId) -> Result<(), Error> {
         let Some(note) = self.networks.get(id.as_str()) else { return Ok(()) };
-        let driver = self.plugins.network(&note.plugin).await?;
+        let driver = self.driver(&note.plugin).await?;
         finish(driver.delete_network(id).await, note.made)?;
         Ok(self.networks.remove(id.as_str())?)
     }
@@ -63,11 +63,12 @@ impl Remotes {
         let id = &endpoint.id;
         // It was for another sandbox, or how far it came is not known.
         self.remove_endpoint(host, id).await?;
-        let driver = self.plugins.network(plugin).await?;
+        let driver = self.driver(plugin).await?;
         let mut note = NotedEndpoint {
             plugin: plugin.to_owned(),
             network: network.id.clone(),
             sandbox,
+            ports: Ports::of(endpoint),
             made: false,
             mac: None,
             joining: false,
@@ -84,11 +85,11 @@ impl Remotes {
             mac_wanted: endpoint.mac.is_some(),
             internal: network.internal,
         };
-        let mut made = driver.create_endpoint(&network.id, id, &interface).await;
+        let mut made = driver.create_endpoint(&network.id, id, &interface, &note.ports).await;
         if made.as_ref().is_err_and(plugin::Error::is_forgotten) {
             // It was started again, and does not know the network any more.
             driver.create_network(&request(network)).await?;
-            made = driver.create_endpoint(&network.id, id, &interface).await;
+            made = driver.create_endpoint(&network.id, id, &interface, &note.ports).await;
         }
         note.mac = match made {
             Ok(mac) => mac,
@@ -97,7 +98,7 @@ impl Remotes {
         note.made = true;
         note.joining = true;
         self.endpoints.put(id.as_str(), note.clone())?;
-        match driver.join(&network.id, id, &note.sandbox).await {
+        match driver.join(&network.id, id, &note.sandbox, &note.ports).await {
             Ok(answer) => {
                 note.joined = Some(answer);
                 Ok(self.endpoints.put(id.as_str(), note)?)
@@ -131,11 +132,11 @@ impl Remotes {
     /// Tells the plugin whether an endpoint is its sandbox's way out.
     pub(super) async fn lead(&self, id: &EndpointId, leads: bool) -> Result<(), Error> {
         let Some(note) = self.endpoints.get(id.as_str()) else { return Ok(()) };
-        let driver = self.plugins.network(&note.plugin).await?;
+        let driver = self.driver(&note.plugin).await?;
         let (network, noted) = (note.network.clone(), NotedEndpoint { leads, ..note });
         if leads {
-            self.endpoints.put(id.as_str(), noted)?;
-            let told = driver.program_connectivity(&network, id).await;
+            self.endpoints.put(id.as_str(), noted.clone())?;
+            let told = driver.program_connectivity(&network, id, &noted.ports).await;
             if let Err(error) = told {
                 if let Some(note) = self.endpoints.get(id.as_str()).filter(|_| error.is_answer()) {
                     self.endpoints.put(id.as_str(), NotedEndpoint { leads: false, ..note })?;
@@ -157,7 +158,7 @@ impl Remotes {
         let Some(mut note) = self.endpoints.get(id.as_str()) else { return Ok(()) };
         // This needs no plugin.
         interface::take_out(host, &note).await?;
-        let driver = self.plugins.network(&note.plugin).await?;
+        let driver = self.driver(&note.plugin).await?;
         if note.leads {
             finish(driver.revoke_connectivity(&note.network, id).await, true)?;
             note.leads = false;
