@@ -262,6 +262,12 @@ pub trait Driver: Send + Sync + fmt::Debug {
     /// Checks the options and subnets of a network to be created, and says what it needs.
     async fn plan(&self, host: &HostContext, spec: &NetworkSpec) -> Result<Plan, Error>;
 
+    /// Has others choose what all hosts are to tell them of a network before it is created, where they do. [`Self::create`]
+    /// or [`Self::remove`] follows.
+    async fn allot(&self, _network: &Network) -> Result<Option<BTreeMap<String, String>>, Error> {
+        Ok(None)
+    }
+
     /// Has others agree to a network before it is in the store. [`Self::created`] or [`Self::remove`] follows.
     async fn create(&self, _network: &Network) -> Result<(), Error> {
         Ok(())

@@ -5,10 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use tokio::sync::{Notify, watch};
 
 use super::{Controller, follow::Follower, keys};
-use crate::{
-    model::{Host, Vteps},
-    plugin::NodeData,
-};
+use crate::{model::Host, plugin::NodeData};
 
 impl Controller {
     /// Has plugins hear which hosts there are, until it is dropped.
@@ -17,7 +14,7 @@ impl Controller {
         let follower: Follower<Host> =
             Follower::start(store, keys::HOSTS.to_owned(), Arc::new(Notify::new()));
         let mut mirror = follower.receiver();
-        let own = node(self.vteps, true);
+        let own = self.vteps.iter().next().map(|address| NodeData { address, own: true });
         let (sender, hosts) = watch::channel(own.into_iter().collect());
         let following = async {
             loop {
@@ -27,7 +24,10 @@ impl Controller {
                     (mirror.complete && !mirror.damaged).then(|| {
                         let hosts = mirror.entries.values().map(|(host, _)| host);
                         let others = hosts.filter(|host| host.name != self.config.host);
-                        let others = others.filter_map(|host| node(host.vteps, false));
+                        let others = others.filter_map(|host| {
+                            let address = self.vteps.towards(&host.vteps)?;
+                            Some(NodeData { address, own: false })
+                        });
                         own.into_iter().chain(others).collect::<BTreeSet<_>>()
                     })
                 };
@@ -47,9 +47,4 @@ impl Controller {
         let ((), never) = tokio::join!(self.drivers.tell_hosts(hosts), following);
         never
     }
-}
-
-/// A host by its tunnel address, that of IPv4 where it has both.
-fn node(vteps: Vteps, own: bool) -> Option<NodeData> {
-    vteps.iter().next().map(|address| NodeData { address, own })
 }

@@ -23,7 +23,7 @@ use serde_json::Value;
 use tokio::sync::{Notify, watch};
 
 use self::{
-    notes::{NotedEndpoint, NotedNetwork},
+    notes::{NotedAllotment, NotedEndpoint, NotedNetwork},
     tasks::{Aim, Tasks},
 };
 use super::{
@@ -44,6 +44,7 @@ const INFO: Duration = Duration::from_secs(1);
 pub(super) struct Remotes {
     plugins: Plugins,
     networks: Journal<NotedNetwork>,
+    allotments: Journal<NotedAllotment>,
     endpoints: Journal<NotedEndpoint>,
     /// Networks that are not in the store yet, and are about to be.
     held: Mutex<BTreeSet<NetworkId>>,
@@ -60,6 +61,7 @@ impl Remotes {
         let remotes = Self {
             plugins: Plugins::new(dirs, PATIENCE),
             networks: Journal::open(&dir.join("networks"))?,
+            allotments: Journal::open(&dir.join("allotments"))?,
             endpoints: Journal::open(&dir.join("endpoints"))?,
             held: Mutex::default(),
             preparing: Mutex::default(),
@@ -84,14 +86,22 @@ impl Remotes {
 
     /// The plugins that were told something.
     pub(super) fn told(&self) -> BTreeSet<String> {
-        let networks = self.networks.all().into_iter().map(|(_, note)| note.plugin);
+        let networks = self.told_networks().into_values();
         networks.chain(self.endpoints.all().into_iter().map(|(_, note)| note.plugin)).collect()
+    }
+
+    /// The networks that a plugin was told of, with its name.
+    fn told_networks(&self) -> BTreeMap<String, String> {
+        let allotted = self.allotments.all().into_iter().map(|(id, note)| (id, note.plugin));
+        allotted
+            .chain(self.networks.all().into_iter().map(|(id, note)| (id, note.plugin)))
+            .collect()
     }
 
     /// The networks that a plugin was told of, but for those that are being created.
     pub(super) fn noted_networks(&self) -> Vec<NetworkId> {
         let held = self.held();
-        let ids = self.networks.all().into_iter().filter_map(|(id, _)| id.parse().ok());
+        let ids = self.told_networks().into_keys().filter_map(|id| id.parse().ok());
         ids.filter(|id| !held.contains(id)).collect()
     }
 
@@ -186,11 +196,32 @@ impl Driver for Remote {
         Ok(Plan { scope, addresses: true, ..Plan::default() })
     }
 
+    async fn allot(&self, network: &Network) -> Result<Option<BTreeMap<String, String>>, Error> {
+        if network.host.is_some() {
+            return Ok(None);
+        }
+        self.remotes.held().insert(network.id.clone());
+        let (this, asked) = (self.clone(), network.clone());
+        let work = async move { this.remotes.allot(&this.plugin, &asked).await };
+        let allotted = self.remotes.tasks.run(network.id.as_str(), Aim::Make, work).await;
+        if allotted.is_err() {
+            self.created(&network.id);
+        }
+        allotted?;
+        Ok(self.remotes.allotments.get(network.id.as_str()).and_then(|note| note.options))
+    }
+
     async fn create(&self, network: &Network) -> Result<(), Error> {
         self.remotes.held().insert(network.id.clone());
         let made = self.make_network(network).await;
-        if made.is_err() {
+        if let Err(error) = &made {
             self.created(&network.id);
+            // One that does not answer is told later.
+            if matches!(error, Error::Plugin(error) if error.is_answer())
+                && let Err(error) = self.remove(&network.id).await
+            {
+                tracing::warn!(network = %network.name, %error, "a plugin keeps what it chose for a network; telling it again");
+            }
         }
         made
     }
@@ -358,9 +389,9 @@ impl Driver for Remote {
             let work = async move { remotes.remove_endpoint(&host, &endpoint).await };
             note(self.remotes.tasks.poll(&id, Aim::Remove, work));
         }
-        for (id, noted) in self.remotes.networks.all() {
+        for (id, plugin) in self.remotes.told_networks() {
             let Ok(network) = id.parse::<NetworkId>() else { continue };
-            if used.contains(&network) || !present.gone.contains(&network) || !own(&noted.plugin) {
+            if used.contains(&network) || !present.gone.contains(&network) || !own(&plugin) {
                 continue;
             }
             let remotes = Arc::clone(&self.remotes);

@@ -118,6 +118,11 @@ impl Plugin {
         Ok(files(&self.dir.join("addresses"))?.len())
     }
 
+    /// For how many networks it has chosen something.
+    pub(crate) fn allocations(&self) -> Result<usize> {
+        Ok(files(&self.dir.join("allocations"))?.len())
+    }
+
     /// What it has.
     pub(crate) fn state(&self) -> Result<Vec<String>> {
         let mut all = Vec::new();

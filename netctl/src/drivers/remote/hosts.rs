@@ -39,8 +39,9 @@ impl Remotes {
                     tasks.spawn(Arc::clone(&self).tell_one(plugin, hosts.clone()));
                 }
             }
-            // The sender is ours.
-            drop(used.changed().await);
+            if used.changed().await.is_err() {
+                return;
+            }
         }
     }
 
@@ -61,8 +62,9 @@ impl Remotes {
                 continue;
             }
             pause = PERIOD;
-            // Where nobody says any more which hosts there are, it is looked for the plugin alone.
-            drop(tokio::time::timeout(PERIOD, hosts.changed()).await);
+            if let Ok(Err(_ended)) = tokio::time::timeout(PERIOD, hosts.changed()).await {
+                return;
+            }
         }
     }
 

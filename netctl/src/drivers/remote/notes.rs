@@ -1,6 +1,6 @@
 //! What plugins were told on this host, and are to be told the opposite of one day.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,14 @@ pub(super) struct NotedNetwork {
     pub(super) plugin: String,
     /// Whether it answered that the network is made; else that is not known.
     pub(super) made: bool,
+}
+
+/// A network that a plugin was to choose something for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct NotedAllotment {
+    pub(super) plugin: String,
+    /// What it answered; where it has not, it is not known whether it has.
+    pub(super) options: Option<BTreeMap<String, String>>,
 }
 
 /// An endpoint that a plugin was told of, or is being told of.

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{
     super::{Error, HostContext},
     Remotes, interface,
-    notes::{NotedEndpoint, NotedNetwork},
+    notes::{NotedAllotment, NotedEndpoint, NotedNetwork},
 };
 use crate::{
     model::{Endpoint, EndpointId, Network, NetworkId, Subnet},
@@ -18,6 +18,39 @@ use crate::{
 const SPACES: [&str; 2] = ["LocalDefault", "GlobalDefault"];
 
 impl Remotes {
+    /// Has the plugin choose what all hosts are to tell it of a network. One that does not know the call has nothing to
+    /// choose: before Docker's swarm none was asked.
+    pub(super) async fn allot(&self, plugin: &str, network: &Network) -> Result<(), Error> {
+        let id = &network.id;
+        let driver = self.driver(plugin).await?;
+        let note = NotedAllotment { plugin: plugin.to_owned(), options: None };
+        self.allotments.put(id.as_str(), note.clone())?;
+        let NetworkRequest { ipv4, ipv6, .. } = request(network);
+        match driver.allocate_network(id, &network.options, [&ipv4, &ipv6]).await {
+            Ok(options) => {
+                let note = NotedAllotment { options: Some(options), ..note };
+                Ok(self.allotments.put(id.as_str(), note)?)
+            }
+            Err(plugin::Error::Unknown { .. }) => Ok(self.allotments.remove(id.as_str())?),
+            Err(error) => {
+                if matches!(error, plugin::Error::Garbled { .. }) {
+                    self.free(id).await?;
+                } else if error.is_answer() {
+                    self.allotments.remove(id.as_str())?;
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Gives back what the plugin chose for a network, if it was asked.
+    async fn free(&self, id: &NetworkId) -> Result<(), Error> {
+        let Some(note) = self.allotments.get(id.as_str()) else { return Ok(()) };
+        let driver = self.driver(&note.plugin).await?;
+        finish(driver.free_network(id).await, note.options.is_some())?;
+        Ok(self.allotments.remove(id.as_str())?)
+    }
+
     /// Has the plugin make a network.
     pub(super) async fn make_network(&self, plugin: &str, network: &Network) -> Result<(), Error> {
         let id = &network.id;
@@ -43,12 +76,14 @@ impl Remotes {
         }
     }
 
-    /// Has the plugin remove a network, if it was told of it.
+    /// Has the plugin remove a network, and give back what it chose for it, if it was told of it.
     pub(super) async fn remove_network(&self, id: &NetworkId) -> Result<(), Error> {
-        let Some(note) = self.networks.get(id.as_str()) else { return Ok(()) };
-        let driver = self.driver(&note.plugin).await?;
-        finish(driver.delete_network(id).await, note.made)?;
-        Ok(self.networks.remove(id.as_str())?)
+        if let Some(note) = self.networks.get(id.as_str()) {
+            let driver = self.driver(&note.plugin).await?;
+            finish(driver.delete_network(id).await, note.made)?;
+            self.networks.remove(id.as_str())?;
+        }
+        self.free(id).await
     }
 
     /// Has the plugin make an endpoint and have it join the sandbox whose namespace is at `sandbox`.
@@ -187,10 +222,11 @@ fn finish(told: Result<(), plugin::Error>, known: bool) -> Result<(), Error> {
 }
 
 fn request(network: &Network) -> NetworkRequest {
+    let generic = network.allotted.as_ref().unwrap_or(&network.options);
     let has_v6 = network.subnets.iter().any(Subnet::is_v6);
     let mut options = std::collections::BTreeMap::from([
         ("com.docker.network.enable_ipv6".to_owned(), json!(has_v6)),
-        ("com.docker.network.generic".to_owned(), json!(network.options)),
+        ("com.docker.network.generic".to_owned(), json!(generic)),
     ]);
     if network.internal {
         options.insert("com.docker.network.internal".to_owned(), json!(true));
