@@ -10,7 +10,7 @@ use testbed::{Client, Engine, EngineOptions, Host, IMAGE, Signal, eventually};
 use crate::stage::{Stage, play, reaches};
 
 /// How long an engine may take to copy and start a plugin.
-const PLUGIN: Duration = Duration::from_secs(60);
+const PLUGIN: Duration = Duration::from_mins(1);
 /// How long a Swarm may take to place a task.
 const PLACED: Duration = Duration::from_secs(30);
 
