@@ -135,7 +135,9 @@ impl Plugin {
     fn note(&self, method: &str, request: &Value) -> Result<()> {
         let mut calls =
             fs::OpenOptions::new().create(true).append(true).open(self.dir.join("calls"))?;
-        Ok(writeln!(calls, "{}", json!({"method": method, "request": request}))?)
+        // At once: others may be writing too.
+        let line = format!("{}\n", json!({"method": method, "request": request}));
+        Ok(calls.write_all(line.as_bytes())?)
     }
 
     fn behaviour(&self, method: &str) -> Option<String> {
