@@ -47,7 +47,10 @@ impl Remotes {
     async fn free(&self, id: &NetworkId) -> Result<(), Error> {
         let Some(note) = self.allotments.get(id.as_str()) else { return Ok(()) };
         let driver = self.driver(&note.plugin).await?;
-        finish(driver.free_network(id).await, note.options.is_some())?;
+        let known = note.options.is_some();
+        // Whoever comes after a crash does not know whether it was freed.
+        self.allotments.put(id.as_str(), NotedAllotment { options: None, ..note })?;
+        finish(driver.free_network(id).await, known)?;
         Ok(self.allotments.remove(id.as_str())?)
     }
 
