@@ -20,6 +20,7 @@ mod holdings;
 mod keys;
 mod leases;
 mod mend;
+mod neighbours;
 mod netns_names;
 mod networks;
 mod outside;
@@ -54,6 +55,7 @@ pub use self::{
 };
 use self::{
     leases::Leases,
+    ports::Reserved,
     reconcile::{Progress, Reconciler},
     records::Records,
 };
@@ -116,6 +118,7 @@ pub struct Controller {
     records: Arc<Records>,
     allocator: Allocator,
     leases: Leases,
+    reserved: Reserved,
     /// Held by operations on sandboxes of this host, one at a time.
     operations: Mutex<()>,
     progress: watch::Receiver<Progress>,
@@ -196,6 +199,7 @@ impl Controller {
             records,
             allocator: Allocator::default(),
             leases,
+            reserved: Reserved::default(),
             operations: Mutex::new(()),
             progress,
             names: reconciler.name_counters(),
@@ -219,6 +223,7 @@ impl Controller {
                     cancel.run_until_cancelled(recovering.clear_abandoned()),
                     cancel.run_until_cancelled(recovering.audit()),
                     cancel.run_until_cancelled(recovering.settle_leases()),
+                    cancel.run_until_cancelled(recovering.tell_hosts()),
                     cancel.run_until_cancelled(following),
                     reconciler.run(&cancel)
                 );

@@ -26,6 +26,7 @@ use std::{
 
 use async_trait::async_trait;
 use ipnet::IpNet;
+use serde_json::Value;
 use tokio::sync::{Notify, watch};
 
 use self::remote::{Remote, Remotes};
@@ -44,7 +45,7 @@ use crate::{
         DriverName, Endpoint, EndpointId, Name, Network, NetworkId, NetworkSpec, Peer, Policy, Vni,
         Vteps,
     },
-    plugin::{self, Plugins},
+    plugin::{self, NodeData, Plugins},
 };
 
 /// Where a network is.
@@ -261,6 +262,12 @@ pub trait Driver: Send + Sync + fmt::Debug {
     /// Checks the options and subnets of a network to be created, and says what it needs.
     async fn plan(&self, host: &HostContext, spec: &NetworkSpec) -> Result<Plan, Error>;
 
+    /// Has others choose what all hosts are to tell them of a network before it is created, where they do. [`Self::create`]
+    /// or [`Self::remove`] follows.
+    async fn allot(&self, _network: &Network) -> Result<Option<BTreeMap<String, String>>, Error> {
+        Ok(None)
+    }
+
     /// Has others agree to a network before it is in the store. [`Self::created`] or [`Self::remove`] follows.
     async fn create(&self, _network: &Network) -> Result<(), Error> {
         Ok(())
@@ -275,7 +282,7 @@ pub trait Driver: Send + Sync + fmt::Debug {
     }
 
     /// Has others make ready what an endpoint needs that is about to be attached, so that [`Self::join`] does not wait for
-    /// them. [`Self::prepared`] follows when it is attached, or is not to be any more.
+    /// them. It has the owner and the ports already that it will have, where it [leads](Self::leads_ports) some. [`Self::prepared`] follows when it is attached, or is not to be any more.
     async fn prepare(
         &self,
         _host: &HostContext,
@@ -336,6 +343,16 @@ pub trait Driver: Send + Sync + fmt::Debug {
         remote: &[&Endpoint],
         desired: &mut Desired,
     );
+
+    /// Whether it, and not netctl, leads the ports of this host that are chosen for its endpoints to them.
+    fn leads_ports(&self) -> bool {
+        false
+    }
+
+    /// What it says of an endpoint of this host, for people; nothing where it cannot say so soon.
+    async fn info(&self, _endpoint: &EndpointId) -> BTreeMap<String, Value> {
+        BTreeMap::new()
+    }
 
     /// Hears whether an endpoint of this host is its sandbox's way out. Idempotent.
     fn lead(&self, _endpoint: &EndpointId, _leads: bool) -> Result<(), Error> {
@@ -412,6 +429,11 @@ impl Drivers {
     pub fn all(&self) -> impl Iterator<Item = Arc<dyn Driver>> {
         let remotes = self.remotes.told().into_iter().map(|plugin| self.remote(plugin));
         self.builtin.values().cloned().chain(remotes)
+    }
+
+    /// Has plugins that are to know of them hear of these hosts, as they come and go, until it is dropped.
+    pub async fn tell_hosts(&self, hosts: watch::Receiver<BTreeSet<NodeData>>) {
+        Arc::clone(&self.remotes).tell_hosts(hosts).await;
     }
 
     /// The networks that others on this host know of, and are to forget once they are in the store no more.

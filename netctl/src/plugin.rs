@@ -23,13 +23,13 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use self::{
     decode::decode,
-    discovery::Address,
+    discovery::{Address, Incarnation},
     error::Error,
     ipam::{AddressSpaces, IpamCapabilities, IpamPlugin, PoolRequest, Purpose, RequestedPool},
     journal::Journal,
     network::{
         AddressData, Capabilities, Gateways, JoinAnswer, NetworkPlugin, NetworkRequest, NodeData,
-        PluginScope, RequestedInterface, StaticRoute,
+        PluginScope, Ports, RequestedInterface, StaticRoute,
     },
 };
 use self::{
@@ -124,6 +124,11 @@ impl Plugins {
         found.ipam = Some((capabilities, spaces.clone()));
         *active = Some(found);
         Ok(IpamPlugin::new(caller, capabilities, spaces))
+    }
+
+    /// The plugin of this name as it was started last; none where nothing says how it is reached.
+    pub fn incarnation(&self, name: &str) -> Option<Incarnation> {
+        Incarnation::of(discovery::find(name, &self.dirs).ok()?)
     }
 
     fn slot(&self, name: &str) -> Slot {

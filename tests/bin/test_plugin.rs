@@ -2,7 +2,7 @@
 //! at `HOST:PORT`.
 //!
 //! A network is a Linux bridge with the gateway's addresses, an endpoint a veth pair with one end in it. In `DIR` it
-//! keeps what it has (`networks`, `endpoints`, `pools`, `addresses`), writes down each call (`calls`), and finds how to misbehave
+//! keeps what it has (`networks`, `allocations`, `endpoints`, `pools`, `addresses`), writes down each call (`calls`), and finds how to misbehave
 //! (`behaviour`: lines of `METHOD KIND`).
 
 #[path = "test_plugin/addresses.rs"]
@@ -29,7 +29,7 @@ fn main() -> Result<()> {
         bail!("ADDRESS DIR");
     };
     let plugin = Plugin { dir: PathBuf::from(dir), one: Mutex::new(()) };
-    for name in ["networks", "endpoints", "pools", "addresses"] {
+    for name in ["networks", "allocations", "endpoints", "pools", "addresses"] {
         fs::create_dir_all(plugin.dir.join(name))?;
     }
     let plugin = Arc::new(plugin);
@@ -135,7 +135,9 @@ impl Plugin {
     fn note(&self, method: &str, request: &Value) -> Result<()> {
         let mut calls =
             fs::OpenOptions::new().create(true).append(true).open(self.dir.join("calls"))?;
-        Ok(writeln!(calls, "{}", json!({"method": method, "request": request}))?)
+        // At once: others may be writing too.
+        let line = format!("{}\n", json!({"method": method, "request": request}));
+        Ok(calls.write_all(line.as_bytes())?)
     }
 
     fn behaviour(&self, method: &str) -> Option<String> {
@@ -153,6 +155,8 @@ impl Plugin {
             "NetworkDriver.GetCapabilities" => {
                 Ok(json!({"Scope": scope.trim(), "ConnectivityScope": ""}))
             }
+            "NetworkDriver.AllocateNetwork" => self.allocate_network(&network, request),
+            "NetworkDriver.FreeNetwork" => self.forget("allocations", &network).map(|()| json!({})),
             "NetworkDriver.CreateNetwork" => self.create_network(&network, request),
             "NetworkDriver.DeleteNetwork" => {
                 self.forget("networks", &network)?;
@@ -179,6 +183,16 @@ impl Plugin {
             "NetworkDriver.EndpointOperInfo" => Ok(json!({"Value": {"test.info": "x"}})),
             _ => Ok(json!({})),
         }
+    }
+
+    /// Gives back what it was told, and a number that is the network's own.
+    fn allocate_network(&self, id: &str, request: &Value) -> Result<Value> {
+        let file = self.dir.join("allocations").join(id);
+        ensure!(!file.exists(), "network {id} has a number already");
+        fs::write(file, request.to_string())?;
+        let mut options = request["Options"].clone();
+        options["test.number"] = json!(id.get(..8).unwrap_or_default());
+        Ok(json!({"Options": options}))
     }
 
     fn create_network(&self, id: &str, request: &Value) -> Result<Value> {

@@ -55,6 +55,7 @@ fn network(name: &str, cidr: &str, internal: bool) -> Network {
         internal,
         policy: netctl::model::Policy::default(),
         options: BTreeMap::new(),
+        allotted: None,
         ipam_options: BTreeMap::new(),
         peers: Vec::new(),
         lease: None,

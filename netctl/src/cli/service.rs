@@ -208,7 +208,7 @@ fn names(services: &[ServiceView]) -> String {
 fn table(args: &ListArgs, services: &[ServiceView]) -> Table {
     let mut table =
         Table::new(["SERVICE ID", "NAME", "NETWORK", "ADDRESS", "PORTS", "HOST", "SANDBOX"]);
-    for ServiceView { endpoint, network_name } in services {
+    for ServiceView { endpoint, network_name, .. } in services {
         let owner = endpoint.owner.as_ref();
         table.row([
             args.id(endpoint.id.as_str()),
@@ -229,7 +229,7 @@ fn place(endpoint: &Endpoint) -> String {
     host.or_else(|| endpoint.vtep.map(|vtep| vtep.to_string())).unwrap_or_default()
 }
 
-fn text(ServiceView { endpoint, network_name }: &ServiceView) -> String {
+fn text(ServiceView { endpoint, network_name, plugin_info }: &ServiceView) -> String {
     let mut lines = vec![
         ("Service", endpoint.name.to_string()),
         ("Id", endpoint.id.to_string()),
@@ -249,5 +249,6 @@ fn text(ServiceView { endpoint, network_name }: &ServiceView) -> String {
         lines.extend(owner.vteps.iter().map(|vtep| ("VTEP", vtep.to_string())));
         lines.extend(ports::folded(&owner.ports).into_iter().map(|port| ("Bound", port)));
     }
+    lines.extend(plugin_info.iter().map(|(name, value)| ("Plugin", format!("{name}={value}"))));
     fields(lines)
 }

@@ -38,6 +38,7 @@ impl Controller {
         let attached = attached.await;
         if let Some((driver, endpoint)) = ready {
             driver.prepared(&endpoint);
+            self.reserved.free(&endpoint);
         }
         attached
     }
@@ -51,14 +52,22 @@ impl Controller {
     ) -> Result<Option<(Arc<dyn Driver>, EndpointId)>> {
         let sandbox = self.records.find(&how.sandbox)?.sandbox;
         let (network, stored) = find::service(&*self.store, &self.config.host, service).await?;
-        let (network, endpoint) = (network.value, stored.value);
+        let (network, mut endpoint) = (network.value, stored.value);
         let fits = self.check_here(&network, "attach").is_ok()
             && self.check_stack(&sandbox.id, &network, &endpoint).is_ok();
         if !fits || endpoint.owner.is_some() || endpoint.vtep.is_some() {
             return Ok(None);
         }
         let driver = self.drivers.get(&network.driver);
-        driver.prepare(&self.context, &network, &endpoint, &sandbox.netns).await?;
+        if driver.leads_ports() && !endpoint.ports.is_empty() {
+            let ports = self.reserve_ports(&sandbox.id, &network, &endpoint, how).await?;
+            endpoint.owner = Some(self.owner(&sandbox.id, ports));
+        }
+        let prepared = driver.prepare(&self.context, &network, &endpoint, &sandbox.netns).await;
+        if prepared.is_err() {
+            self.reserved.free(&endpoint.id);
+        }
+        prepared?;
         Ok(Some((driver, endpoint.id)))
     }
 
@@ -314,7 +323,7 @@ impl Controller {
         }
     }
 
-    async fn attachment(
+    pub(super) async fn attachment(
         &self,
         record: &Record,
         network: &Network,

@@ -83,6 +83,7 @@ impl Controller {
             internal: spec.internal,
             policy: plan.policy,
             options: spec.options.clone(),
+            allotted: None,
             ipam_options: spec.ipam_options.clone(),
             peers: plan.peers.clone(),
             lease,
@@ -119,10 +120,11 @@ impl Controller {
             network.vni = Some(claim.value);
             txn = txn.and(claim.txn);
         }
+        let others = self.drivers.get(driver);
+        network.allotted = others.allot(&network).await?;
         txn = txn
             .put(keys::network(id), keys::write(&network))
             .and(for_engine.cloned().unwrap_or_default());
-        let others = self.drivers.get(driver);
         others.create(&network).await?;
         let committed = store.commit(txn).await;
         others.created(id);

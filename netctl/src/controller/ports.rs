@@ -2,11 +2,12 @@
 //!
 //! What is bound stands in the store with the endpoint's owner, and in the host's record of the sandbox, which is what
 //! is looked at for ports that are taken. Operations on this host's sandboxes run one at a time, so nobody takes a port
-//! between the look and the record. No socket is held: who listens on a published port later is not heard.
+//! between the look and the record; those that a plugin is told of are reserved before. No socket is held: who listens on a published port later is not heard.
 
 mod choose;
 mod places;
 mod probe;
+mod reserved;
 
 use std::{
     collections::BTreeSet,
@@ -17,6 +18,7 @@ use std::{
 
 use ipnet::IpNet;
 
+pub(super) use self::reserved::Reserved;
 use self::{
     choose::{Refusal, Taken, Wanted, choose},
     places::{check_twice, wanted},
@@ -80,6 +82,9 @@ impl Controller {
         if endpoint.ports.is_empty() {
             return Ok(Vec::new());
         }
+        if let Some(reserved) = self.reserved.of(&endpoint.id) {
+            return Ok(reserved);
+        }
         let wanted = wanted(network, &endpoint.name, &endpoint.ports, &endpoint.addresses)?;
         self.check_addresses(&endpoint.name, &wanted).await?;
         let netns = self.context.netlink.netns();
@@ -133,7 +138,7 @@ impl Controller {
 
     /// Who has ports of this host, but for one endpoint and those that were `lost`.
     fn holders(&self, but: &EndpointId, lost: &BTreeSet<(SandboxId, EndpointId)>) -> Vec<Holder> {
-        let holders = self.records.all().into_iter().flat_map(|record| {
+        let attached = self.records.all().into_iter().flat_map(|record| {
             let sandbox = record.sandbox.id;
             let holder = move |attachment| Holder { sandbox: sandbox.clone(), attachment };
             record.attachments.into_iter().map(holder)
@@ -144,7 +149,7 @@ impl Controller {
                 && interface.endpoint != *but
                 && !lost.contains(&holder.key())
         };
-        holders.filter(counts).collect()
+        attached.chain(self.reserved.all()).filter(counts).collect()
     }
 
     /// Whether an endpoint was taken from its sandbox, which this host has only not followed yet: its ports are free as
@@ -190,7 +195,7 @@ impl Controller {
 }
 
 /// Who has ports of this host.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Holder {
     sandbox: SandboxId,
     attachment: Attachment,

@@ -175,7 +175,11 @@ impl Controller {
             .into_iter()
             .filter_map(|stored| {
                 let network_name = names.get(&stored.value.network)?.clone();
-                Some(ServiceView { endpoint: stored.value, network_name })
+                Some(ServiceView {
+                    endpoint: stored.value,
+                    network_name,
+                    plugin_info: BTreeMap::new(),
+                })
             })
             .collect();
         services.sort_by(|a, b| {
@@ -184,10 +188,17 @@ impl Controller {
         Ok(services)
     }
 
-    /// One service.
+    /// One service, with what its driver says of it here.
     pub async fn service(&self, service: &ServiceRef) -> Result<ServiceView> {
-        let (network, endpoint) = find::service(&*self.store, &self.config.host, service).await?;
-        Ok(view(endpoint.value, &network.value))
+        let (network, stored) = find::service(&*self.store, &self.config.host, service).await?;
+        let endpoint = stored.value;
+        let is_here = endpoint.owner.as_ref().is_some_and(|owner| owner.host == self.config.host);
+        let plugin_info = if is_here {
+            self.drivers.get(&network.value.driver).info(&endpoint.id).await
+        } else {
+            BTreeMap::new()
+        };
+        Ok(ServiceView { plugin_info, ..view(endpoint, &network.value) })
     }
 }
 
@@ -202,5 +213,5 @@ pub(super) async fn of_network(store: &dyn Store, network: &Network) -> Result<V
 }
 
 pub(super) fn view(endpoint: Endpoint, network: &Network) -> ServiceView {
-    ServiceView { endpoint, network_name: network.name.clone() }
+    ServiceView { endpoint, network_name: network.name.clone(), plugin_info: BTreeMap::new() }
 }

@@ -30,6 +30,7 @@ pub(crate) fn network(label: &str, cidr: &str, internal: bool) -> Network {
         internal,
         policy: crate::model::Policy::default(),
         options: BTreeMap::new(),
+        allotted: None,
         ipam_options: BTreeMap::new(),
         peers: Vec::new(),
         lease: None,

@@ -4,23 +4,26 @@
 //! opposite can be told by whoever comes after. Nothing waits for a plugin but what needs it: the reconcile loop begins
 //! a task, goes on with the rest, and is woken when the task has ended.
 
+mod hosts;
 mod interface;
 mod notes;
 mod tasks;
 mod told;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
-use tokio::sync::Notify;
+use serde_json::Value;
+use tokio::sync::{Notify, watch};
 
 use self::{
-    notes::{NotedEndpoint, NotedNetwork},
+    notes::{NotedAllotment, NotedEndpoint, NotedNetwork},
     tasks::{Aim, Tasks},
 };
 use super::{
@@ -30,33 +33,50 @@ use crate::{
     dataplane::Desired,
     kernel::Netlink,
     model::{DriverName, Endpoint, EndpointId, Network, NetworkId, NetworkSpec},
-    plugin::{self, Journal, PATIENCE, PluginScope, Plugins},
+    plugin::{self, Journal, NetworkPlugin, PATIENCE, PluginScope, Plugins, Ports},
 };
+
+/// How long a plugin has to say what people may want to know of an endpoint.
+const INFO: Duration = Duration::from_secs(1);
 
 /// The plugins of this host, and what they were told.
 #[derive(Debug)]
 pub(super) struct Remotes {
     plugins: Plugins,
     networks: Journal<NotedNetwork>,
+    allotments: Journal<NotedAllotment>,
     endpoints: Journal<NotedEndpoint>,
     /// Networks that are not in the store yet, and are about to be.
     held: Mutex<BTreeSet<NetworkId>>,
     /// Endpoints that are not attached yet, and are about to be.
     preparing: Mutex<BTreeSet<EndpointId>>,
     tasks: Arc<Tasks>,
+    /// The plugins that were used, and so may have to hear of hosts.
+    used: watch::Sender<BTreeSet<String>>,
 }
 
 impl Remotes {
     /// Plugins that are found in `dirs`; what they were told is noted in `dir`. `wake` is for who waits for them.
     pub(super) fn open(dirs: Vec<PathBuf>, dir: &Path, wake: Arc<Notify>) -> io::Result<Arc<Self>> {
-        Ok(Arc::new(Self {
+        let remotes = Self {
             plugins: Plugins::new(dirs, PATIENCE),
             networks: Journal::open(&dir.join("networks"))?,
+            allotments: Journal::open(&dir.join("allotments"))?,
             endpoints: Journal::open(&dir.join("endpoints"))?,
             held: Mutex::default(),
             preparing: Mutex::default(),
             tasks: Tasks::new(wake),
-        }))
+            used: watch::Sender::default(),
+        };
+        remotes.used.send_replace(remotes.told());
+        Ok(Arc::new(remotes))
+    }
+
+    /// The network driver of this name, which is used from now on.
+    async fn driver(&self, plugin: &str) -> Result<NetworkPlugin, plugin::Error> {
+        let driver = self.plugins.network(plugin).await?;
+        self.used.send_if_modified(|used| used.insert(plugin.to_owned()));
+        Ok(driver)
     }
 
     /// The plugins.
@@ -66,14 +86,22 @@ impl Remotes {
 
     /// The plugins that were told something.
     pub(super) fn told(&self) -> BTreeSet<String> {
-        let networks = self.networks.all().into_iter().map(|(_, note)| note.plugin);
+        let networks = self.told_networks().into_values();
         networks.chain(self.endpoints.all().into_iter().map(|(_, note)| note.plugin)).collect()
+    }
+
+    /// The networks that a plugin was told of, with its name.
+    fn told_networks(&self) -> BTreeMap<String, String> {
+        let allotted = self.allotments.all().into_iter().map(|(id, note)| (id, note.plugin));
+        allotted
+            .chain(self.networks.all().into_iter().map(|(id, note)| (id, note.plugin)))
+            .collect()
     }
 
     /// The networks that a plugin was told of, but for those that are being created.
     pub(super) fn noted_networks(&self) -> Vec<NetworkId> {
         let held = self.held();
-        let ids = self.networks.all().into_iter().filter_map(|(id, _)| id.parse().ok());
+        let ids = self.told_networks().into_keys().filter_map(|id| id.parse().ok());
         ids.filter(|id| !held.contains(id)).collect()
     }
 
@@ -159,7 +187,7 @@ impl Driver for Remote {
     }
 
     async fn plan(&self, _host: &HostContext, _spec: &NetworkSpec) -> Result<Plan, Error> {
-        let found = self.remotes.plugins.network(&self.plugin).await;
+        let found = self.remotes.driver(&self.plugin).await;
         let plugin = found.map_err(|error| self.unknown(error))?;
         let scope = match plugin.capabilities().scope {
             PluginScope::Local => Scope::Host,
@@ -168,11 +196,32 @@ impl Driver for Remote {
         Ok(Plan { scope, addresses: true, ..Plan::default() })
     }
 
+    async fn allot(&self, network: &Network) -> Result<Option<BTreeMap<String, String>>, Error> {
+        if network.host.is_some() {
+            return Ok(None);
+        }
+        self.remotes.held().insert(network.id.clone());
+        let (this, asked) = (self.clone(), network.clone());
+        let work = async move { this.remotes.allot(&this.plugin, &asked).await };
+        let allotted = self.remotes.tasks.run(network.id.as_str(), Aim::Make, work).await;
+        if allotted.is_err() {
+            self.created(&network.id);
+        }
+        allotted?;
+        Ok(self.remotes.allotments.get(network.id.as_str()).and_then(|note| note.options))
+    }
+
     async fn create(&self, network: &Network) -> Result<(), Error> {
         self.remotes.held().insert(network.id.clone());
         let made = self.make_network(network).await;
-        if made.is_err() {
+        if let Err(error) = &made {
             self.created(&network.id);
+            // One that does not answer is told later.
+            if matches!(error, Error::Plugin(error) if error.is_answer())
+                && let Err(error) = self.remove(&network.id).await
+            {
+                tracing::warn!(network = %network.name, %error, "a plugin keeps what it chose for a network; telling it again");
+            }
         }
         made
     }
@@ -232,10 +281,11 @@ impl Driver for Remote {
         endpoint: &Endpoint,
         place: Place<'_>,
     ) -> Result<Joined, Error> {
-        let id = endpoint.id.as_str();
+        let (id, ports) = (endpoint.id.as_str(), Ports::of(endpoint));
         let noted = |id| {
             let note = self.remotes.endpoints.get(id)?;
-            let joined = note.joined.clone().filter(|_| note.sandbox == place.path)?;
+            let same = note.sandbox == place.path && note.ports == ports;
+            let joined = note.joined.clone().filter(|_| same)?;
             Some((note, joined))
         };
         if noted(id).is_none() {
@@ -283,6 +333,28 @@ impl Driver for Remote {
     ) {
     }
 
+    fn leads_ports(&self) -> bool {
+        true
+    }
+
+    async fn info(&self, endpoint: &EndpointId) -> BTreeMap<String, Value> {
+        let note = self.remotes.endpoints.get(endpoint.as_str());
+        let Some(note) = note.filter(|note| note.joined.is_some()) else {
+            return BTreeMap::new();
+        };
+        let asked = async {
+            self.remotes.driver(&note.plugin).await?.endpoint_info(&note.network, endpoint).await
+        };
+        match tokio::time::timeout(INFO, asked).await {
+            Ok(Ok(info)) => info,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a plugin does not say how an endpoint is doing");
+                BTreeMap::new()
+            }
+            Err(_late) => BTreeMap::new(),
+        }
+    }
+
     fn lead(&self, endpoint: &EndpointId, leads: bool) -> Result<(), Error> {
         let id = endpoint.as_str();
         if self.remotes.endpoints.get(id).is_none_or(|note| note.leads == leads) {
@@ -317,9 +389,9 @@ impl Driver for Remote {
             let work = async move { remotes.remove_endpoint(&host, &endpoint).await };
             note(self.remotes.tasks.poll(&id, Aim::Remove, work));
         }
-        for (id, noted) in self.remotes.networks.all() {
+        for (id, plugin) in self.remotes.told_networks() {
             let Ok(network) = id.parse::<NetworkId>() else { continue };
-            if used.contains(&network) || !present.gone.contains(&network) || !own(&noted.plugin) {
+            if used.contains(&network) || !present.gone.contains(&network) || !own(&plugin) {
                 continue;
             }
             let remotes = Arc::clone(&self.remotes);

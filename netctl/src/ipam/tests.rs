@@ -42,6 +42,7 @@ pub(super) fn network(subnets: &[(&str, Option<&str>)]) -> Network {
         policy: crate::model::Policy::default(),
         host: None,
         options: BTreeMap::new(),
+        allotted: None,
         ipam_options: BTreeMap::new(),
         peers: Vec::new(),
         lease: None,

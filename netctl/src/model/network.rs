@@ -37,6 +37,9 @@ pub struct Network {
     pub policy: Policy,
     /// What the driver was told.
     pub options: BTreeMap<String, String>,
+    /// What the driver chose in place of that, once for all hosts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allotted: Option<BTreeMap<String, String>>,
     /// What was said of how addresses are chosen.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub ipam_options: BTreeMap<String, String>,

@@ -1,9 +1,10 @@
 //! What people are shown: the bodies of answers.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{
     BoundPort, Chosen, CniName, Endpoint, EndpointId, Host, HostName, LinkAlias, MacAddr, Name,
@@ -29,6 +30,10 @@ pub struct ServiceView {
     pub endpoint: Endpoint,
     /// The name of its network.
     pub network_name: Name,
+    /// What the plugin that carries it says of it, where it is attached on the host that is asked. In a list of services
+    /// it is left empty.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub plugin_info: BTreeMap<String, Value>,
 }
 
 /// A sandbox with what is attached to it.

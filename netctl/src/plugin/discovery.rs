@@ -6,16 +6,20 @@
 use std::{
     fmt, fs,
     io::{self, Read as _},
-    os::unix::fs::FileTypeExt as _,
+    os::unix::fs::{FileTypeExt as _, MetadataExt as _},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde::Deserialize;
+use tokio::net::{TcpStream, UnixStream};
 
 use super::Error;
 
 /// The longest file that is read, in bytes.
 const FILE: u64 = 64 * 1024;
+/// How long a plugin that is there takes at most until somebody is connected to it.
+const CONNECT: Duration = Duration::from_secs(1);
 
 /// Where a plugin listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +36,40 @@ impl fmt::Display for Address {
             Self::Unix(path) => write!(f, "{}", path.display()),
             Self::Tcp(authority) => f.write_str(authority),
         }
+    }
+}
+
+/// A plugin as it was started: one that is started again binds its socket again, and so has another. Of one that is
+/// reached by TCP that is not seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Incarnation {
+    address: Address,
+    /// The device and the number of the socket's file, and when it was made.
+    socket: Option<(u64, u64, (i64, i64))>,
+}
+
+impl Incarnation {
+    /// That of the plugin at an address; none where there is no socket.
+    pub(super) fn of(address: Address) -> Option<Self> {
+        let socket = match &address {
+            Address::Unix(path) => {
+                let file = fs::metadata(path).ok()?;
+                Some((file.dev(), file.ino(), (file.ctime(), file.ctime_nsec())))
+            }
+            Address::Tcp(_) => None,
+        };
+        Some(Self { address, socket })
+    }
+
+    /// Whether somebody can be connected to it now.
+    pub async fn listens(&self) -> bool {
+        let connect = async {
+            match &self.address {
+                Address::Unix(path) => UnixStream::connect(path).await.is_ok(),
+                Address::Tcp(authority) => TcpStream::connect(authority).await.is_ok(),
+            }
+        };
+        tokio::time::timeout(CONNECT, connect).await.unwrap_or(false)
     }
 }
 

@@ -3,17 +3,19 @@
 
 mod join;
 mod node;
+mod ports;
 
 use std::{collections::BTreeMap, path::Path};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use self::join::JoinText;
+use self::{join::JoinText, ports::Setting};
 pub use self::{
     join::{Gateways, JoinAnswer, StaticRoute},
     node::NodeData,
+    ports::Ports,
 };
 use super::{Caller, Error};
 use crate::model::{EndpointId, MacAddr, NetworkId};
@@ -116,7 +118,7 @@ struct EndpointRequest<'a> {
     #[serde(flatten)]
     of: OfEndpoint<'a>,
     interface: InterfaceText,
-    options: BTreeMap<&'static str, Value>,
+    options: BTreeMap<&'static str, Setting<'a>>,
 }
 
 /// Empty where it is not set.
@@ -135,7 +137,7 @@ struct JoinRequest<'a> {
     #[serde(flatten)]
     of: OfEndpoint<'a>,
     sandbox_key: &'a Path,
-    options: BTreeMap<&'static str, Value>,
+    options: BTreeMap<&'static str, Setting<'a>>,
 }
 
 #[derive(Serialize)]
@@ -143,7 +145,7 @@ struct JoinRequest<'a> {
 struct ConnectivityRequest<'a> {
     #[serde(flatten)]
     of: OfEndpoint<'a>,
-    options: BTreeMap<&'static str, Value>,
+    options: BTreeMap<&'static str, Setting<'a>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -252,12 +254,14 @@ impl NetworkPlugin {
         network: &NetworkId,
         endpoint: &EndpointId,
         interface: &RequestedInterface,
+        ports: &Ports,
     ) -> Result<Option<MacAddr>, Error> {
         const METHOD: &str = "NetworkDriver.CreateEndpoint";
         let text = |address: Option<IpNet>| address.map(|a| a.to_string()).unwrap_or_default();
-        let mut options = if interface.internal { BTreeMap::new() } else { no_ports() };
+        let mut options = if interface.internal { BTreeMap::new() } else { ports.settings() };
         if let Some(mac) = interface.mac.filter(|_| interface.mac_wanted) {
-            options.insert("com.docker.network.endpoint.macaddress", base64(mac.0).into());
+            let text = Setting::Text(base64(mac.0));
+            options.insert("com.docker.network.endpoint.macaddress", text);
         }
         let request = EndpointRequest {
             of: OfEndpoint { network, endpoint },
@@ -328,10 +332,11 @@ impl NetworkPlugin {
         network: &NetworkId,
         endpoint: &EndpointId,
         sandbox: &Path,
+        ports: &Ports,
     ) -> Result<JoinAnswer, Error> {
         const METHOD: &str = "NetworkDriver.Join";
         let of = OfEndpoint { network, endpoint };
-        let request = JoinRequest { of, sandbox_key: sandbox, options: no_ports() };
+        let request = JoinRequest { of, sandbox_key: sandbox, options: ports.settings() };
         let text: JoinText = self.caller.call(METHOD, &request).await?;
         text.read().map_err(|reason| self.caller.garbled(METHOD, reason))
     }
@@ -346,9 +351,10 @@ impl NetworkPlugin {
         &self,
         network: &NetworkId,
         endpoint: &EndpointId,
+        ports: &Ports,
     ) -> Result<(), Error> {
         let of = OfEndpoint { network, endpoint };
-        let request = ConnectivityRequest { of, options: no_ports() };
+        let request = ConnectivityRequest { of, options: ports.settings() };
         tolerated(self.caller.tell("NetworkDriver.ProgramExternalConnectivity", &request).await)
     }
 
@@ -379,12 +385,6 @@ fn tolerated(told: Result<(), Error>) -> Result<(), Error> {
         Err(Error::Unknown { .. }) => Ok(()),
         other => other,
     }
-}
-
-/// No ports are published, and none exposed.
-fn no_ports() -> BTreeMap<&'static str, Value> {
-    let keys = ["com.docker.network.endpoint.exposedports", "com.docker.network.portmap"];
-    keys.into_iter().map(|key| (key, json!([]))).collect()
 }
 
 /// Go writes the bytes of a `net.HardwareAddr` so. Six are eight characters without padding.

@@ -3,7 +3,10 @@
 
 mod absent;
 mod addresses;
+mod allotted;
+mod hosts;
 mod plugin;
+mod ports;
 mod refusals;
 mod steps;
 mod told;
@@ -70,6 +73,7 @@ impl Resting {
         ensure!(links == self.links, "links: {links:?}");
         let kept = plugin.state()?;
         ensure!(kept.is_empty(), "the plugin has {kept:?}");
+        ensure!(plugin.allocations()? == 0, "the plugin has a number for a network still");
         let noted = plugin::files(&host.dir("state").join("plugins"))?;
         ensure!(noted.is_empty(), "noted: {noted:?}");
         Ok(())

@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 use anyhow::{Context as _, Result};
@@ -15,6 +16,8 @@ use std::time::Duration;
 pub(crate) struct Plugin {
     dir: PathBuf,
     process: Option<Process>,
+    /// How many of its calls were looked at.
+    seen: AtomicUsize,
 }
 
 impl Plugin {
@@ -28,7 +31,7 @@ impl Plugin {
     pub(crate) fn at(host: &Host, name: &str, address: &str) -> Result<Self> {
         let dir = host.dir(&format!("made-by-{name}"));
         fs::create_dir_all(&dir)?;
-        let mut this = Self { dir, process: None };
+        let mut this = Self { dir, process: None, seen: AtomicUsize::new(0) };
         this.run(host, name, address)?;
         Ok(this)
     }
@@ -99,11 +102,13 @@ impl Plugin {
 
     /// The calls of one of its kinds since the last look, in order.
     pub(crate) fn calls_of(&self, kind: &str) -> Result<Vec<(String, Value)>> {
-        let file = self.dir.join("calls");
-        let text = fs::read_to_string(&file).unwrap_or_default();
-        fs::write(&file, "")?;
+        let text = fs::read_to_string(self.dir.join("calls")).unwrap_or_default();
+        // It may be writing the last one.
+        let lines: Vec<&str> =
+            text.split_inclusive('\n').filter(|line| line.ends_with('\n')).collect();
+        let seen = self.seen.swap(lines.len(), Ordering::Relaxed);
         let mut calls = Vec::new();
-        for line in text.lines() {
+        for line in lines.into_iter().skip(seen) {
             let call: Value = serde_json::from_str(line)?;
             let method = call["method"].as_str().context("a method")?;
             if let Some(verb) = method.strip_prefix(kind) {
@@ -116,6 +121,11 @@ impl Plugin {
     /// How many addresses it has given and not got back.
     pub(crate) fn addresses(&self) -> Result<usize> {
         Ok(files(&self.dir.join("addresses"))?.len())
+    }
+
+    /// For how many networks it has chosen something.
+    pub(crate) fn allocations(&self) -> Result<usize> {
+        Ok(files(&self.dir.join("allocations"))?.len())
     }
 
     /// What it has.

@@ -75,6 +75,21 @@ fn a_plugin_is_told_the_opposite_of_all_that_it_was_told() -> Result<()> {
     lab.end()
 }
 
+/// The same of what it chose for a network of the cluster.
+#[test]
+fn what_a_plugin_chose_for_a_network_is_freed() -> Result<()> {
+    let lab = lab()?;
+    let plugin = Plugin::start(lab.host(1), "cable")?;
+    plugin.be_global()?;
+    let resting = Resting::of(&lab)?;
+    let create = "network create -d cable --subnet 10.77.0.0/24 far";
+    for (prepare, words, least) in [(&[][..], create, 12), (&[create], "network rm far", 8)] {
+        let deaths = dies_at_each(&lab, &plugin, &resting, (prepare, words))?;
+        ensure!(deaths >= least, "`{words}` has {deaths} steps: not all are counted");
+    }
+    lab.end()
+}
+
 #[test]
 fn a_plugin_has_back_all_that_it_gave() -> Result<()> {
     let lab = lab()?;

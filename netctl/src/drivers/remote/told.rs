@@ -7,22 +7,58 @@ use serde_json::json;
 use super::{
     super::{Error, HostContext},
     Remotes, interface,
-    notes::{NotedEndpoint, NotedNetwork},
+    notes::{NotedAllotment, NotedEndpoint, NotedNetwork},
 };
 use crate::{
     model::{Endpoint, EndpointId, Network, NetworkId, Subnet},
-    plugin::{self, AddressData, NetworkRequest, RequestedInterface},
+    plugin::{self, AddressData, NetworkRequest, Ports, RequestedInterface},
 };
 
 /// libnetwork's names for who gives addresses, where it does so itself (`ipamutils`).
 const SPACES: [&str; 2] = ["LocalDefault", "GlobalDefault"];
 
 impl Remotes {
+    /// Has the plugin choose what all hosts are to tell it of a network. One that does not know the call has nothing to
+    /// choose: before Docker's swarm none was asked.
+    pub(super) async fn allot(&self, plugin: &str, network: &Network) -> Result<(), Error> {
+        let id = &network.id;
+        let driver = self.driver(plugin).await?;
+        let note = NotedAllotment { plugin: plugin.to_owned(), options: None };
+        self.allotments.put(id.as_str(), note.clone())?;
+        let NetworkRequest { ipv4, ipv6, .. } = request(network);
+        match driver.allocate_network(id, &network.options, [&ipv4, &ipv6]).await {
+            Ok(options) => {
+                let note = NotedAllotment { options: Some(options), ..note };
+                Ok(self.allotments.put(id.as_str(), note)?)
+            }
+            Err(plugin::Error::Unknown { .. }) => Ok(self.allotments.remove(id.as_str())?),
+            Err(error) => {
+                if matches!(error, plugin::Error::Garbled { .. }) {
+                    self.free(id).await?;
+                } else if error.is_answer() {
+                    self.allotments.remove(id.as_str())?;
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Gives back what the plugin chose for a network, if it was asked.
+    async fn free(&self, id: &NetworkId) -> Result<(), Error> {
+        let Some(note) = self.allotments.get(id.as_str()) else { return Ok(()) };
+        let driver = self.driver(&note.plugin).await?;
+        let known = note.options.is_some();
+        // Whoever comes after a crash does not know whether it was freed.
+        self.allotments.put(id.as_str(), NotedAllotment { options: None, ..note })?;
+        finish(driver.free_network(id).await, known)?;
+        Ok(self.allotments.remove(id.as_str())?)
+    }
+
     /// Has the plugin make a network.
     pub(super) async fn make_network(&self, plugin: &str, network: &Network) -> Result<(), Error> {
         let id = &network.id;
         let noted = self.networks.get(id.as_str());
-        let driver = self.plugins.network(plugin).await?;
+        let driver = self.driver(plugin).await?;
         if noted.is_some_and(|noted| !noted.made) {
             // Whether it was made nobody knows, and a second time it would be refused.
             finish(driver.delete_network(id).await, false)?;
@@ -43,12 +79,14 @@ impl Remotes {
         }
     }
 
-    /// Has the plugin remove a network, if it was told of it.
+    /// Has the plugin remove a network, and give back what it chose for it, if it was told of it.
     pub(super) async fn remove_network(&self, id: &NetworkId) -> Result<(), Error> {
-        let Some(note) = self.networks.get(id.as_str()) else { return Ok(()) };
-        let driver = self.plugins.network(&note.plugin).await?;
-        finish(driver.delete_network(id).await, note.made)?;
-        Ok(self.networks.remove(id.as_str())?)
+        if let Some(note) = self.networks.get(id.as_str()) {
+            let driver = self.driver(&note.plugin).await?;
+            finish(driver.delete_network(id).await, note.made)?;
+            self.networks.remove(id.as_str())?;
+        }
+        self.free(id).await
     }
 
     /// Has the plugin make an endpoint and have it join the sandbox whose namespace is at `sandbox`.
@@ -63,11 +101,12 @@ impl Remotes {
         let id = &endpoint.id;
         // It was for another sandbox, or how far it came is not known.
         self.remove_endpoint(host, id).await?;
-        let driver = self.plugins.network(plugin).await?;
+        let driver = self.driver(plugin).await?;
         let mut note = NotedEndpoint {
             plugin: plugin.to_owned(),
             network: network.id.clone(),
             sandbox,
+            ports: Ports::of(endpoint),
             made: false,
             mac: None,
             joining: false,
@@ -84,11 +123,11 @@ impl Remotes {
             mac_wanted: endpoint.mac.is_some(),
             internal: network.internal,
         };
-        let mut made = driver.create_endpoint(&network.id, id, &interface).await;
+        let mut made = driver.create_endpoint(&network.id, id, &interface, &note.ports).await;
         if made.as_ref().is_err_and(plugin::Error::is_forgotten) {
             // It was started again, and does not know the network any more.
             driver.create_network(&request(network)).await?;
-            made = driver.create_endpoint(&network.id, id, &interface).await;
+            made = driver.create_endpoint(&network.id, id, &interface, &note.ports).await;
         }
         note.mac = match made {
             Ok(mac) => mac,
@@ -97,7 +136,7 @@ impl Remotes {
         note.made = true;
         note.joining = true;
         self.endpoints.put(id.as_str(), note.clone())?;
-        match driver.join(&network.id, id, &note.sandbox).await {
+        match driver.join(&network.id, id, &note.sandbox, &note.ports).await {
             Ok(answer) => {
                 note.joined = Some(answer);
                 Ok(self.endpoints.put(id.as_str(), note)?)
@@ -131,11 +170,11 @@ impl Remotes {
     /// Tells the plugin whether an endpoint is its sandbox's way out.
     pub(super) async fn lead(&self, id: &EndpointId, leads: bool) -> Result<(), Error> {
         let Some(note) = self.endpoints.get(id.as_str()) else { return Ok(()) };
-        let driver = self.plugins.network(&note.plugin).await?;
+        let driver = self.driver(&note.plugin).await?;
         let (network, noted) = (note.network.clone(), NotedEndpoint { leads, ..note });
         if leads {
-            self.endpoints.put(id.as_str(), noted)?;
-            let told = driver.program_connectivity(&network, id).await;
+            self.endpoints.put(id.as_str(), noted.clone())?;
+            let told = driver.program_connectivity(&network, id, &noted.ports).await;
             if let Err(error) = told {
                 if let Some(note) = self.endpoints.get(id.as_str()).filter(|_| error.is_answer()) {
                     self.endpoints.put(id.as_str(), NotedEndpoint { leads: false, ..note })?;
@@ -157,7 +196,7 @@ impl Remotes {
         let Some(mut note) = self.endpoints.get(id.as_str()) else { return Ok(()) };
         // This needs no plugin.
         interface::take_out(host, &note).await?;
-        let driver = self.plugins.network(&note.plugin).await?;
+        let driver = self.driver(&note.plugin).await?;
         if note.leads {
             finish(driver.revoke_connectivity(&note.network, id).await, true)?;
             note.leads = false;
@@ -186,10 +225,11 @@ fn finish(told: Result<(), plugin::Error>, known: bool) -> Result<(), Error> {
 }
 
 fn request(network: &Network) -> NetworkRequest {
+    let generic = network.allotted.as_ref().unwrap_or(&network.options);
     let has_v6 = network.subnets.iter().any(Subnet::is_v6);
     let mut options = std::collections::BTreeMap::from([
         ("com.docker.network.enable_ipv6".to_owned(), json!(has_v6)),
-        ("com.docker.network.generic".to_owned(), json!(network.options)),
+        ("com.docker.network.generic".to_owned(), json!(generic)),
     ]);
     if network.internal {
         options.insert("com.docker.network.internal".to_owned(), json!(true));

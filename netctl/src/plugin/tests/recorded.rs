@@ -27,10 +27,13 @@ async fn an_endpoint_comes_and_goes_as_docker_has_it() {
     let request = NetworkRequest { network: network.clone(), options, ipv4, ipv6 };
     plugin.create_network(&request).await.expect("done");
     let interface = interface("10.88.0.2/24");
-    let mac = plugin.create_endpoint(&network, &endpoint, &interface).await.expect("done");
+    let mac = plugin
+        .create_endpoint(&network, &endpoint, &interface, &Ports::default())
+        .await
+        .expect("done");
     assert_eq!(mac.map(|mac| mac.to_string()).as_deref(), Some("02:42:0a:58:00:02"));
     let sandbox = Path::new("/var/run/docker/netns/75620348689b");
-    let answer = plugin.join(&network, &endpoint, sandbox).await.expect("done");
+    let answer = plugin.join(&network, &endpoint, sandbox, &Ports::default()).await.expect("done");
     let ip = |text: &str| text.parse().expect("an address");
     let expected = JoinAnswer {
         device: Some("dkc60b123e".to_owned()),
@@ -43,7 +46,7 @@ async fn an_endpoint_comes_and_goes_as_docker_has_it() {
         no_gateway_service: true,
     };
     assert_eq!(answer, expected);
-    plugin.program_connectivity(&network, &endpoint).await.expect("done");
+    plugin.program_connectivity(&network, &endpoint, &Ports::default()).await.expect("done");
     let info = plugin.endpoint_info(&network, &endpoint).await.expect("done");
     assert_eq!(info, BTreeMap::from([("dkn.Info".to_owned(), "x".into())]));
     plugin.revoke_connectivity(&network, &endpoint).await.expect("it need not know of that");
@@ -78,7 +81,10 @@ async fn further_calls_are_as_docker_has_them() {
     let wanted = RequestedInterface { mac, mac_wanted: true, ..interface("10.90.0.77/24") };
     let internal = RequestedInterface { internal: true, ..interface("10.91.0.2/24") };
     for interface in [wanted, internal] {
-        assert_eq!(plugin.create_endpoint(&network, &endpoint, &interface).await, Ok(None));
+        assert_eq!(
+            plugin.create_endpoint(&network, &endpoint, &interface, &Ports::default()).await,
+            Ok(None)
+        );
     }
     let node = |own, address: &str| NodeData { address: address.parse().expect("one"), own };
     plugin.discover_new(node(true, "198.18.1.1")).await.expect("done");

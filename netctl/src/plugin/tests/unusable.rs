@@ -58,8 +58,10 @@ async fn answers_that_cannot_be_used_say_why() {
     ] {
         let socket = Socket::new(&[IS_BOTH, IS_LOCAL, does]);
         let plugin = socket.plugins(5).network("p").await.expect("it is one");
-        let error =
-            plugin.join(&network(), &endpoint(), Path::new("/x")).await.expect_err("unusable");
+        let error = plugin
+            .join(&network(), &endpoint(), Path::new("/x"), &Ports::default())
+            .await
+            .expect_err("unusable");
         assert_eq!(error.to_string(), message, "{does:?}");
     }
     const CREATE: &str =
@@ -89,7 +91,7 @@ async fn answers_that_cannot_be_used_say_why() {
             ..RequestedInterface::default()
         };
         let error = plugin
-            .create_endpoint(&network(), &endpoint(), &interface)
+            .create_endpoint(&network(), &endpoint(), &interface, &Ports::default())
             .await
             .expect_err("unusable");
         assert_eq!(error.to_string(), format!("{CREATE}{reason}"));

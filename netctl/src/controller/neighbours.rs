@@ -1,0 +1,50 @@
+//! The hosts of the cluster, for plugins that are to hear of them.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use tokio::sync::{Notify, watch};
+
+use super::{Controller, follow::Follower, keys};
+use crate::{model::Host, plugin::NodeData};
+
+impl Controller {
+    /// Has plugins hear which hosts there are, until it is dropped.
+    pub(super) async fn tell_hosts(&self) -> ! {
+        let store = Arc::clone(&self.store);
+        let follower: Follower<Host> =
+            Follower::start(store, keys::HOSTS.to_owned(), Arc::new(Notify::new()));
+        let mut mirror = follower.receiver();
+        let own = self.vteps.iter().next().map(|address| NodeData { address, own: true });
+        let (sender, hosts) = watch::channel(own.into_iter().collect());
+        let following = async {
+            loop {
+                let seen = {
+                    let mirror = mirror.borrow_and_update();
+                    // What cannot be read may be a host that is there.
+                    (mirror.complete && !mirror.damaged).then(|| {
+                        let hosts = mirror.entries.values().map(|(host, _)| host);
+                        let others = hosts.filter(|host| host.name != self.config.host);
+                        let others = others.filter_map(|host| {
+                            let address = self.vteps.towards(&host.vteps)?;
+                            Some(NodeData { address, own: false })
+                        });
+                        own.into_iter().chain(others).collect::<BTreeSet<_>>()
+                    })
+                };
+                if let Some(seen) = seen {
+                    sender.send_if_modified(|hosts| {
+                        let changed = *hosts != seen;
+                        *hosts = seen;
+                        changed
+                    });
+                }
+                if mirror.changed().await.is_err() {
+                    // The daemon is stopping.
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        let ((), never) = tokio::join!(self.drivers.tell_hosts(hosts), following);
+        never
+    }
+}
