@@ -87,7 +87,9 @@ fn containers_of_two_hosts_reach_each_other(lab: &Lab) -> Result<()> {
     install(&one, "back", "10.81.0.0/24")?;
     install(&two, "back", "10.81.0.0/24")?;
     two.start_container("store", &["--network", "back"])?;
-    one.start_container("both", &["--network", "dev,back"])?;
+    // Without names podman numbers them in the order of a Go map, which is another each time.
+    let named = ["dev:interface_name=eth0", "back:interface_name=eth1"];
+    one.start_container("both", &["--network", named[0], "--network", named[1]])?;
     for name in ["one", "two", "store", "store.back"] {
         ping(&one, "both", name)?;
     }
