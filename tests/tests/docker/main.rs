@@ -1,5 +1,7 @@
 //! Docker's engine, a real one on each host that needs it. Each test has a lab of its own.
 
+// Tests begin in the order of their names: those that wait longest do so while others run.
+mod absence;
 mod compose;
 mod firewall;
 mod names;
@@ -8,7 +10,6 @@ mod restarts;
 mod shared;
 mod stage;
 mod swarm;
-mod unsaid;
 
 #[path = "../support/who.rs"]
 mod who;

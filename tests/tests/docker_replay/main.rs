@@ -3,6 +3,7 @@
 
 mod addresses;
 mod container;
+mod deaths;
 mod docker;
 mod joining;
 mod left;
@@ -13,7 +14,6 @@ mod replay;
 mod restarts;
 mod rules;
 mod shared;
-mod steps;
 mod swarm;
 
 use anyhow::Result;
