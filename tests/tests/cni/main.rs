@@ -6,6 +6,7 @@ mod stage;
 
 mod away;
 mod containerd;
+mod deaths;
 mod failures;
 mod install;
 mod leaving;
@@ -18,4 +19,3 @@ mod rest;
 mod results;
 #[path = "../faults/state.rs"]
 mod state;
-mod steps;

@@ -4,6 +4,7 @@
 mod audit;
 mod away;
 mod clients;
+mod deaths;
 mod http;
 mod inputs;
 mod interference;
@@ -13,4 +14,3 @@ mod races;
 mod scale;
 mod start;
 mod state;
-mod steps;

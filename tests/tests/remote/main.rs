@@ -4,11 +4,11 @@
 mod absent;
 mod addresses;
 mod allotted;
+mod deaths;
 mod hosts;
 mod plugin;
 mod ports;
 mod refusals;
-mod steps;
 mod told;
 mod whole;
 #[path = "../support/words.rs"]
