@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use netctl_common::{Direction, DropReason, Outcome, Verdict, maps::FdbTarget};
-use testbed::Netns;
+use testbed::{Netns, eventually};
 
 use crate::{
     host::Container,
@@ -92,14 +92,16 @@ fn peer(setup: Setup, further: &str) -> Result<()> {
 /// Sends a datagram to all, and fails unless each of `to` gets it once.
 fn broadcast(from: &Container, to: &[&Container]) -> Result<()> {
     let everybody = Ipv4Addr::new(10, 0, 0, 255);
+    // One that was closed may be held still, by a process that another test is just starting.
     let bind = |container: &Container, address: Ipv4Addr, port| {
-        container.netns.within(|| Ok(UdpSocket::bind((address, port))?))
+        let free = || container.netns.within(|| Ok(UdpSocket::bind((address, port))?));
+        eventually("the port is free", Duration::from_secs(2), free)
     };
     let listeners: Vec<UdpSocket> = to
         .iter()
         .map(|container| bind(container, Ipv4Addr::UNSPECIFIED, 7500))
         .collect::<Result<_>>()?;
-    let sender = bind(from, from.station.address.into(), 7501)?;
+    let sender = bind(from, from.station.address.into(), 0)?;
     sender.set_broadcast(true)?;
     sender.send_to(b"everybody", (everybody, 7500))?;
     for (listener, container) in listeners.iter().zip(to) {
