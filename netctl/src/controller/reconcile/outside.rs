@@ -1,10 +1,16 @@
 //! The way out of this host's networks, and the ports by which it is come in.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{Followed, Reconciler, failures::Failures, pass::Own};
 use crate::{
-    controller::outside::{self, Opened, Way},
+    controller::{
+        outside::{self, Opened, Way},
+        records::Record,
+    },
     dataplane::Sweep,
     drivers::Device,
     model::EndpointId,
@@ -38,16 +44,17 @@ impl Reconciler {
             let (_, device) = ways.get(&own.endpoint.network)?;
             Some(Opened { endpoint: &own.endpoint, device: &device.name })
         });
-        let asking: BTreeMap<_, _> = own
+        // An engine answers its containers' questions for names, or asks name servers of its own choice.
+        let foreign = |record: &Record| record.sandbox.foreign.then(|| record.sandbox.id.clone());
+        let foreign: BTreeSet<_> = self.records.each(foreign).into_iter().flatten().collect();
+        let asking: BTreeSet<_> = own
             .values()
-            .filter_map(|own| {
-                // An engine answers its containers' questions for names, or asks name servers of its own choice.
-                self.records.get(&own.sandbox).filter(|record| record.sandbox.foreign)?;
-                let id = &own.endpoint.network;
-                Some((id, device(self.followed.get(id)?)?))
-            })
+            .filter(|own| foreign.contains(&own.sandbox))
+            .map(|own| &own.endpoint.network)
             .collect();
-        let asking = asking.values().map(|device| device.name.as_str());
+        let asking: Vec<Device> =
+            asking.into_iter().filter_map(|id| device(self.followed.get(id)?)).collect();
+        let asking = asking.iter().map(|device| device.name.as_str());
         let each = ways.values().map(|(network, device)| Way { network, device: &device.name });
         let wanted = outside::of(each, opened, asking);
         let gateways: Vec<Device> = ways.values().map(|(_, device)| device.clone()).collect();
