@@ -35,8 +35,12 @@ impl Reconciler {
             if !full && routed.is_some_and(|(endpoints, _)| endpoints.iter().eq(joined.clone())) {
                 continue;
             }
-            let record = self.records.get(sandbox).filter(|record| !record.sandbox.foreign);
-            let Some(record) = record else { continue };
+            let Some(record) = self.records.get(sandbox) else { continue };
+            if record.sandbox.foreign {
+                // Its engine's, who is not to be asked about in each pass.
+                self.routed.insert(sandbox.clone(), (joined.cloned().collect(), Vec::new()));
+                continue;
+            }
             let interfaces: Vec<_> = record
                 .attachments
                 .iter()
