@@ -209,6 +209,7 @@ impl Controller {
             tasks: Mutex::new(Vec::new()),
         });
         reconciler.serve_kept_names().await;
+        let hosts = reconciler.hosts();
         let heartbeat = presence::keep(
             Arc::clone(&controller.store),
             host.clone(),
@@ -223,7 +224,7 @@ impl Controller {
                     cancel.run_until_cancelled(recovering.clear_abandoned()),
                     cancel.run_until_cancelled(recovering.audit()),
                     cancel.run_until_cancelled(recovering.settle_leases()),
-                    cancel.run_until_cancelled(recovering.tell_hosts()),
+                    cancel.run_until_cancelled(recovering.tell_hosts(hosts)),
                     cancel.run_until_cancelled(following),
                     reconciler.run(&cancel)
                 );

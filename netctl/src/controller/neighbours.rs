@@ -1,19 +1,15 @@
 //! The hosts of the cluster, for plugins that are to hear of them.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
-use super::{Controller, follow::Follower, keys};
+use super::{Controller, follow::Mirror};
 use crate::{model::Host, plugin::NodeData};
 
 impl Controller {
-    /// Has plugins hear which hosts there are, until it is dropped.
-    pub(super) async fn tell_hosts(&self) -> ! {
-        let store = Arc::clone(&self.store);
-        let follower: Follower<Host> =
-            Follower::start(store, keys::HOSTS.to_owned(), Arc::new(Notify::new()));
-        let mut mirror = follower.receiver();
+    /// Has plugins hear which hosts there are by `mirror`, until it is dropped.
+    pub(super) async fn tell_hosts(&self, mut mirror: watch::Receiver<Mirror<Host>>) -> ! {
         let own = self.vteps.iter().next().map(|address| NodeData { address, own: true });
         let (sender, hosts) = watch::channel(own.into_iter().collect());
         let following = async {

@@ -22,13 +22,19 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::{names::Names, pass::Built};
-use super::{follow::Follower, keys, outside::Outside, records::Records, routes::Wanted};
+use super::{
+    follow::{Follower, Mirror},
+    keys,
+    outside::Outside,
+    records::Records,
+    routes::Wanted,
+};
 use crate::{
     dataplane::Dataplane,
     discovery::Counters,
     drivers::{Drivers, HostContext, Presence, Present},
     kernel::Insides,
-    model::{Endpoint, EndpointId, HostName, Network, NetworkId, SandboxId},
+    model::{Endpoint, EndpointId, Host, HostName, Network, NetworkId, SandboxId},
     store::{Revision, SharedStore},
 };
 
@@ -115,8 +121,13 @@ impl Reconciler {
         records: Arc<Records>,
     ) -> (Self, watch::Receiver<Progress>) {
         let (progress, receiver) = watch::channel(Progress::default());
-        let names = Names::new(records.run_dir().join("names"), context.netlink.netns().clone());
         let wake = drivers.wake();
+        let names = Names::new(
+            records.run_dir().join("names"),
+            context.netlink.netns().clone(),
+            Arc::clone(&store),
+            Arc::clone(&wake),
+        );
         let outside = Outside::new(records.run_dir().join("lent.json"));
         let reconciler = Self {
             host,
@@ -146,6 +157,11 @@ impl Reconciler {
         self.names.counters()
     }
 
+    /// The hosts that are alive, as they are and will be.
+    pub(super) fn hosts(&self) -> watch::Receiver<Mirror<Host>> {
+        self.names.hosts()
+    }
+
     /// Runs until cancelled. What it made stays.
     pub(super) async fn run(mut self, cancel: &CancellationToken) {
         let attachments: Follower<NetworkId> = Follower::start(
@@ -154,7 +170,6 @@ impl Reconciler {
             Arc::clone(&self.wake),
         );
         let wake = Arc::clone(&self.wake);
-        self.names.follow_hosts(Arc::clone(&self.store), Arc::clone(&wake));
         let guard = self.guard_ways().await;
         let mut underlay_mtu = self.context.underlay_mtu.clone();
         let mut pause = RETRY;

@@ -12,13 +12,13 @@ use ipnet::IpNet;
 use tokio::sync::{Notify, watch};
 
 use self::kept::{Keeper, Kept};
-use super::{Reconciler, failures::Failures, pass::Own};
+use super::{Followed, Reconciler, failures::Failures, pass::Own};
 use crate::{
     controller::{
         follow::{Follower, Mirror},
         keys,
         outside::LedFlows,
-        records::Record,
+        records::{Record, Records},
     },
     discovery::{Asker, Counters, Directory, Joined, Listener, Servers, Upstreams, Zone},
     kernel::Netns,
@@ -31,9 +31,9 @@ use crate::{
 pub(super) struct Names {
     directory: watch::Sender<Arc<Directory>>,
     servers: Servers,
-    /// The hosts that are alive; followed once the store could be reached.
-    hosts: Option<Follower<Host>>,
-    pub(super) zones: Zones,
+    /// The hosts that are alive.
+    hosts: Follower<Host>,
+    zones: Zones,
     /// Where what is answered from is kept for the next daemon.
     dir: PathBuf,
     keepers: BTreeMap<NetworkId, Keeper>,
@@ -47,7 +47,7 @@ pub(super) struct Names {
 ///
 /// A zone follows from these alone, whatever came before it: what is answered cannot drift from what the store says.
 #[derive(Debug, Default)]
-pub(super) struct Zones(BTreeMap<NetworkId, ((Revision, Revision), Arc<Zone>)>);
+struct Zones(BTreeMap<NetworkId, ((Revision, Revision), Arc<Zone>)>);
 
 impl Zones {
     /// Makes a network's zone as `host` sees it, unless it is as of that already.
@@ -56,22 +56,21 @@ impl Zones {
         host: &HostName,
         network: &Network,
         endpoints: &Mirror<Endpoint>,
-        hosts: Option<&Mirror<Host>>,
+        hosts: &Mirror<Host>,
     ) {
-        let at = (endpoints.revision, hosts.map_or(Revision(0), |hosts| hosts.revision));
+        let at = (endpoints.revision, hosts.revision);
         if !endpoints.complete || self.0.get(&network.id).is_some_and(|(made, _)| *made == at) {
             return;
         }
-        let dead = |other: &HostName| {
-            other != host && hosts.is_some_and(|hosts| kept::is_dead(hosts, other))
-        };
+        let dead = |other: &HostName| other != host && kept::is_dead(hosts, other);
         let all = endpoints.entries.values().map(|(endpoint, _)| endpoint);
         self.0.insert(network.id.clone(), (at, Arc::new(Zone::build(network, all, dead))));
     }
 }
 
 impl Names {
-    pub(super) fn new(dir: PathBuf, netns: Netns) -> Self {
+    /// Follows the hosts from now on; `wake` is notified of what becomes of them.
+    pub(super) fn new(dir: PathBuf, netns: Netns, store: SharedStore, wake: Arc<Notify>) -> Self {
         let (directory, receiver) = watch::channel(Arc::default());
         Self {
             directory,
@@ -79,7 +78,7 @@ impl Names {
                 receiver,
                 Upstreams::new("/etc/resolv.conf").with_led(Arc::new(LedFlows::new(netns))),
             ),
-            hosts: None,
+            hosts: Follower::start(store, keys::HOSTS.to_owned(), wake),
             zones: Zones::default(),
             dir,
             keepers: BTreeMap::new(),
@@ -92,17 +91,15 @@ impl Names {
         self.servers.counters()
     }
 
-    pub(super) fn follow_hosts(&mut self, store: SharedStore, wake: Arc<Notify>) {
-        self.hosts = Some(Follower::start(store, keys::HOSTS.to_owned(), wake));
+    pub(super) fn hosts(&self) -> watch::Receiver<Mirror<Host>> {
+        self.hosts.receiver()
     }
 
     pub(super) async fn shutdown(self) {
         for keeper in self.keepers.into_values() {
             keeper.stop().await;
         }
-        if let Some(hosts) = self.hosts {
-            hosts.stop().await;
-        }
+        self.hosts.stop().await;
         self.servers.shutdown().await;
     }
 
@@ -114,8 +111,33 @@ impl Names {
         }
     }
 
-    /// All that is known: `zones`, and until those are `complete` what was kept.
-    fn directory(&self, Zones(zones): &Zones, complete: bool, mut askers: Vec<Asker>) -> Directory {
+    /// What is to be answered from, by what the store says of the networks that `host` follows. `own` are the endpoints of
+    /// this host, which are all of them where it is `complete`.
+    pub(super) fn draft(
+        &mut self,
+        host: &HostName,
+        followed: &BTreeMap<NetworkId, Followed>,
+        records: &Records,
+        complete: bool,
+        own: &BTreeMap<EndpointId, Own>,
+    ) -> Directory {
+        self.zones.0.retain(|id, _| followed.contains_key(id));
+        let hosts = self.hosts.borrow();
+        for followed in followed.values() {
+            let endpoints = followed.endpoints.borrow();
+            self.zones.update(host, &followed.network, &endpoints, &hosts);
+        }
+        let askers = records.each(|record| {
+            let sandbox = &record.sandbox.id;
+            let is_own = |id: &EndpointId| own.get(id).is_some_and(|own| own.sandbox == *sandbox);
+            asker(record, |id| !complete || is_own(id))
+        });
+        self.directory(complete, askers)
+    }
+
+    /// All that is known, and until that is `complete` what was kept.
+    fn directory(&self, complete: bool, mut askers: Vec<Asker>) -> Directory {
+        let Zones(zones) = &self.zones;
         // One who shares a network with an engine's container is led here too.
         let led = askers.iter().any(|asker| asker.led);
         for asker in &mut askers {
@@ -140,29 +162,12 @@ impl Reconciler {
             .map(|kept| (kept.network.id.clone(), (Arc::new(kept.zone()), kept)))
             .collect();
         let askers = self.records.each(|record| asker(record, |_| true));
-        self.names.publish(self.names.directory(&Zones::default(), false, askers));
+        self.names.publish(self.names.directory(false, askers));
         let listeners = self.names.kept.values().flat_map(|(_, kept)| kept.listeners()).collect();
         for error in self.names.servers.apply(&listeners).await {
             // As after a restart of the machine.
             tracing::debug!(%error, "names of an earlier daemon are not served");
         }
-    }
-
-    /// What the servers are to answer from, by what the store says. `own` are the endpoints of this host, which are all of
-    /// them where it is `complete`.
-    pub(super) fn draft_names(
-        &self,
-        zones: &mut Zones,
-        complete: bool,
-        own: &BTreeMap<EndpointId, Own>,
-    ) -> Directory {
-        self.update(zones);
-        let askers = self.records.each(|record| {
-            let sandbox = &record.sandbox.id;
-            let is_own = |id: &EndpointId| own.get(id).is_some_and(|own| own.sandbox == *sandbox);
-            asker(record, |id| !complete || is_own(id))
-        });
-        self.names.directory(zones, complete, askers)
     }
 
     /// Has every network that is present here served, and the servers answer from `directory`.
@@ -184,16 +189,6 @@ impl Reconciler {
         self.keep_names(complete, failures).await;
     }
 
-    /// Makes anew the zones of networks of which something changed.
-    fn update(&self, zones: &mut Zones) {
-        zones.0.retain(|id, _| self.followed.contains_key(id));
-        let hosts = self.names.hosts.as_ref().map(Follower::borrow);
-        for followed in self.followed.values() {
-            let endpoints = followed.endpoints.borrow();
-            zones.update(&self.host, &followed.network, &endpoints, hosts.as_deref());
-        }
-    }
-
     /// Has what is answered from kept on disk, of the networks that are present.
     async fn keep_names(&mut self, complete: bool, failures: &mut Failures) {
         let Names { hosts, zones, dir, keepers, tidy, .. } = &mut self.names;
@@ -204,8 +199,8 @@ impl Reconciler {
         }
         for (id, followed) in &self.followed {
             let gateway = followed.presence.as_ref().and_then(|presence| presence.gateway.as_ref());
-            if let (Some(gateway), Some(hosts), true, false) =
-                (gateway, &*hosts, zones.0.contains_key(id), keepers.contains_key(id))
+            if let (Some(gateway), true, false) =
+                (gateway, zones.0.contains_key(id), keepers.contains_key(id))
             {
                 let network = followed.network.clone();
                 let keeper = Keeper::start(

@@ -9,7 +9,7 @@ use std::{
 use super::{Followed, Progress, Reconciler, Service, failures::Failures};
 use crate::{
     controller::{follow::Follower, keys, records::Attachment},
-    dataplane::Sweep,
+    dataplane::{self, Applied, Sweep},
     drivers::{self, Joined, Place, Presence, Present},
     kernel::Netns,
     model::{Endpoint, EndpointId, Network, NetworkId, SandboxId},
@@ -72,13 +72,12 @@ impl Reconciler {
         // What an earlier daemon left is kept until all of it was found to stand, or known not to.
         self.settled |= *complete && (failures.none() || self.started.elapsed() > PATIENCE);
         let sweep = if *complete && !damaged && self.settled { Sweep::Remove } else { Sweep::Keep };
-        let mut zones = std::mem::take(&mut self.names.zones);
+        let applying = self.apply(sweep, full);
+        let Self { names, host, followed, records, .. } = self;
         // The kernel takes its time to attach a program (`synchronize_rcu` in `tcx_link_attach`): time to think.
         let (applied, directory) =
-            tokio::join!(self.apply(sweep, own, full, &mut failures), async {
-                self.draft_names(&mut zones, *complete, own)
-            });
-        self.names.zones = zones;
+            tokio::join!(applying, async { names.draft(host, followed, records, *complete, own) });
+        let applied = self.note_applied(applied, own, &mut failures);
         // Whatever became of that: what is gone is not to be reached any more.
         self.open_ways(own, sweep, full, &mut failures).await;
         if applied {
@@ -236,20 +235,29 @@ impl Reconciler {
         }
     }
 
-    /// Has the data plane hold what it should; `false` if it could not.
-    async fn apply(
+    /// Has the data plane hold what it should.
+    fn apply(
         &self,
         sweep: Sweep,
-        own: &BTreeMap<EndpointId, Own>,
         full: bool,
+    ) -> impl Future<Output = Result<Applied, dataplane::Error>> + 'static {
+        let (desired, dataplane) = (self.desired(), Arc::clone(&self.dataplane));
+        async move {
+            if full {
+                dataplane.apply(desired, sweep).await
+            } else {
+                dataplane.apply_new(desired, sweep).await
+            }
+        }
+    }
+
+    /// Notes what the data plane could not do; `false` if that is everything.
+    fn note_applied(
+        &self,
+        applied: Result<Applied, dataplane::Error>,
+        own: &BTreeMap<EndpointId, Own>,
         failures: &mut Failures,
     ) -> bool {
-        let desired = self.desired();
-        let applied = if full {
-            self.dataplane.apply(desired, sweep).await
-        } else {
-            self.dataplane.apply_new(desired, sweep).await
-        };
         let applied = match applied {
             Ok(applied) => applied,
             Err(error) => {
@@ -257,7 +265,7 @@ impl Reconciler {
                 return false;
             }
         };
-        tracing::debug!(?applied, ?sweep, "data plane applied");
+        tracing::debug!(?applied, "data plane applied");
         for (index, reason) in applied.failed {
             let port =
                 |built: &Built| built.joined.port.as_ref().is_some_and(|port| port.index == index);

@@ -88,7 +88,7 @@ impl Following {
     /// What it answers from at this moment.
     fn look(&mut self, network: &Network) -> Option<&Zone> {
         let (endpoints, hosts) = (self.endpoints.borrow(), self.hosts.borrow());
-        self.zones.update(&host_name(0), network, &endpoints, Some(&hosts));
+        self.zones.update(&host_name(0), network, &endpoints, &hosts);
         self.zones.0.get(&network.id).map(|(_, zone)| &**zone)
     }
 
