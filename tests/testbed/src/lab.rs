@@ -5,11 +5,13 @@ use std::fmt;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Error, Result, anyhow, bail, ensure};
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
+use crate::command::eventually;
 use crate::etcd::Etcd;
 use crate::host::Host;
 use crate::netns::Netns;
@@ -302,6 +304,34 @@ impl Lab {
     pub fn restart_daemon(&self, host: &Host, signal: Signal) -> Result<()> {
         host.stop_daemon(signal)?;
         self.start_daemon(host)
+    }
+
+    /// Does `work` while a host's daemon, of a debug build, is to kill itself at its step of that number, and starts it
+    /// again where it did. Says at which step, by its name; nothing where it had done all before.
+    pub fn dying_at<T>(
+        &self,
+        host: &Host,
+        step: usize,
+        work: impl FnOnce() -> T,
+    ) -> Result<(T, Option<String>)> {
+        let file = host.crash_file();
+        fs::write(&file, step.to_string())?;
+        let done = work();
+        let place = fs::read_to_string(&file)?;
+        fs::remove_file(&file)?;
+        // What is left of the number is how many steps were still to come.
+        if place.parse::<usize>().is_ok() {
+            return Ok((done, None));
+        }
+        let again = || {
+            eventually("the daemon is dead", Duration::from_secs(5), || {
+                ensure!(host.daemon_pid().is_none(), "it lives");
+                Ok(())
+            })?;
+            self.start_daemon(host)
+        };
+        again().with_context(|| format!("after it died at step {step}, {place}"))?;
+        Ok((done, Some(place)))
     }
 
     /// Adds to an error what the daemons said last.

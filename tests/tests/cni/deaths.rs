@@ -1,11 +1,11 @@
 //! Daemons that die between two steps of a request, each pair of steps in turn: after a restart the container has joined
 //! or it has not, everywhere alike, and DEL leaves nothing.
 
-use std::{fs, path::Path, slice::from_ref, time::Duration};
+use std::{path::Path, slice::from_ref, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
-use testbed::{Host, Lab, Netns, Options, Store, eventually};
+use testbed::{Lab, Netns, Options, Store, eventually};
 
 use crate::{plugin::Attachment, state};
 
@@ -27,15 +27,10 @@ fn dies_at_each(
         for attachment in prepared {
             attachment.ask("ADD")?.ok()?;
         }
-        fs::write(host.crash_file(), step.to_string())?;
-        let answer = asked.ask(verb)?;
-        let place = fs::read_to_string(host.crash_file())?;
-        fs::remove_file(host.crash_file())?;
-        let context = || format!("{verb}, died at step {step}, {place}");
-        let died = place.parse::<usize>().is_err();
-        if died {
-            restart(lab, host).with_context(context)?;
-        } else {
+        let (answer, died) = lab.dying_at(host, step, || asked.ask(verb))?;
+        let context = || format!("{verb}, died at step {step}, {died:?}");
+        let answer = answer?;
+        if died.is_none() {
             answer.ok()?;
         }
         eventually("all agrees", Duration::from_secs(10), || state::check(lab))
@@ -50,19 +45,11 @@ fn dies_at_each(
             Ok(())
         })
         .with_context(context)?;
-        if !died {
+        if died.is_none() {
             return Ok(step);
         }
     }
     anyhow::bail!("{verb} has no end")
-}
-
-fn restart(lab: &Lab, host: &Host) -> Result<()> {
-    eventually("the daemon is dead", Duration::from_secs(5), || {
-        ensure!(host.daemon_pid().is_none(), "it lives");
-        Ok(())
-    })?;
-    lab.start_daemon(host)
 }
 
 fn at_every_step(store: Store, stride: usize) -> Result<()> {

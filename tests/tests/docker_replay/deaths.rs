@@ -1,7 +1,7 @@
 //! Daemons that die between two steps of a call, each pair of steps in turn. An engine calls again while nobody answers, or
 //! gives up and takes back what it did before: either way all is well, and in the end nothing is left.
 
-use std::{fs, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
@@ -92,24 +92,14 @@ fn dies_at_each(
     for (deaths, step) in (0..LIMIT).step_by(stride).enumerate() {
         let life = Life::until(host, call)?;
         let method = format!("NetworkDriver.{call}");
-        fs::write(host.crash_file(), step.to_string())?;
-        let answered = life.docker.ask(&method, &life.request(call));
-        let place = fs::read_to_string(host.crash_file())?;
-        fs::remove_file(host.crash_file())?;
-        let context = || format!("{call}, died at step {step}, {place}, called again: {again}");
-        let died = place.parse::<usize>().is_err();
-        if died {
-            eventually("the daemon is dead", Duration::from_secs(5), || {
-                ensure!(host.daemon_pid().is_none(), "it lives");
-                Ok(())
-            })?;
-            lab.start_daemon(host).with_context(context)?;
-            if again {
-                let answer = life.docker.ask(&method, &life.request(call)).with_context(context)?;
-                check(host, &life, call, &answer).with_context(context)?;
-            }
-        } else {
+        let ask = || life.docker.ask(&method, &life.request(call));
+        let (answered, died) = lab.dying_at(host, step, ask)?;
+        let context = || format!("{call}, died at step {step}, {died:?}, called again: {again}");
+        if died.is_none() {
             check(host, &life, call, &answered?).with_context(context)?;
+        } else if again {
+            let answer = ask().with_context(context)?;
+            check(host, &life, call, &answer).with_context(context)?;
         }
         life.end(call).with_context(context)?;
         eventually("nothing is left", Duration::from_secs(10), || {
@@ -118,7 +108,7 @@ fn dies_at_each(
             Ok(())
         })
         .with_context(context)?;
-        if !died {
+        if died.is_none() {
             return Ok(deaths);
         }
     }

@@ -1,10 +1,10 @@
 //! Daemons that die between two steps of an operation, each pair of steps in turn: after a restart the operation is done
 //! or undone, everywhere alike, and what it could not do can be done again.
 
-use std::{fs, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use testbed::{Host, Lab, Options, Store, eventually};
+use testbed::{Lab, Options, Store, eventually};
 
 use crate::state;
 
@@ -33,17 +33,10 @@ fn dies_at_each(
         for words in *prepare {
             host.ok(words.split(' '))?;
         }
-        fs::write(host.crash_file(), step.to_string())?;
-        let output = host.netctl(words.split(' '))?;
-        let place = fs::read_to_string(host.crash_file())?;
-        fs::remove_file(host.crash_file())?;
-        let context = || format!("`{words}`, died at step {step}, {place}");
-        let died = place.parse::<usize>().is_err();
-        if died {
-            restart(lab, host).with_context(context)?;
-        } else {
-            ensure!(output.success(), "{output:?}");
-        }
+        let (output, died) = lab.dying_at(host, step, || host.netctl(words.split(' ')))?;
+        let context = || format!("`{words}`, died at step {step}, {died:?}");
+        let output = output?;
+        ensure!(died.is_some() || output.success(), "{output:?}");
         eventually("all agrees", Duration::from_secs(10), || state::check(lab))
             .with_context(context)?;
         for words in *clean {
@@ -56,19 +49,11 @@ fn dies_at_each(
             Ok(())
         })
         .with_context(context)?;
-        if !died {
+        if died.is_none() {
             return Ok(deaths);
         }
     }
     anyhow::bail!("`{words}` has no end")
-}
-
-fn restart(lab: &Lab, host: &Host) -> Result<()> {
-    eventually("the daemon is dead", Duration::from_secs(5), || {
-        ensure!(host.daemon_pid().is_none(), "it lives");
-        Ok(())
-    })?;
-    lab.start_daemon(host)
 }
 
 /// Operations, what is done before each, and how many steps it has at least.

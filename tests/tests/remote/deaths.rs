@@ -1,6 +1,6 @@
 //! Daemons that die between two steps of an operation on a plugin's network, each pair of steps in turn.
 
-use std::{fs, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use testbed::{Lab, eventually};
@@ -25,31 +25,20 @@ fn dies_at_each(
         for words in prepare {
             ok(host, words)?;
         }
-        fs::write(host.crash_file(), step.to_string())?;
-        let output = host.netctl(words.split(' '))?;
-        let place = fs::read_to_string(host.crash_file())?;
-        fs::remove_file(host.crash_file())?;
-        let context = || format!("`{words}`, died at step {step}, {place}");
-        let died = place.parse::<usize>().is_err();
-        if died {
-            eventually("the daemon is dead", Duration::from_secs(5), || {
-                ensure!(host.daemon_pid().is_none(), "it lives");
-                Ok(())
-            })?;
-            lab.start_daemon(host).with_context(context)?;
-        } else {
-            ensure!(output.success(), "{output:?}");
-        }
+        let (output, died) = lab.dying_at(host, step, || host.netctl(words.split(' ')))?;
+        let context = || format!("`{words}`, died at step {step}, {died:?}");
+        let output = output?;
+        ensure!(died.is_some() || output.success(), "{output:?}");
         for words in ["sandbox rm box", "service unpublish -f a.far", "network rm far"] {
             // What was undone has not to be cleaned.
             host.netctl(words.split(' '))?;
         }
-        if UNNOTED.contains(&&*place) {
+        if died.as_deref().is_some_and(|place| UNNOTED.contains(&place)) {
             plugin.forget_addresses()?;
         }
         eventually("nothing is left", Duration::from_secs(40), || resting.check(lab, plugin))
             .with_context(context)?;
-        if !died {
+        if died.is_none() {
             return Ok(step);
         }
     }
