@@ -172,7 +172,7 @@ impl Host {
 
     /// The file that tells the daemon, in a debug build, to kill itself after so many of its steps; it holds the step's
     /// name then.
-    pub(crate) fn crash_file(&self) -> PathBuf {
+    pub fn crash_file(&self) -> PathBuf {
         self.home.crash_file()
     }
 
