@@ -6,6 +6,8 @@
 
 #[path = "dataplane/host.rs"]
 mod host;
+#[path = "dataplane/removal.rs"]
+mod removal;
 #[path = "dataplane/upgrade.rs"]
 mod upgrade;
 
@@ -460,26 +462,4 @@ fn a_restart_loses_no_packet() {
         Ok(said)
     });
     assert!(lost.contains("200 packets transmitted, 200 received"), "{lost}");
-}
-
-#[test]
-fn removal_leaves_nothing() {
-    let host = Host::new();
-    host.within(async || {
-        dataplane::remove(&host.bpf).await?;
-        let dataplane = Dataplane::start(host.config()).await?;
-        dataplane.apply(host.desired(), Sweep::Remove).await?;
-        dataplane.shutdown().await?;
-        // What was there a moment ago is in nobody's way.
-        dataplane::remove(&host.bpf).await?;
-        Dataplane::start(host.config()).await?.shutdown().await?;
-        dataplane::remove(&host.bpf).await?;
-        for ifname in ["underlay", "vx", "port0", "port1"] {
-            stopped(ifname).await?;
-        }
-        Ok(())
-    });
-    assert!(!host.bpf.exists());
-    let mounts = fs::read_to_string("/proc/self/mountinfo").expect("the mounts");
-    assert!(!mounts.contains(&host.bpf.display().to_string()));
 }

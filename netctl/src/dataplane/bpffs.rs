@@ -4,6 +4,8 @@ use std::{
     fs, io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use netctl_common::ABI_VERSION;
@@ -19,6 +21,8 @@ use super::Error;
 /// Where systemd and everybody else mount the machine's own bpf file system. It lies in sysfs, where no directory can
 /// be made before that is done.
 const SYSTEM: &str = "/sys/fs/bpf";
+/// How long a process may take from its fork to its program.
+const STARTING: Duration = Duration::from_secs(1);
 
 /// The pins of this version of the layout, locked.
 ///
@@ -92,9 +96,21 @@ fn release(root: &Path) -> Result<(), Error> {
         return Ok(());
     }
     if is_mount_point(root)? {
-        umount(root).map_err(|errno| failed("unmount", root, errno.into()))?;
+        unmount(root).map_err(|errno| failed("unmount", root, errno.into()))?;
     }
     fs::remove_dir(root).map_err(|source| failed("remove", root, source))
+}
+
+/// Unmounts it as soon as nobody has it open: a process that another thread is just starting has a copy of each file of
+/// ours until it runs its program.
+fn unmount(root: &Path) -> nix::Result<()> {
+    let end = Instant::now() + STARTING;
+    loop {
+        match umount(root) {
+            Err(Errno::EBUSY) if Instant::now() < end => thread::sleep(Duration::from_millis(5)),
+            result => return result,
+        }
+    }
 }
 
 /// Removes the pins of one version of the layout: links first, since what is attached needs the maps.

@@ -116,10 +116,12 @@ async fn packets_of_a_port_have_headroom() {
 fn largest_in_a_small_head(netns: &Netns, first: u8) -> usize {
     let mut last = first;
     let mut charged = |payload: usize| {
-        let socket = netns.run_blocking(|| UdpSocket::bind("10.9.0.1:6000").unwrap()).unwrap();
+        // Any port: a process that another test just starts has a copy of the socket before, for a moment.
+        let socket = netns.run_blocking(|| UdpSocket::bind("10.9.0.1:0").unwrap()).unwrap();
+        let port = socket.local_addr().unwrap().port();
         last += 1;
         socket.send_to(&vec![0; payload], (Ipv4Addr::new(10, 9, 0, last), 6000)).unwrap();
-        let shown = sh(netns, "ss -Hunam 'sport = 6000'");
+        let shown = sh(netns, &format!("ss -Hunam 'sport = {port}'"));
         let charge = shown.split(",t").nth(1).and_then(|rest| rest.split(',').next());
         charge.unwrap_or_else(|| panic!("{shown}")).parse::<u32>().unwrap()
     };

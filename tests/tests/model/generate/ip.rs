@@ -103,7 +103,10 @@ fn extensions(random: &Random, last: u8) -> (u8, Vec<u8>) {
 fn payload(random: &Random, headers: usize) -> Vec<u8> {
     let wanted = match random.below(10) {
         // What fits the tunnels exactly, and a little more or less.
-        0..4 => random.pick(&[1450, 1430, 1400, 1280]) - headers - 6 + random.below(12),
+        0..4 => {
+            let fits: usize = random.pick(&[1450, 1430, 1400, 1280]) + random.below(12);
+            fits.saturating_sub(headers + 6)
+        }
         4 => random.below(3000),
         _ => random.below(64),
     };
