@@ -8,7 +8,11 @@ use std::{
 
 use super::{Followed, Progress, Reconciler, Service, failures::Failures};
 use crate::{
-    controller::{follow::Follower, keys, records::Attachment},
+    controller::{
+        follow::Follower,
+        keys, reap,
+        records::{Attachment, Record},
+    },
     dataplane::{self, Applied, Sweep},
     drivers::{self, Joined, Place, Presence, Present},
     kernel::Netns,
@@ -86,7 +90,7 @@ impl Reconciler {
             self.route(own, full, &mut failures).await;
         }
         if sweep == Sweep::Remove {
-            self.forget(own, &mut failures);
+            self.forget(own, &mut failures).await;
             self.sweep(own, full, &mut failures).await;
         }
         self.serve_names(*complete, directory, &mut failures).await;
@@ -187,10 +191,25 @@ impl Reconciler {
     }
 
     /// Has the sandboxes of this host forget endpoints that others took, or took away.
-    fn forget(&mut self, own: &BTreeMap<EndpointId, Own>, failures: &mut Failures) {
-        let stays = |id: &SandboxId, attachment: &Attachment| {
+    async fn forget(&mut self, own: &BTreeMap<EndpointId, Own>, failures: &mut Failures) {
+        let held = |id: &SandboxId, attachment: &Attachment| {
             let owner = own.get(&attachment.interface.endpoint).map(|own| &own.sandbox);
             owner == Some(id) || attachment.unsettled
+        };
+        let holds_all =
+            |record: &Record| record.attachments.iter().all(|of| held(&record.sandbox.id, of));
+        if self.records.each(holds_all).into_iter().all(|holds| holds) {
+            return;
+        }
+        let taken = match reap::taken(&*self.store, &self.host).await {
+            Ok(taken) => taken,
+            Err(error) => return failures.other(error.to_string()),
+        };
+        if !taken.is_empty() {
+            self.missing.notify_one();
+        }
+        let stays = |id: &SandboxId, attachment: &Attachment| {
+            held(id, attachment) || taken.contains(&attachment.interface.endpoint)
         };
         let lost = self.records.each(|record| {
             let id = &record.sandbox.id;
