@@ -69,7 +69,7 @@ pub(super) fn host(name: &HostName) -> String {
     format!("{HOSTS}{name}")
 }
 
-/// What a host watches to know its own endpoints and, from them, its networks of interest.
+/// What a host watches to know its own endpoints and, from them and its engine's networks, those of interest.
 pub(super) fn attachments(host: &HostName) -> String {
     format!("{ATTACHMENTS}{host}/")
 }
@@ -77,6 +77,11 @@ pub(super) fn attachments(host: &HostName) -> String {
 /// Written and removed in the transaction that sets and clears the endpoint's owner; the value is the network.
 pub(super) fn attachment(host: &HostName, id: &EndpointId) -> String {
     format!("{ATTACHMENTS}{host}/{id}")
+}
+
+/// What a host's engine is called.
+pub(super) fn engine_of_host(host: &HostName) -> String {
+    format!("host/{host}")
 }
 
 /// The networks of one engine, or of a Swarm: of what is called `of`.
