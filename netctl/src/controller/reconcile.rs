@@ -50,6 +50,8 @@ const GATHER: Duration = Duration::from_millis(1);
 pub(super) struct Progress {
     /// Every change of this host's attachments up to this revision is followed.
     pub(super) revision: Revision,
+    /// The same of the networks that its engine has.
+    pub(super) engine: Revision,
     /// The networks of interest, each with every change of its endpoints up to a revision.
     pub(super) networks: BTreeMap<NetworkId, Revision>,
     /// The endpoints of this host, each as it was put in a revision, and how it stands with it.

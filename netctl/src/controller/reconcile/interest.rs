@@ -15,6 +15,8 @@ use crate::{
 pub(super) struct Interest {
     /// Every change of this host's attachments up to this revision is in it.
     pub(super) revision: Revision,
+    /// The same of the networks that its engine has.
+    pub(super) engine: Revision,
     /// Those that have an endpoint here.
     pub(super) attached: BTreeSet<NetworkId>,
     /// Those that this host's engine has: they are there before its first container is, and after the last, so that
@@ -58,6 +60,7 @@ impl Interests {
         self.asked = engine.revision;
         Some(Interest {
             revision: attachments.revision,
+            engine: engine.revision,
             attached: attachments.entries.values().map(|(id, _)| NetworkId::clone(id)).collect(),
             of_engine: engine.entries.values().map(|(of, _)| of.network.clone()).collect(),
             moved,

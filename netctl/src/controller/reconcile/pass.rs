@@ -32,6 +32,8 @@ pub(super) struct Own {
 struct Seen {
     /// Every change of this host's attachments up to this revision is seen.
     revision: Revision,
+    /// The same of the networks that its engine has.
+    engine: Revision,
     /// The networks of interest that were listed whole, each with every change of its endpoints up to a revision.
     networks: BTreeMap<NetworkId, Revision>,
     /// Whether that is all of them.
@@ -59,7 +61,7 @@ impl Reconciler {
         if full || interest.moved {
             self.rename(&mut failures).await;
         }
-        let seen = self.look(interest.revision, known);
+        let seen = self.look(interest, known);
         let Seen { complete, damaged, own, .. } = &seen;
         self.enter(full, &mut failures).await;
         self.join(own, full, &mut failures).await;
@@ -165,8 +167,9 @@ impl Reconciler {
     /// What the store says now; all that a pass does follows from one look.
     ///
     /// `known` is whether every network of interest is followed.
-    fn look(&self, revision: Revision, known: bool) -> Seen {
-        let mut seen = Seen { revision, complete: known, ..Seen::default() };
+    fn look(&self, interest: &Interest, known: bool) -> Seen {
+        let Interest { revision, engine, .. } = *interest;
+        let mut seen = Seen { revision, engine, complete: known, ..Seen::default() };
         for (id, followed) in &self.followed {
             let mirror = followed.endpoints.borrow();
             if mirror.complete {
@@ -415,8 +418,12 @@ impl Reconciler {
         self.progress.send_modify(|progress| {
             // Where something is left that should be gone, nobody is told that it is gone.
             let followed = sweep == Sweep::Remove && failures.is_followed();
-            let revision = if followed { seen.revision } else { progress.revision };
-            *progress = Progress { revision, networks, endpoints };
+            let (revision, engine) = if followed {
+                (seen.revision, seen.engine)
+            } else {
+                (progress.revision, progress.engine)
+            };
+            *progress = Progress { revision, engine, networks, endpoints };
         });
     }
 
