@@ -23,6 +23,7 @@ mod network;
 mod notify;
 mod output;
 mod pair;
+mod passed;
 mod ports;
 mod run;
 mod sandbox;

@@ -70,7 +70,7 @@ pub(super) fn host(name: &HostName) -> String {
     format!("{HOSTS}{name}")
 }
 
-/// What a host watches to know its own endpoints and, from them, its networks of interest.
+/// What a host watches to know its own endpoints and, from them and its engine's networks, those of interest.
 pub(super) fn attachments(host: &HostName) -> String {
     format!("{ATTACHMENTS}{host}/")
 }
@@ -89,6 +89,11 @@ pub(super) fn reaped(host: &HostName) -> String {
 pub(super) fn attached(key: &str) -> Option<(HostName, EndpointId)> {
     let (host, id) = key.strip_prefix(ATTACHMENTS)?.split_once('/')?;
     Some((host.parse().ok()?, id.parse().ok()?))
+}
+
+/// What a host's engine is called.
+pub(super) fn engine_of_host(host: &HostName) -> String {
+    format!("host/{host}")
 }
 
 /// The networks of one engine, or of a Swarm: of what is called `of`.
