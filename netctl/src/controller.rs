@@ -23,10 +23,12 @@ mod mend;
 mod neighbours;
 mod netns_names;
 mod networks;
+mod observation;
 mod outside;
 mod ports;
 mod presence;
 mod provide;
+mod pulse;
 mod reconcile;
 mod records;
 mod recover;
@@ -52,9 +54,12 @@ pub use self::{
         EnginePoolSpec, EnginePoolView, EngineScope, EngineSubnet,
     },
     error::{Error, Kind},
+    observation::{Activity, GatewayTraffic, NetworkCount, Observation},
+    pulse::Sync,
 };
 use self::{
     leases::Leases,
+    observation::Observer,
     ports::Reserved,
     reconcile::{Progress, Reconciler},
     records::Records,
@@ -66,7 +71,7 @@ use crate::{
     ipam::{Allocator, DefaultPool},
     kernel::{self, Link, Netlink, Netns, Underlay},
     model::{AuditView, Choice, Chosen, Host, HostName, SCHEMA, UnixTime, Vteps},
-    store::SharedStore,
+    store::{Measured, SharedStore},
 };
 
 /// What a daemon takes from its machine.
@@ -125,6 +130,7 @@ pub struct Controller {
     /// What the name servers did.
     names: Arc<discovery::Counters>,
     audited: watch::Sender<Option<AuditView>>,
+    observer: Observer,
     started: UnixTime,
     cancel: CancellationToken,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -135,6 +141,7 @@ impl Controller {
     ///
     /// The store need not be reachable; nothing of what is there changes before it is.
     pub async fn start(config: Config, store: SharedStore) -> Result<Arc<Self>> {
+        let (store, measures) = Measured::wrap(store);
         let records = Arc::new(Records::open(&config.state_dir, &config.run_dir)?);
         let netlink = Netlink::open(&Netns::current()?).await?;
         let ours = |link: &Link| link.name == VXLAN_DEVICE || drivers::is_ours(&link.name);
@@ -186,6 +193,7 @@ impl Controller {
             Arc::clone(&dataplane),
             Arc::clone(&records),
         );
+        let observer = Observer::new(measures, &reconciler).await?;
         let controller = Arc::new(Self {
             config,
             store,
@@ -204,6 +212,7 @@ impl Controller {
             progress,
             names: reconciler.name_counters(),
             audited: watch::Sender::default(),
+            observer,
             started,
             cancel: cancel.clone(),
             tasks: Mutex::new(Vec::new()),

@@ -14,7 +14,7 @@ use super::{
     settings::{DockerSettings, FileArgs, Options, Settings},
 };
 use crate::{
-    api::{self, Claim},
+    api::{self, Claim, MetricsListener},
     controller::Controller,
     docker::{self, Engine, PluginSocket},
     kernel, store,
@@ -45,6 +45,11 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let mut end = End::expect([SignalKind::terminate(), SignalKind::interrupt()])?;
     let claim = Claim::take(&settings.run_dir)?;
     let (host, docker) = (settings.host.clone(), settings.docker.clone());
+    // Before anything is changed: an address that cannot be had is a mistake in the settings.
+    let metrics = match settings.metrics_listen {
+        Some(address) => Some(MetricsListener::bind(address).await?),
+        None => None,
+    };
     let starting = async {
         let store = store::open(&settings.store, &settings.store_options).await?;
         anyhow::Ok(Controller::start(settings.controller(), store).await?)
@@ -56,6 +61,8 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let listener = claim.listen()?;
     let stop = CancellationToken::new();
     let plugin = serve_docker(&docker, &controller, &stop).await?;
+    let metrics =
+        metrics.map(|listener| tokio::spawn(listener.serve(Arc::clone(&controller), stop.clone())));
     let mut server = tokio::spawn(api::serve(listener, Arc::clone(&controller), stop.clone()));
     tracing::info!(%host, socket = %claim.socket().display(), "ready");
     notify(READY);
@@ -84,6 +91,9 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
             seconds = GRACE.as_secs(),
             "calls of Docker are cut off: they took too long"
         );
+    }
+    if let Some(metrics) = metrics {
+        metrics.await.context("the server of metrics broke off")?;
     }
     controller.shutdown().await;
     Ok(())

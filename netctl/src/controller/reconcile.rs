@@ -25,7 +25,9 @@ use self::{names::Names, pass::Built};
 use super::{
     follow::{Follower, Mirror},
     keys,
+    observation::Inventory,
     outside::Outside,
+    pulse::{Bell, Pulse},
     records::Records,
     routes::Wanted,
 };
@@ -93,6 +95,9 @@ pub(super) struct Reconciler {
     dataplane: Arc<Dataplane>,
     records: Arc<Records>,
     wake: Arc<Notify>,
+    bell: Bell,
+    pulse: Arc<Pulse>,
+    inventory: watch::Sender<Inventory>,
     progress: watch::Sender<Progress>,
     followed: BTreeMap<NetworkId, Followed>,
     built: BTreeMap<EndpointId, Built>,
@@ -122,11 +127,13 @@ impl Reconciler {
     ) -> (Self, watch::Receiver<Progress>) {
         let (progress, receiver) = watch::channel(Progress::default());
         let wake = drivers.wake();
+        let pulse = Arc::<Pulse>::default();
+        let bell = Bell::new(Arc::clone(&wake), Arc::clone(&pulse));
         let names = Names::new(
             records.run_dir().join("names"),
             context.netlink.netns().clone(),
             Arc::clone(&store),
-            Arc::clone(&wake),
+            bell.clone(),
         );
         let outside = Outside::new(records.run_dir().join("lent.json"));
         let reconciler = Self {
@@ -137,6 +144,9 @@ impl Reconciler {
             dataplane,
             records,
             wake,
+            bell,
+            pulse,
+            inventory: watch::Sender::default(),
             progress,
             followed: BTreeMap::new(),
             built: BTreeMap::new(),
@@ -157,6 +167,16 @@ impl Reconciler {
         self.names.counters()
     }
 
+    /// How well it keeps up.
+    pub(super) fn pulse(&self) -> Arc<Pulse> {
+        Arc::clone(&self.pulse)
+    }
+
+    /// What is on this host, as it is and will be.
+    pub(super) fn inventory(&self) -> watch::Receiver<Inventory> {
+        self.inventory.subscribe()
+    }
+
     /// The hosts that are alive, as they are and will be.
     pub(super) fn hosts(&self) -> watch::Receiver<Mirror<Host>> {
         self.names.hosts()
@@ -167,7 +187,7 @@ impl Reconciler {
         let attachments: Follower<NetworkId> = Follower::start(
             Arc::clone(&self.store),
             keys::attachments(&self.host),
-            Arc::clone(&self.wake),
+            self.bell.clone(),
         );
         let wake = Arc::clone(&self.wake);
         let guard = self.guard_ways().await;
@@ -183,7 +203,7 @@ impl Reconciler {
             if complete && full {
                 looked = Some(Instant::now());
             }
-            let done = !complete || self.pass(revision, &wanted, full).await;
+            let done = !complete || self.timed_pass(revision, &wanted, full).await;
             let next = if done { PERIOD } else { pause };
             pause = if done { RETRY } else { (pause * 2).min(PERIOD) };
             let woken = async {
