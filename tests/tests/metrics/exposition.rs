@@ -26,7 +26,7 @@ pub(crate) fn read(text: &str) -> Result<Vec<Series>> {
     let mut families: Vec<Family> = Vec::new();
     let mut helped: Option<String> = None;
     for line in text.lines() {
-        let read = || -> Result<()> {
+        let mut take = || -> Result<()> {
             if let Some(rest) = line.strip_prefix("# HELP ") {
                 let (name, help) = rest.split_once(' ').context("no help")?;
                 ensure!(helped.is_none() && !help.trim().is_empty() && is_name(name), "a bad help");
@@ -46,8 +46,7 @@ pub(crate) fn read(text: &str) -> Result<Vec<Series>> {
             }
             Ok(())
         };
-        let mut read = read;
-        read().with_context(|| format!("line {line:?}"))?;
+        take().with_context(|| format!("line {line:?}"))?;
     }
     ensure!(helped.is_none(), "a help without a type");
     let mut seen = BTreeSet::new();
@@ -180,8 +179,8 @@ fn quoted(text: &str) -> Result<(String, &str)> {
 #[test]
 fn the_reader_is_strict() {
     let good = "# HELP a_total All.\n# TYPE a_total counter\na_total{x=\"\\\"\\\\\\n\"} 1\n";
-    let read = super::exposition::read(good).expect("it is as the format says");
-    assert_eq!(read[0].labels["x"], "\"\\\n");
+    let series = read(good).expect("it is as the format says");
+    assert_eq!(series[0].labels["x"], "\"\\\n");
     for bad in [
         "a_total 1\n",
         "# TYPE a_total counter\na_total 1\n",
@@ -199,6 +198,6 @@ fn the_reader_is_strict() {
         "# HELP a All.\n# TYPE a histogram\na_bucket{le=\"1\"} 2\na_bucket{le=\"+Inf\"} 1\na_sum 1\na_count 1\n",
         "# HELP a All.\n# TYPE a histogram\na_bucket{le=\"+Inf\"} 1\na_sum 1\na_count 2\n",
     ] {
-        assert!(super::exposition::read(bad).is_err(), "{bad}");
+        assert!(read(bad).is_err(), "{bad}");
     }
 }

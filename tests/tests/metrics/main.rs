@@ -7,6 +7,7 @@ mod exposition;
 mod listener;
 mod scrape;
 mod state;
+mod top;
 
 use std::time::Duration;
 

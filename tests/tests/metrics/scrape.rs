@@ -1,7 +1,7 @@
 //! One look at a host's metrics, by its socket or by TCP.
 
 use std::{
-    io::{Read as _, Write as _},
+    io::{Read, Write},
     net::{SocketAddr, TcpStream},
     os::unix::net::UnixStream,
     time::Duration,
@@ -30,7 +30,7 @@ pub(crate) fn request(method: &str, path: &str) -> String {
     )
 }
 
-fn answer(mut stream: impl std::io::Read + std::io::Write, request: &str) -> Result<Answer> {
+fn answer(mut stream: impl Read + Write, request: &str) -> Result<Answer> {
     stream.write_all(request.as_bytes())?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;

@@ -131,7 +131,8 @@ fn the_daemon_tells_of_itself() -> Result<()> {
     played(lab(1, Store::File, &[])?, |lab| {
         let host = lab.host(1);
         join(host, "a")?;
-        within(host, "a", "getent ahostsv4 a.dev")?;
+        join(host, "b")?;
+        within(host, "a", "getent ahostsv4 b.dev")?;
         let scrape = Scrape::of(host)?;
         let version = host.run(["netctl", "--version"])?.ok()?;
         let version = version.trim().trim_start_matches("netctl ");
