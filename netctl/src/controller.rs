@@ -179,12 +179,7 @@ impl Controller {
             super_packets,
         });
         let cancel = CancellationToken::new();
-        let drivers =
-            Drivers::open(config.plugin_dirs.clone(), &config.state_dir).map_err(|error| {
-                Error::internal(format!("cannot read what plugins were told: {error}"))
-            })?;
-        let leases = Leases::open(&config.state_dir.join("plugins/leases"))
-            .map_err(|error| Error::internal(format!("cannot read what plugins gave: {error}")))?;
+        let (drivers, leases) = open_notes(&config)?;
         let (mut reconciler, progress) = Reconciler::new(
             config.host.clone(),
             Arc::clone(&store),
@@ -288,6 +283,18 @@ impl Controller {
         }
         Ok(used)
     }
+}
+
+/// Reads what plugins were told, and what they gave.
+fn open_notes(config: &Config) -> Result<(Drivers, Leases)> {
+    let unread = |what: &str, error: &dyn std::error::Error| {
+        Error::internal(format!("cannot read what plugins {what}: {error}"))
+    };
+    let drivers = Drivers::open(config.plugin_dirs.clone(), &config.state_dir)
+        .map_err(|error| unread("were told", &error))?;
+    let leases = Leases::open(&config.state_dir.join("plugins/leases"))
+        .map_err(|error| unread("gave", &error))?;
+    Ok((drivers, leases))
 }
 
 /// Starts the data plane with the tunnel device that it needs; a device that was made for one that cannot start goes.

@@ -6,7 +6,7 @@ use axum::{
     Router,
     extract::State,
     http::header,
-    response::{IntoResponse, Response},
+    response::{IntoResponse as _, Response},
     routing::get,
 };
 use hyper::server::conn::http1;

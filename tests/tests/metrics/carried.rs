@@ -131,7 +131,7 @@ fn a_forged_packet_raises_the_counter_of_its_reason() -> Result<()> {
                     .map(|(label, value)| (label.as_str(), value.as_str()))
                     .collect();
                 let before = before.0.value(name, &labels).ok()?;
-                (series.value > before).then(|| (labels, series.value - before))
+                (series.value > before).then_some((labels, series.value - before))
             })
             .collect();
         let expected = vec![("program", "from-container"), ("reason", "source-mac")];

@@ -114,7 +114,7 @@ impl Drop for Screen {
     }
 }
 
-/// Lines and columns (tty_ioctl(4)).
+/// Lines and columns (`tty_ioctl(4)`).
 fn window(terminal: &Stdout) -> Option<(usize, usize)> {
     let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
     let fd = std::os::fd::AsRawFd::as_raw_fd(terminal);

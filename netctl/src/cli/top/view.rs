@@ -57,8 +57,9 @@ fn summary(rates: &Rates) -> String {
     let (received, sent) = (sum(|own| own.received), sum(|own| own.sent));
     let dropped: f64 = rates.drops.iter().map(|own| own.packets).sum();
     format!(
-        "{} endpoints, in {} and {}/s, out {} and {}/s, {} dropped/s",
+        "{} {}, in {} and {}/s, out {} and {}/s, {} dropped/s",
         rates.endpoints.len(),
+        if rates.endpoints.len() == 1 { "endpoint" } else { "endpoints" },
         bits(received.bytes),
         packets(received.packets),
         bits(sent.bytes),
@@ -68,29 +69,28 @@ fn summary(rates: &Rates) -> String {
 }
 
 fn table(endpoints: &[EndpointRate]) -> Table {
-    let mut table = Table::new([
-        "SERVICE",
-        "NETWORK",
-        "SANDBOX",
-        "IN",
-        "PACKETS/S",
-        "OUT",
-        "PACKETS/S",
-        "LOST/S",
-    ]);
+    let rates = ["IN", "PACKETS/S", "OUT", "PACKETS/S", "LOST/S"].map(right);
+    let [input, received, output, sent, lost] = rates.each_ref().map(String::as_str);
+    let header = ["SERVICE", "NETWORK", "SANDBOX", input, received, output, sent, lost];
+    let mut table = Table::new(header);
     for own in endpoints {
         table.row([
             own.service.to_string(),
             own.network.to_string(),
             own.sandbox.short().to_owned(),
-            bits(own.received.bytes),
-            packets(own.received.packets),
-            bits(own.sent.bytes),
-            packets(own.sent.packets),
-            packets(own.received.dropped + own.sent.dropped),
+            right(&bits(own.received.bytes)),
+            right(&packets(own.received.packets)),
+            right(&bits(own.sent.bytes)),
+            right(&packets(own.sent.packets)),
+            right(&packets(own.received.dropped + own.sent.dropped)),
         ]);
     }
     table
+}
+
+/// As numbers stand, though their units differ.
+fn right(cell: &str) -> String {
+    format!("{cell:>9}")
 }
 
 /// Bytes a second as bits a second, which links are measured in.
@@ -154,11 +154,18 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
             lines[0],
-            "1 endpoints, in 10.0 Mb/s and 1.50k/s, out 0 b/s and 0/s, 7.50 dropped/s"
+            "1 endpoint, in 10.0 Mb/s and 1.50k/s, out 0 b/s and 0/s, 7.50 dropped/s"
         );
         assert!(lines[2].starts_with("SERVICE   NETWORK   SANDBOX"), "{text}");
         assert!(lines[3].starts_with("s0        dev"), "{text}");
-        assert!(lines[3].contains("10.0 Mb/s   1.50k       0 b/s   0           0.50"), "{text}");
+        assert!(
+            lines[2].ends_with("       IN   PACKETS/S         OUT   PACKETS/S      LOST/S"),
+            "{text}"
+        );
+        assert!(
+            lines[3].ends_with("10.0 Mb/s       1.50k       0 b/s           0        0.50"),
+            "{text}"
+        );
         assert_eq!(
             lines[5],
             "dropped by from-container: 7.00/s source-mac: The source MAC is not the endpoint's own."

@@ -1,7 +1,7 @@
 //! The text format of Prometheus, version 0.0.4.
 //!
-//! The crates for it keep counts of their own, where most of ours are the kernel's, and write the younger OpenMetrics
-//! format, in which older readers find counters without their type.
+//! The crates for it keep counts of their own, where most of ours are the kernel's, and write the younger format of
+//! `OpenMetrics`, in which older readers find counters without their type.
 
 use std::{
     fmt::{Display, Write as _},
