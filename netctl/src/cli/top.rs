@@ -51,6 +51,7 @@ impl Args {
     async fn watch(mut self, client: &Client) -> Result {
         let mut end =
             End::expect([SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()])?;
+        let mut resized = End::expect([SignalKind::window_change()])?;
         let mut before = self.look(client).await?;
         let mut rates = None;
         let mut screen = Screen::open()?;
@@ -61,6 +62,7 @@ impl Args {
             })?;
             let key = tokio::select! {
                 _ = end.came() => return Ok(ExitCode::SUCCESS),
+                _ = resized.came() => Some(Key::Other),
                 key = screen.key() => Some(key?),
                 () = sleep(self.interval.saturating_sub(before.at.elapsed())) => None,
             };
