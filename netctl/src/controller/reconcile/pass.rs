@@ -277,7 +277,7 @@ impl Reconciler {
 
     /// Notes what the data plane could not do; `false` if that is everything.
     fn note_applied(
-        &self,
+        &mut self,
         applied: Result<Applied, dataplane::Error>,
         own: &BTreeMap<EndpointId, Own>,
         failures: &mut Failures,
@@ -294,7 +294,11 @@ impl Reconciler {
             let port =
                 |built: &Built| built.joined.port.as_ref().is_some_and(|port| port.index == index);
             match own.keys().find(|id| self.built.get(id).is_some_and(port)) {
-                Some(id) => failures.endpoint(id, reason),
+                Some(id) => {
+                    failures.endpoint(id, reason);
+                    // The next pass looks for its device again.
+                    self.built.remove(id);
+                }
                 None => failures.other(reason),
             }
         }
