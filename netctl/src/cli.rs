@@ -33,6 +33,7 @@ mod status;
 mod table;
 #[cfg(test)]
 mod tests;
+mod top;
 mod version;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -103,6 +104,8 @@ enum Command {
     Counters(counters::Args),
     /// Show how the daemon is doing
     Status,
+    /// Watch what endpoints carry and lose, and what is dropped, by second
+    Top(top::Args),
     /// Measure between this host and another, and say what limits the path
     Bench(Box<bench::Args>),
     /// Put netctl where container runtimes look for CNI plugins, and take it away
@@ -158,6 +161,7 @@ impl Command {
             Self::Neigh => neigh::run(context).await,
             Self::Counters(args) => args.run(context).await,
             Self::Status => status::run(context).await,
+            Self::Top(args) => args.run(context).await,
             Self::Bench(args) => args.run(context).await,
             Self::Cni(command) => command.run(context),
             Self::Docker(command) => command.run(context).await,

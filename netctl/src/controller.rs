@@ -23,10 +23,12 @@ mod mend;
 mod neighbours;
 mod netns_names;
 mod networks;
+mod observation;
 mod outside;
 mod ports;
 mod presence;
 mod provide;
+mod pulse;
 mod reap;
 mod reconcile;
 mod records;
@@ -53,10 +55,13 @@ pub use self::{
         EnginePoolSpec, EnginePoolView, EngineScope, EngineSubnet,
     },
     error::{Error, Kind},
+    observation::{Activity, GatewayTraffic, NetworkCount, Observation},
+    pulse::Sync,
     reap::ReapAfter,
 };
 use self::{
     leases::Leases,
+    observation::Observer,
     ports::Reserved,
     reconcile::{Progress, Reconciler},
     records::Records,
@@ -68,7 +73,7 @@ use crate::{
     ipam::{Allocator, DefaultPool},
     kernel::{self, Link, Netlink, Netns, Underlay},
     model::{AuditView, Choice, Chosen, Host, HostName, SCHEMA, UnixTime, Vteps},
-    store::SharedStore,
+    store::{Measured, SharedStore},
 };
 
 /// What a daemon takes from its machine.
@@ -129,6 +134,7 @@ pub struct Controller {
     /// What the name servers did.
     names: Arc<discovery::Counters>,
     audited: watch::Sender<Option<AuditView>>,
+    observer: Observer,
     started: UnixTime,
     cancel: CancellationToken,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -139,6 +145,7 @@ impl Controller {
     ///
     /// The store need not be reachable; nothing of what is there changes before it is.
     pub async fn start(config: Config, store: SharedStore) -> Result<Arc<Self>> {
+        let (store, measures) = Measured::wrap(store);
         let records = Arc::new(Records::open(&config.state_dir, &config.run_dir)?);
         let netlink = Netlink::open(&Netns::current()?).await?;
         let ours = |link: &Link| link.name == VXLAN_DEVICE || drivers::is_ours(&link.name);
@@ -176,12 +183,7 @@ impl Controller {
             super_packets,
         });
         let cancel = CancellationToken::new();
-        let drivers =
-            Drivers::open(config.plugin_dirs.clone(), &config.state_dir).map_err(|error| {
-                Error::internal(format!("cannot read what plugins were told: {error}"))
-            })?;
-        let leases = Leases::open(&config.state_dir.join("plugins/leases"))
-            .map_err(|error| Error::internal(format!("cannot read what plugins gave: {error}")))?;
+        let (drivers, leases) = open_notes(&config)?;
         let (mut reconciler, progress) = Reconciler::new(
             config.host.clone(),
             Arc::clone(&store),
@@ -190,6 +192,7 @@ impl Controller {
             Arc::clone(&dataplane),
             Arc::clone(&records),
         );
+        let observer = Observer::new(measures, &reconciler).await?;
         let controller = Arc::new(Self {
             config,
             store,
@@ -208,6 +211,7 @@ impl Controller {
             progress,
             names: reconciler.name_counters(),
             audited: watch::Sender::default(),
+            observer,
             started,
             cancel: cancel.clone(),
             tasks: Mutex::new(Vec::new()),
@@ -284,6 +288,18 @@ impl Controller {
         }
         Ok(used)
     }
+}
+
+/// Reads what plugins were told, and what they gave.
+fn open_notes(config: &Config) -> Result<(Drivers, Leases)> {
+    let unread = |what: &str, error: &dyn std::error::Error| {
+        Error::internal(format!("cannot read what plugins {what}: {error}"))
+    };
+    let drivers = Drivers::open(config.plugin_dirs.clone(), &config.state_dir)
+        .map_err(|error| unread("were told", &error))?;
+    let leases = Leases::open(&config.state_dir.join("plugins/leases"))
+        .map_err(|error| unread("gave", &error))?;
+    Ok((drivers, leases))
 }
 
 /// Starts the data plane with the tunnel device that it needs; a device that was made for one that cannot start goes.

@@ -56,8 +56,8 @@ pub use self::{
     },
     sysctl::{Sysctl, SysctlError},
     view::{
-        AuditView, CounterView, FdbView, HostView, InterfaceView, NamesView, NeighView,
-        NetworkView, SandboxView, ServiceView, StatusView,
+        AuditView, CarriedView, CounterView, FdbView, HostView, InterfaceView, NamesView,
+        NeighView, NetworkView, SandboxView, ServiceView, StatusView, TrafficView,
     },
     vteps::{Vteps, VtepsError},
 };

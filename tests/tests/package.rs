@@ -70,6 +70,7 @@ fn what_is_packaged_installs_runs_and_goes_again() -> Result<()> {
         "usr/share/man/man1/netctl.1.gz",
         "usr/share/man/man1/netctl-network-create.1.gz",
         "usr/share/bash-completion/completions/netctl",
+        "usr/share/netctl/grafana/netctl.json",
     ] {
         ensure!(installed.iter().any(|name| name == file), "no {file} in {installed:?}");
     }

@@ -15,7 +15,7 @@ use super::{
     settings::{DockerSettings, FileArgs, Options, Settings},
 };
 use crate::{
-    api::{self, Claim},
+    api::{self, Claim, MetricsListener},
     controller::Controller,
     docker::{self, Engine, PluginSocket},
     kernel, store,
@@ -47,6 +47,11 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let mut claim = Claim::take(&settings.run_dir)?;
     let mut passed = Passed::to_us()?;
     let (host, docker) = (settings.host.clone(), settings.docker.clone());
+    // Before anything is changed: an address that cannot be had is a mistake in the settings.
+    let metrics = match settings.metrics_listen {
+        Some(address) => Some(MetricsListener::bind(address).await?),
+        None => None,
+    };
     let starting = async {
         let store = store::open(&settings.store, &settings.store_options).await?;
         anyhow::Ok(Controller::start(settings.controller(), store).await?)
@@ -64,6 +69,8 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     for path in passed.left() {
         tracing::warn!(path = %path.display(), "who calls there waits for ever: no setting has the daemon serve that socket");
     }
+    let metrics =
+        metrics.map(|listener| tokio::spawn(listener.serve(Arc::clone(&controller), stop.clone())));
     let mut server = tokio::spawn(api::serve(listener, Arc::clone(&controller), stop.clone()));
     tracing::info!(%host, socket = %claim.socket().display(), "ready");
     notify(READY);
@@ -92,6 +99,9 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
             seconds = GRACE.as_secs(),
             "calls of Docker are cut off: they took too long"
         );
+    }
+    if let Some(metrics) = metrics {
+        metrics.await.context("the server of metrics broke off")?;
     }
     controller.shutdown().await;
     Ok(())

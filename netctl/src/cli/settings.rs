@@ -2,6 +2,7 @@
 
 use std::{
     fmt, fs, io,
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
@@ -141,6 +142,10 @@ pub(super) struct Options {
     /// [default: /run/docker.sock]
     #[arg(long, env = "NETCTL_DOCKER_ENGINE", value_name = "PATH", hide_env_values = true)]
     docker_engine: Option<PathBuf>,
+    /// Address and port to serve metrics at by TCP, to all who reach it: `127.0.0.1:9469`, `[::]:9469`. They are
+    /// at `GET /metrics` on the daemon's own socket always; by TCP where an address is given
+    #[arg(long, env = "NETCTL_METRICS_LISTEN", value_name = "ADDR:PORT", hide_env_values = true)]
+    metrics_listen: Option<String>,
     /// Name of this host, unique in the cluster
     /// [default: the machine's]
     #[arg(long, env = "NETCTL_HOST_NAME", value_name = "NAME", hide_env_values = true)]
@@ -168,6 +173,7 @@ pub(super) struct Settings {
     pub default_pools: Vec<DefaultPool>,
     pub plugin_dirs: Vec<PathBuf>,
     pub docker: DockerSettings,
+    pub metrics_listen: Option<SocketAddr>,
     pub host: HostName,
     pub log: EnvFilter,
 }
@@ -281,6 +287,7 @@ impl Settings {
                     .transpose()?,
                 engine: directory("docker-engine", options.docker_engine, "/run/docker.sock")?,
             },
+            metrics_listen: options.metrics_listen.as_deref().map(listen_address).transpose()?,
             log,
         })
     }
@@ -313,6 +320,7 @@ impl Settings {
             docker_plugin_socket: Some(self.docker.plugin_socket.clone()),
             docker_swarm_socket: self.docker.swarm_socket.clone(),
             docker_engine: Some(self.docker.engine.clone()),
+            metrics_listen: self.metrics_listen.map(|address| address.to_string()),
             host_name: Some(self.host.clone()),
             log: Some(self.log.to_string()),
         }
@@ -335,6 +343,7 @@ impl Settings {
             default_pools,
             plugin_dirs,
             docker: _,
+            metrics_listen: _,
             host,
             log: _,
         } = self;
@@ -381,6 +390,7 @@ impl Options {
             docker_plugin_socket: self.docker_plugin_socket.or(those.docker_plugin_socket),
             docker_swarm_socket: self.docker_swarm_socket.or(those.docker_swarm_socket),
             docker_engine: self.docker_engine.or(those.docker_engine),
+            metrics_listen: self.metrics_listen.or(those.metrics_listen),
             host_name: self.host_name.or(those.host_name),
             log: self.log.or(those.log),
         }
@@ -444,6 +454,15 @@ fn password(path: &Path) -> Result<String, Error> {
     let text = fs::read_to_string(path)
         .map_err(|error| unusable("store-password-file", &path.display().to_string(), &error))?;
     Ok(text.trim_end_matches(['\n', '\r']).to_owned())
+}
+
+/// An address with a port that others can be told.
+fn listen_address(text: &str) -> Result<SocketAddr, Error> {
+    let unusable = |reason: &str| unusable("metrics-listen", text, &reason);
+    let address: SocketAddr = text.parse().map_err(|_error| {
+        unusable("write an IP address and a port, as in 127.0.0.1:9469 or [::1]:9469")
+    })?;
+    if address.port() == 0 { Err(unusable("a port is from 1 to 65535")) } else { Ok(address) }
 }
 
 fn check_device(name: &str) -> Result<(), Error> {

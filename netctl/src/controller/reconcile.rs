@@ -25,7 +25,9 @@ use tokio_util::sync::CancellationToken;
 use self::{interest::Interests, names::Names, pass::Built};
 use super::{
     follow::{Follower, Mirror},
+    observation::Inventory,
     outside::Outside,
+    pulse::{Bell, Pulse},
     records::Records,
     routes::Wanted,
 };
@@ -96,6 +98,9 @@ pub(super) struct Reconciler {
     dataplane: Arc<Dataplane>,
     records: Arc<Records>,
     wake: Arc<Notify>,
+    bell: Bell,
+    pulse: Arc<Pulse>,
+    inventory: watch::Sender<Inventory>,
     progress: watch::Sender<Progress>,
     followed: BTreeMap<NetworkId, Followed>,
     built: BTreeMap<EndpointId, Built>,
@@ -127,11 +132,13 @@ impl Reconciler {
     ) -> (Self, watch::Receiver<Progress>) {
         let (progress, receiver) = watch::channel(Progress::default());
         let wake = drivers.wake();
+        let pulse = Arc::<Pulse>::default();
+        let bell = Bell::new(Arc::clone(&wake), Arc::clone(&pulse));
         let names = Names::new(
             records.run_dir().join("names"),
             context.netlink.netns().clone(),
             Arc::clone(&store),
-            Arc::clone(&wake),
+            bell.clone(),
         );
         let outside = Outside::new(records.run_dir().join("lent.json"));
         let reconciler = Self {
@@ -142,6 +149,9 @@ impl Reconciler {
             dataplane,
             records,
             wake,
+            bell,
+            pulse,
+            inventory: watch::Sender::default(),
             progress,
             followed: BTreeMap::new(),
             built: BTreeMap::new(),
@@ -163,6 +173,16 @@ impl Reconciler {
         self.names.counters()
     }
 
+    /// How well it keeps up.
+    pub(super) fn pulse(&self) -> Arc<Pulse> {
+        Arc::clone(&self.pulse)
+    }
+
+    /// What is on this host, as it is and will be.
+    pub(super) fn inventory(&self) -> watch::Receiver<Inventory> {
+        self.inventory.subscribe()
+    }
+
     /// The hosts that are alive, as they are and will be.
     pub(super) fn hosts(&self) -> watch::Receiver<Mirror<Host>> {
         self.names.hosts()
@@ -175,7 +195,7 @@ impl Reconciler {
 
     /// Runs until cancelled. What it made stays.
     pub(super) async fn run(mut self, cancel: &CancellationToken) {
-        let mut interests = Interests::follow(&self.store, &self.host, &self.wake);
+        let mut interests = Interests::follow(&self.store, &self.host, &self.bell);
         let wake = Arc::clone(&self.wake);
         let guard = self.guard_ways().await;
         let mut underlay_mtu = self.context.underlay_mtu.clone();
@@ -188,7 +208,7 @@ impl Reconciler {
                 looked = Some(Instant::now());
             }
             let done = match &interest {
-                Some(interest) => self.pass(interest, full).await,
+                Some(interest) => self.timed_pass(interest, full).await,
                 None => true,
             };
             let next = if done { PERIOD } else { pause };

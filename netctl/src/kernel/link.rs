@@ -79,7 +79,6 @@ impl Link {
             vxlan: None,
             sizes: Sizes::default(),
         };
-        let (mut lower, mut netnsid) = (None, None);
         for attribute in &message.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => link.name.clone_from(name),
@@ -91,8 +90,6 @@ impl Link {
                 LinkAttribute::Controller(index) => {
                     link.master = Some(*index).filter(|index| *index != 0);
                 }
-                LinkAttribute::Link(index) => lower = Some(*index).filter(|index| *index != 0),
-                LinkAttribute::LinkNetNsId(id) => netnsid = Some(*id),
                 LinkAttribute::LinkInfo(infos) => link.take_infos(infos),
                 LinkAttribute::GsoIpv4MaxSize(bytes) => link.sizes.gso_ipv4 = *bytes,
                 LinkAttribute::GroIpv4MaxSize(bytes) => link.sizes.gro_ipv4 = *bytes,
@@ -101,7 +98,7 @@ impl Link {
                 _ => {}
             }
         }
-        link.peer = lower.map(|index| Peer { index, netnsid });
+        link.peer = peer_of(message);
         link
     }
 
@@ -280,6 +277,19 @@ impl Netlink {
         message.header.index = index;
         self.change(RouteNetlinkMessage::SetLink(message), 0).await
     }
+}
+
+/// The other end, or the lower device, of the link that a message is about.
+pub(super) fn peer_of(message: &LinkMessage) -> Option<Peer> {
+    let (mut lower, mut netnsid) = (None, None);
+    for attribute in &message.attributes {
+        match attribute {
+            LinkAttribute::Link(index) => lower = Some(*index).filter(|index| *index != 0),
+            LinkAttribute::LinkNetNsId(id) => netnsid = Some(*id),
+            _ => {}
+        }
+    }
+    lower.map(|index| Peer { index, netnsid })
 }
 
 /// What a link is, for an error: its kind.

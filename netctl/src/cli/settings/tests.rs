@@ -128,6 +128,7 @@ fn whichever_source_says_it_every_setting_is_taken() {
         docker_plugin_socket: Some("/11".into()),
         docker_swarm_socket: Some("/12".into()),
         docker_engine: Some("/13".into()),
+        metrics_listen: Some("127.0.0.1:1".to_owned()),
         host_name: Some("h1".parse().expect("a name")),
         log: Some("debug".to_owned()),
     };
@@ -171,6 +172,18 @@ fn an_unusable_value_is_named_with_its_option() {
         (
             ["--log", "loud"],
             "--log \"loud\" is not usable: \"loud\" is no level: write error, warn",
+        ),
+        (
+            ["--metrics-listen", "9469"],
+            "--metrics-listen \"9469\" is not usable: write an IP address and a port, as in 127.0.0.1:9469",
+        ),
+        (
+            ["--metrics-listen", "h1:9469"],
+            "--metrics-listen \"h1:9469\" is not usable: write an IP",
+        ),
+        (
+            ["--metrics-listen", "[::]:0"],
+            "--metrics-listen \"[::]:0\" is not usable: a port is from 1 to 65535",
         ),
         (
             ["--store-password-file", "/none"],

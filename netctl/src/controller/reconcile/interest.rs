@@ -2,10 +2,8 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use tokio::sync::Notify;
-
 use crate::{
-    controller::{follow::Follower, keys},
+    controller::{follow::Follower, keys, pulse::Bell},
     model::{EngineNetwork, HostName, NetworkId},
     store::{Revision, SharedStore},
 };
@@ -36,16 +34,12 @@ pub(super) struct Interests {
 }
 
 impl Interests {
-    /// Begins to follow them; `wake` is notified of each change.
-    pub(super) fn follow(store: &SharedStore, host: &HostName, wake: &Arc<Notify>) -> Self {
+    /// Begins to follow them; `bell` is rung at each change.
+    pub(super) fn follow(store: &SharedStore, host: &HostName, bell: &Bell) -> Self {
         let engine = keys::engine_networks(&keys::engine_of_host(host));
         Self {
-            attachments: Follower::start(
-                Arc::clone(store),
-                keys::attachments(host),
-                Arc::clone(wake),
-            ),
-            engine: Follower::start(Arc::clone(store), engine, Arc::clone(wake)),
+            attachments: Follower::start(Arc::clone(store), keys::attachments(host), bell.clone()),
+            engine: Follower::start(Arc::clone(store), engine, bell.clone()),
             asked: Revision(0),
         }
     }

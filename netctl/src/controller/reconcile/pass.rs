@@ -3,14 +3,16 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{Followed, Progress, Reconciler, Service, failures::Failures, interest::Interest};
 use crate::{
     controller::{
         follow::Follower,
-        keys, reap,
+        keys,
+        observation::{FollowedNetwork, Inventory, Served},
+        reap,
         records::{Attachment, Record},
     },
     dataplane::{self, Applied, Sweep},
@@ -46,6 +48,8 @@ struct Seen {
     damaged: bool,
     /// The endpoints that are attached on this host.
     own: BTreeMap<EndpointId, Own>,
+    /// How many endpoints of each network are attached on other hosts.
+    elsewhere: BTreeMap<NetworkId, usize>,
 }
 
 /// An endpoint's interface that stands.
@@ -56,15 +60,24 @@ pub(super) struct Built {
 }
 
 impl Reconciler {
+    /// [`Self::pass`], by the clock.
+    pub(super) async fn timed_pass(&mut self, interest: &Interest, full: bool) -> bool {
+        let begun = Instant::now();
+        let done = self.pass(interest, full).await;
+        self.pulse.passed(full, begun.elapsed(), done);
+        done
+    }
+
     /// Does what is to be done now; `false` if something of it could not be done.
     ///
     /// A `full` pass looks also at what is known to stand.
-    pub(super) async fn pass(&mut self, interest: &Interest, full: bool) -> bool {
+    async fn pass(&mut self, interest: &Interest, full: bool) -> bool {
         let mut failures = Failures::default();
         let known = self.follow(interest, &mut failures).await;
         if full || interest.moved {
             self.rename(&mut failures).await;
         }
+        self.pulse.looks();
         let seen = self.look(interest, known);
         let Seen { complete, damaged, own, .. } = &seen;
         self.enter(full, &mut failures).await;
@@ -81,6 +94,7 @@ impl Reconciler {
         // Whatever became of that: what is gone is not to be reached any more.
         self.open_ways(own, sweep, full, &mut failures).await;
         if applied {
+            self.pulse.applied();
             self.raise(own, full, &mut failures).await;
             // Before links are removed: a sandbox that leaves the network of its default route has the next at once.
             self.route(own, full, &mut failures).await;
@@ -140,8 +154,7 @@ impl Reconciler {
         }
         tracing::info!(network = %network.name, "of interest here");
         let store = Arc::clone(&self.store);
-        let endpoints =
-            Follower::start(store, keys::endpoints(&network.id), Arc::clone(&self.wake));
+        let endpoints = Follower::start(store, keys::endpoints(&network.id), self.bell.clone());
         let id = network.id.clone();
         self.followed.insert(id, Followed { network, endpoints, presence: None, of_engine });
     }
@@ -182,12 +195,14 @@ impl Reconciler {
             seen.complete &= mirror.complete;
             seen.damaged |= mirror.damaged;
             for (endpoint, revision) in mirror.entries.values() {
-                if let Some(owner) = endpoint.owner.as_ref().filter(|owner| owner.host == self.host)
-                {
+                let Some(owner) = &endpoint.owner else { continue };
+                if owner.host == self.host {
                     let sandbox = owner.sandbox.clone();
                     let entry =
                         Own { endpoint: Arc::clone(endpoint), sandbox, revision: *revision };
                     seen.own.insert(endpoint.id.clone(), entry);
+                } else {
+                    *seen.elsewhere.entry(id.clone()).or_default() += 1;
                 }
             }
         }
@@ -427,8 +442,34 @@ impl Reconciler {
         gone
     }
 
+    /// What is on this host, for those who count it.
+    fn inventory_of(&self, seen: &Seen) -> Inventory {
+        let network = |(id, followed): (&NetworkId, &Followed)| {
+            let port = followed.presence.as_ref().and_then(|presence| presence.port.as_ref());
+            let network = FollowedNetwork {
+                name: followed.network.name.clone(),
+                port: port.map(|port| port.index),
+                remote: seen.elsewhere.get(id).copied().unwrap_or_default(),
+            };
+            (id.clone(), network)
+        };
+        let served = |(id, own): (&EndpointId, &Own)| {
+            let port = self.built.get(id).and_then(|built| built.joined.port.as_ref());
+            Served {
+                endpoint: Arc::clone(&own.endpoint),
+                sandbox: own.sandbox.clone(),
+                port: port.map(|port| port.index),
+            }
+        };
+        Inventory {
+            networks: self.followed.iter().map(network).collect(),
+            endpoints: seen.own.iter().map(served).collect(),
+        }
+    }
+
     fn report(&self, seen: &Seen, sweep: Sweep, failures: &Failures) {
         failures.log();
+        self.inventory.send_replace(self.inventory_of(seen));
         let outcome = |id: &EndpointId, own: &Own| {
             (id.clone(), (own.revision, failures.of(id, &own.endpoint.network)))
         };
