@@ -1,7 +1,7 @@
 //! netctl: container networking across hosts, on eBPF.
 //!
 //! The modules form layers, from the bottom up: `model`, `store`, `ipam`, `kernel`, `dataplane`, `discovery`, `plugin`,
-//! `drivers`, `controller`, `api`, `docker`, `cni`, `bench`, `cli`. A module imports only from those before it in this
+//! `drivers`, `controller`, `api`, `docker`, `cni`, `bench`, `observe`, `cli`. A module imports only from those before it in this
 //! list.
 
 pub mod api;
@@ -17,5 +17,6 @@ pub mod drivers;
 pub mod ipam;
 pub mod kernel;
 pub mod model;
+pub mod observe;
 pub mod plugin;
 pub mod store;

@@ -21,7 +21,7 @@ use crate::{
     model::{
         AttachSpec, ConnectSpec, CounterView, FdbView, HostView, JoinSpec, JoinView, LeaveSpec,
         NeighView, NetworkSpec, NetworkView, RetainSpec, RunSpec, SandboxSpec, SandboxView,
-        ServiceRef, ServiceSpec, ServiceView, StatusView,
+        ServiceRef, ServiceSpec, ServiceView, StatusView, StoreProbeView,
     },
 };
 
@@ -79,6 +79,7 @@ pub(super) fn router(controller: Arc<Controller>, operations: TaskTracker) -> Ro
         .route("/v1/neigh", get(neigh))
         .route("/v1/counters", get(counters))
         .route("/v1/status", get(status))
+        .route("/v1/store/probe", post(probe_store))
         .route("/v1/version", get(version));
     closed(routes).with_state(Api { controller, operations: Operations(operations) })
 }
@@ -219,6 +220,10 @@ async fn counters(State(api): State<Api>) -> Answer<Vec<CounterView>> {
 
 async fn status(State(api): State<Api>) -> Answer<StatusView> {
     api.finish(|controller| async move { Ok(controller.status().await) }).await
+}
+
+async fn probe_store(State(api): State<Api>) -> Answer<StoreProbeView> {
+    api.finish(|controller| async move { Ok(controller.probe_store().await) }).await
 }
 
 async fn version() -> Json<Version> {

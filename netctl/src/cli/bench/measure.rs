@@ -19,6 +19,7 @@ use crate::{
     bench::{self, Device, Job, Kind, Outcome},
     kernel::{Netlink, Netns},
     model::{CounterView, HostName, StatusView},
+    observe::offloads_off,
 };
 
 /// Each load runs this often on each path.
@@ -31,16 +32,6 @@ const LOADS: [(Kind, usize); 5] = [
     (Kind::TcpRr, 1),
     (Kind::UdpRr, 1),
     (Kind::UdpPps, 1),
-];
-
-/// What a device can do, in the kernel's own words, and in those of `ethtool -K`.
-const FEATURES: [(&str, &str); 6] = [
-    ("tx-tcp-segmentation", "tso"),
-    ("tx-generic-segmentation", "gso"),
-    ("rx-gro", "gro"),
-    ("tx-udp_tnl-segmentation", "tx-udp_tnl-segmentation"),
-    ("rx-checksum", "rx"),
-    ("tx-checksum-ip-generic", "tx"),
 ];
 
 #[derive(Debug, clap::Args)]
@@ -163,12 +154,8 @@ impl Ends {
 pub(super) async fn device(status: &StatusView) -> Result<Device> {
     let netlink = Netlink::open(&Netns::current()?).await?;
     let link = netlink.link_by_name(&status.underlay).await?;
-    let mut off = Vec::new();
-    for (feature, word) in FEATURES {
-        if !netlink.has_feature(&link.name, feature).await? {
-            off.push(word.to_owned());
-        }
-    }
+    let off = offloads_off(&netlink, &link.name).await?;
+    let off = off.into_iter().map(ToOwned::to_owned).collect();
     let host = status.host.to_string();
     Ok(Device { host, name: link.name, mtu: link.mtu, max_mtu: link.sizes.mtu, off })
 }

@@ -151,6 +151,17 @@ impl Known {
 }
 
 /// The table without what is said about it, as `nft` prints it.
+/// Whether the table stands in `netns`, whether with other rules than it is to have, and what it holds.
+pub(super) async fn seen(netns: &Netns) -> Result<(bool, bool, Elements), kernel::Error> {
+    let Some(structure) = netns.nft_list(STRUCTURE).await? else {
+        return Ok((false, false, Elements::default()));
+    };
+    let listed = netns.nft_list(ELEMENTS).await?.unwrap_or_default();
+    // How `nft` prints a rule differs between its versions, but it is one line each.
+    let altered = structure.lines().count() != layout().lines().count();
+    Ok((true, altered, read(&listed)))
+}
+
 fn layout() -> String {
     LAYOUT
         .lines()
