@@ -107,7 +107,7 @@ enum Command {
     ///
     /// Works too while the daemon is down. What is wrong is a line each; the exit code is 1 where something is, and 0
     /// where nothing is.
-    Doctor,
+    Doctor(doctor::Args),
     /// Measure between this host and another, and say what limits the path
     Bench(Box<bench::Args>),
     /// Put netctl where container runtimes look for CNI plugins, and take it away
@@ -163,7 +163,7 @@ impl Command {
             Self::Neigh => neigh::run(context).await,
             Self::Counters(args) => args.run(context).await,
             Self::Status => status::run(context).await,
-            Self::Doctor => doctor::run(context).await,
+            Self::Doctor(args) => args.run(context).await,
             Self::Bench(args) => args.run(context).await,
             Self::Cni(command) => command.run(context),
             Self::Docker(command) => command.run(context).await,

@@ -3,4 +3,4 @@
 pub mod doctor;
 mod offloads;
 
-pub use self::offloads::offloads_off;
+pub use self::offloads::{OffloadOff, offloads_off};

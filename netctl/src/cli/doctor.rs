@@ -4,21 +4,41 @@ use std::process::ExitCode;
 
 use super::{
     Context, Result,
+    bench::streams,
     settings::{FileArgs, Options, Settings},
 };
 use crate::{
-    model::DaemonNote,
-    observe::doctor::{self, Report},
+    api::Client,
+    model::{DaemonNote, HostName},
+    observe::doctor::{self, Report, Transfer},
 };
 
 /// The exit code where something was found.
 const FOUND: u8 = 1;
 
-pub(super) async fn run(Context { client, output }: &Context) -> Result {
-    let settings = Settings::resolve(Options::default(), &FileArgs::default())?;
-    let report = doctor::examine(client, otherwise(settings)).await?;
-    output.show(&report, Report::text)?;
-    Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(FOUND) })
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Transfer by TCP to this host too, where `netctl bench serve` runs: finds devices on the way that break large packets
+    #[arg(long, value_name = "HOST")]
+    transfer: Option<HostName>,
+}
+
+impl Args {
+    pub(super) async fn run(self, Context { client, output }: &Context) -> Result {
+        let settings = Settings::resolve(Options::default(), &FileArgs::default())?;
+        let mut report = doctor::examine(client, otherwise(settings)).await?;
+        if let Some(to) = self.transfer {
+            report.add_transfer(&transfer(client, to).await?);
+        }
+        output.show(&report, Report::text)?;
+        Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(FOUND) })
+    }
+}
+
+async fn transfer(client: &Client, to: HostName) -> Result<Transfer> {
+    let device = client.status().await?.underlay;
+    let (overlay, underlay) = streams(client, &to).await?;
+    Ok(Transfer { to, device, overlay, underlay })
 }
 
 /// Where a daemon's things would be that has left no word of itself.

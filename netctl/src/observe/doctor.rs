@@ -15,11 +15,15 @@ mod probe;
 mod programs;
 mod sandboxes;
 mod store;
+mod transfer;
 mod ways;
 
 use std::{fmt::Display, path::Path};
 
-pub use self::finding::{Examined, Family, Finding, Report};
+pub use self::{
+    finding::{Examined, Family, Finding, Report},
+    transfer::Transfer,
+};
 use crate::{
     api::Client,
     controller,

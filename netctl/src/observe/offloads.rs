@@ -12,15 +12,26 @@ const FEATURES: [(&str, &str); 6] = [
     ("tx-checksum-ip-generic", "tx"),
 ];
 
-/// What a device could do for the CPU and does not, in the words of `ethtool -K`.
+/// What a device does not do for the CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OffloadOff {
+    /// In the words of `ethtool -K`.
+    pub word: &'static str,
+    /// Whether it can be switched on.
+    pub changeable: bool,
+}
+
+/// What a device does not do for the CPU.
 ///
 /// # Errors
 /// The device is gone, or the kernel does not say.
-pub async fn offloads_off(netlink: &Netlink, device: &str) -> Result<Vec<&'static str>, Error> {
+pub async fn offloads_off(netlink: &Netlink, device: &str) -> Result<Vec<OffloadOff>, Error> {
     let mut off = Vec::new();
-    for (feature, word) in FEATURES {
-        if !netlink.has_feature(device, feature).await? {
-            off.push(word);
+    for (name, word) in FEATURES {
+        let feature = netlink.feature(device, name).await?;
+        let changeable = feature.is_some_and(|feature| feature.changeable);
+        if !feature.is_some_and(|feature| feature.on) {
+            off.push(OffloadOff { word, changeable });
         }
     }
     Ok(off)

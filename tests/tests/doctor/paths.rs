@@ -1,9 +1,11 @@
 //! Faults between hosts: what is on the way loses packets.
 
-use anyhow::{Result, ensure};
-use testbed::{Lab, Store};
+use std::time::Duration;
 
-use crate::stage::{content, found, lab, mends, names, shell};
+use anyhow::{Context as _, Result, ensure};
+use testbed::{Lab, Signal, Store, eventually};
+
+use crate::stage::{content, found, lab, mends, names, read, shell};
 
 /// Has the switch between the hosts drop what a rule says.
 fn drop_between(lab: &Lab, rule: &str) -> Result<()> {
@@ -72,5 +74,36 @@ fn what_loses_packets_between_hosts_is_named() -> Result<()> {
         |_| link("up"),
     )?;
     content(h2)?;
+    lab.end()
+}
+
+/// Pings and probes pass, and packets that devices were to cut do not: what network cards do that cannot cut tunnels.
+#[test]
+fn what_breaks_large_tcp_in_tunnels_is_named() -> Result<()> {
+    let lab = lab(Store::File)?;
+    let (h1, h2) = (lab.host(1), lab.host(2));
+    let mut serving = h2.spawn("serve", ["netctl", "bench", "serve", "--network", "dev"])?;
+    eventually("it serves", Duration::from_secs(20), || {
+        ensure!(serving.log().contains("serving for "), "it says: {}", serving.log());
+        Ok(())
+    })?;
+    let transfer = || h1.netctl(["--format", "json", "doctor", "--transfer", "h2"]);
+    let found = read(h1, &transfer()?)?;
+    ensure!(found.is_empty(), "{found:#?}");
+    // What is not a probe, and longer than a packet on the wire may be.
+    drop_between(&lab, "ip daddr 192.0.2.2 udp dport 4789 meta length > 1600")?;
+    let found = read(h1, &transfer()?)?;
+    let said = found.first().with_context(|| "nothing is found")?;
+    ensure!(found.len() == 1 && said.id == "tcp-stalls" && said.object == "h2", "{found:#?}");
+    ensure!(said.mend.starts_with("ethtool -K eth0 tx-udp_tnl-segmentation off"), "{said:#?}");
+    // Pings notice nothing.
+    h1.ok(["exec", "box1", "--", "ping", "-c", "1", "-W", "1", "b"])?;
+    pass_between(&lab)?;
+    let found = read(h1, &transfer()?)?;
+    ensure!(found.is_empty(), "{found:#?}");
+    serving.stop(Signal::SIGINT, Duration::from_secs(20))?;
+    let output = h1.netctl(["doctor", "--transfer", "h2"])?;
+    let expected = "error: host h2 does not serve: run `netctl bench serve` there first";
+    ensure!(output.code() == 1 && output.stderr.starts_with(expected), "{output:?}");
     lab.end()
 }

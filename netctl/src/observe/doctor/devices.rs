@@ -7,18 +7,18 @@ use crate::{
     controller::VXLAN_DEVICE,
     kernel::{Address, Link},
     model::{DaemonNote, HostName},
-    observe::offloads_off,
+    observe::{OffloadOff, offloads_off},
 };
 
-/// Offloads without which TCP is several times slower on every device, in the words of `ethtool -K`. Others are no fault
-/// where a driver has none.
+/// Offloads without which TCP is several times slower, in the words of `ethtool -K`. Off is a fault only where on can
+/// be had.
 const NEEDED: [&str; 2] = ["tso", "gso"];
 
 struct Facts {
     note: DaemonNote,
     links: Vec<Link>,
     addresses: Vec<Address>,
-    off: Vec<&'static str>,
+    off: Vec<OffloadOff>,
     /// The process that has a socket on the port of VXLAN: its number and name.
     holder: Option<(u32, String)>,
 }
@@ -100,7 +100,8 @@ fn underlay(facts: &Facts, link: &Link) -> Vec<Finding> {
             format!("ip address add {net} dev {name}"),
         ));
     }
-    let off: Vec<&str> = off.iter().copied().filter(|word| NEEDED.contains(word)).collect();
+    let needed = |off: &&OffloadOff| off.changeable && NEEDED.contains(&off.word);
+    let off: Vec<&str> = off.iter().filter(needed).map(|off| off.word).collect();
     if !off.is_empty() {
         let on: Vec<String> = off.iter().map(|word| format!("{word} on")).collect();
         found.push(Finding::new(
@@ -228,7 +229,10 @@ mod tests {
             },
             links: vec![link(2, "eth0", None), link(3, "netctl-vx", Some(4789))],
             addresses: vec![Address { link: 2, net, global: true, secondary: false, state }],
-            off: vec!["gro", "tx"],
+            off: vec![
+                OffloadOff { word: "gro", changeable: true },
+                OffloadOff { word: "gso", changeable: false },
+            ],
             holder: None,
         }
     }
@@ -249,7 +253,11 @@ mod tests {
         mends(found(|f| f.links[0].carrier = false), "underlay-no-carrier", "ethtool eth0");
         let mend = "ip address add 192.0.2.1/24 dev eth0";
         mends(found(|facts| facts.addresses.clear()), "underlay-address-missing", mend);
-        mends(found(|facts| facts.off.push("tso")), "offloads-off", "ethtool -K eth0 tso on");
+        mends(
+            found(|f| f.off.push(OffloadOff { word: "tso", changeable: true })),
+            "offloads-off",
+            "ethtool -K eth0 tso on",
+        );
         mends(found(|f| f.links[1].up = false), "vxlan-down", "ip link set netctl-vx up");
         mends(found(|f| f.links.truncate(1)), "vxlan-missing", RESTART);
         let other = found(|facts| facts.links[1].name = "vxlan7".into());

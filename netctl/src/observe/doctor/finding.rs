@@ -24,6 +24,8 @@ pub enum Family {
     Hosts,
     /// The way to each other host, by probes.
     Paths,
+    /// Large TCP to one host, where that was asked for.
+    Transfer,
     /// The way out, and the packet filter.
     Ways,
     /// Sandboxes, their interfaces and names, and what is left of them.
@@ -40,6 +42,7 @@ impl fmt::Display for Family {
             Self::Store => "store",
             Self::Hosts => "hosts",
             Self::Paths => "paths",
+            Self::Transfer => "transfer",
             Self::Ways => "ways",
             Self::Sandboxes => "sandboxes",
         })

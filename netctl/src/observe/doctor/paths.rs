@@ -17,7 +17,7 @@ struct Path {
     promised: u32,
     /// Whether the kernel has a route to it by the underlay.
     routed: bool,
-    /// What probes said; none where they are not answered, since the two hosts share no network.
+    /// What probes said; none where they would not be answered, since the two hosts share no network.
     found: Option<Found>,
 }
 
@@ -45,7 +45,9 @@ pub(super) async fn examine(patient: &Patient<'_>) -> Result<Vec<Finding>, Strin
         let known = way.and_then(|way| way.mtu).unwrap_or(u32::MAX);
         let promised = link.mtu.min(host.mtu).min(known);
         let port = note.vxlan_port;
-        let found = if tunnels.contains(&peer) && way.is_some() {
+        // One of another version may not know of probes.
+        let knows = tunnels.contains(&peer) && host.version == env!("CARGO_PKG_VERSION");
+        let found = if knows && way.is_some() {
             let probing = move || probe(source, peer, port, promised);
             let probed = netlink.netns().run(probing).await.map_err(unseen)?;
             Some(probed.map_err(|error| format!("cannot probe the way to {peer}: {error}"))?)
