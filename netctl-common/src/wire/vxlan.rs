@@ -105,11 +105,9 @@ impl Vxlan {
         }
     }
 
-    /// The header's bytes.
-    #[inline(always)]
-    pub const fn bytes(&self) -> [u8; 8] {
-        let ([a, b, c], [x, y, z]) = (self._reserved, self.vni);
-        [self.flags, a, b, c, x, y, z, self.probe]
+    /// The bytes of [`Vxlan::of_probe`].
+    pub const fn bytes_of_probe(probe: Probe) -> [u8; 8] {
+        [Self::VNI_VALID, 0, 0, 0, 0, 0, 0, probe as u8]
     }
 }
 
@@ -132,7 +130,7 @@ mod tests {
         for probe in [Probe::Back, Probe::Tunnel, Probe::Answer] {
             let header = Vxlan::of_probe(probe);
             assert_eq!((header.vni(), header.probe()), (Some(PROBE_VNI), Some(probe)));
-            assert_eq!(header.bytes(), [8, 0, 0, 0, 0, 0, 0, probe as u8]);
+            assert_eq!(Vxlan::bytes_of_probe(probe), [8, 0, 0, 0, 0, 0, 0, probe as u8]);
         }
         assert_eq!(Vxlan { probe: 4, ..Vxlan::of_probe(Probe::Back) }.probe(), None);
     }

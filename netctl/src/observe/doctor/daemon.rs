@@ -47,7 +47,9 @@ pub(super) fn judge(
 fn reason(error: &client::Error) -> String {
     match error {
         client::Error::Unreachable { reason, .. } => reason.clone(),
-        other => other.to_string(),
+        client::Error::Denied { .. } | client::Error::Failed(_) | client::Error::Garbled { .. } => {
+            error.to_string()
+        }
     }
 }
 

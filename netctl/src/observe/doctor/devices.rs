@@ -183,7 +183,7 @@ fn holder(port: u16) -> Option<(u32, String)> {
     })
 }
 
-/// The inode of the socket in a line of `/proc/net/udp` (proc_net(5)), if it is on this port and a process has it.
+/// The inode of the socket in a line of `/proc/net/udp` (`proc_net(5)`), if it is on this port and a process has it.
 fn socket_on(line: &str, port: u16) -> Option<u64> {
     let fields: Vec<&str> = line.split_whitespace().collect();
     let (_, local) = fields.get(1)?.rsplit_once(':')?;

@@ -127,24 +127,22 @@ impl Report {
 
     /// A line for each finding, and one for the families in which there is none.
     pub fn text(&self) -> String {
-        let mut text = String::new();
+        let mut lines = Vec::new();
         for Examined { family, findings, .. } in &self.families {
             for Finding { what, why, on, mend, .. } in findings {
                 let on = if *on == self.host { String::new() } else { format!("on {on}: ") };
-                text += &format!("{family}: {what}; {why}. Mend it: {on}{mend}\n");
+                lines.push(format!("{family}: {what}; {why}. Mend it: {on}{mend}\n"));
             }
         }
         for Examined { family, skipped, .. } in &self.families {
-            if let Some(why) = skipped {
-                text += &format!("{family}: not looked at: {why}\n");
-            }
+            lines.extend(skipped.iter().map(|why| format!("{family}: not looked at: {why}\n")));
         }
         let sound = self.families.iter().filter(|e| e.findings.is_empty() && e.skipped.is_none());
         let sound: Vec<String> = sound.map(|examined| examined.family.to_string()).collect();
         if !sound.is_empty() {
-            text += &format!("ok: {}\n", sound.join(", "));
+            lines.push(format!("ok: {}\n", sound.join(", ")));
         }
-        text
+        lines.concat()
     }
 }
 

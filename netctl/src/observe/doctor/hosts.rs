@@ -66,8 +66,8 @@ fn judge(
 fn same_address(host: &Host, hosts: &[Host]) -> Option<Finding> {
     let shared =
         |other: &Host| host.vteps.iter().find(|vtep| other.vteps.iter().any(|v| v == *vtep));
-    let before = hosts.iter().take_while(|other| other.name != host.name);
-    let (other, address) = before.filter_map(|other| Some((other, shared(other)?))).next()?;
+    let mut before = hosts.iter().take_while(|other| other.name != host.name);
+    let (other, address) = before.find_map(|other| Some((other, shared(other)?)))?;
     Some(Finding::new(
         "same-tunnel-address",
         host.name.as_str(),

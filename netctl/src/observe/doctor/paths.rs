@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use super::{
     Cluster, Finding, Patient,
-    probe::{Found, probe},
+    probe::{Answered, Found, probe},
     unseen,
 };
 use crate::model::{DaemonNote, Host, Vteps};
@@ -85,45 +85,44 @@ fn judge(note: &DaemonNote, path: &Path) -> Option<Finding> {
             format!("iptables -I OUTPUT -p udp --dport {port} -j ACCEPT"),
         );
     }
-    if !found.alive {
-        return finding(
+    match found.answered {
+        Answered::Nothing => finding(
             "peer-unreachable",
             format!("{name} does not answer at {peer}, though its daemon was heard of"),
             LOST,
             format!("ip neigh show {peer}; ping -c 3 {peer}    # and see to the network between"),
-        );
-    }
-    if !found.back && !found.tunnel {
-        return finding(
+        ),
+        Answered::Life => finding(
             "tunnel-blocked",
             format!("{name} is there, and what is sent to its UDP port {port} is not answered"),
             LOST,
             format!(
                 "netctl doctor    # on {name}; then let UDP port {port} to {peer} pass in every firewall between"
             ),
-        );
-    }
-    if !found.tunnel {
-        return finding(
+        ),
+        Answered::Back => finding(
             "tunnel-blocked-here",
             format!("what {name} sends to UDP port {port} of this host does not arrive"),
             "nothing that its containers send to services here arrives",
             format!(
                 "netctl doctor    # on {name}; then let UDP port {port} from {peer} pass in every firewall between"
             ),
-        );
-    }
-    let largest = found.largest.unwrap_or(0);
-    (largest < *promised)
-        .then(|| {
+        ),
+        Answered::Tunnel if found.largest.unwrap_or(0) < *promised => {
+            let largest = found.largest.unwrap_or(0);
             finding(
                 "path-mtu",
-                format!("packets of {promised} bytes to {name} are lost on the way, and those of {largest} are not"),
+                format!(
+                    "packets of {promised} bytes to {name} are lost on the way, and those of {largest} are not"
+                ),
                 "small packets and pings pass, and large transfers hang",
-                format!("ip link set {device} mtu {largest}    # on all hosts, or give the network between {promised}"),
+                format!(
+                    "ip link set {device} mtu {largest}    # on all hosts, or give the network between {promised}"
+                ),
             )
-        })
-        .flatten()
+        }
+        Answered::Tunnel => None,
+    }
 }
 
 #[cfg(test)]
@@ -148,9 +147,8 @@ mod tests {
             addresses: Vec::new(),
             vxlan_port: 4789,
         };
-        let sound =
-            Found { refused: false, back: true, tunnel: true, largest: Some(1500), alive: true };
-        let silent = Found { alive: true, ..Found::default() };
+        let sound = Found { refused: false, answered: Answered::Tunnel, largest: Some(1500) };
+        let heard = |answered| Some(Found { refused: false, answered, largest: None });
         let path = |routed, found| Path {
             host: host.clone(),
             peer: host.vteps.iter().next().expect("an address"),
@@ -162,10 +160,10 @@ mod tests {
             (path(true, Some(sound.clone())), None),
             (path(true, None), None),
             (path(false, None), Some("peer-no-route")),
-            (path(true, Some(Found::default())), Some("peer-unreachable")),
-            (path(true, Some(Found { refused: true, ..silent.clone() })), Some("tunnel-refused")),
-            (path(true, Some(silent.clone())), Some("tunnel-blocked")),
-            (path(true, Some(Found { back: true, ..silent })), Some("tunnel-blocked-here")),
+            (path(true, heard(Answered::Nothing)), Some("peer-unreachable")),
+            (path(true, Some(Found { refused: true, ..sound.clone() })), Some("tunnel-refused")),
+            (path(true, heard(Answered::Life)), Some("tunnel-blocked")),
+            (path(true, heard(Answered::Back)), Some("tunnel-blocked-here")),
             (path(true, Some(Found { largest: Some(1400), ..sound })), Some("path-mtu")),
         ] {
             assert_eq!(judge(&note, &path).map(|finding| finding.id), expected);

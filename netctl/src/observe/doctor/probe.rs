@@ -22,25 +22,34 @@ const SIZES: [u32; 14] =
 const FRAME: [u8; 14] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x88, 0xb5];
 
 /// How the way to a host was found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Found {
     /// This host's own packet filter refused to let probes out.
     pub(super) refused: bool,
-    /// Probes were answered that come back to the port that they were sent from.
-    pub(super) back: bool,
-    /// Probes were answered that come back as packets in tunnels do.
-    pub(super) tunnel: bool,
+    /// What the host answered.
+    pub(super) answered: Answered,
     /// The largest IP packet that came back, of those that were tried, in bytes.
     pub(super) largest: Option<u32>,
-    /// Whether the host answers anything at all; only tried where it answers no probe.
-    pub(super) alive: bool,
+}
+
+/// What a host answered; each but the last where nothing that comes after it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answered {
+    /// Nothing at all.
+    Nothing,
+    /// That it is there, and no probe.
+    Life,
+    /// Probes that come back to the port that they were sent from.
+    Back,
+    /// Probes that come back as packets in tunnels do.
+    Tunnel,
 }
 
 /// Probes the way to `peer` on UDP port `port`, for packets of up to `promised` bytes. In the namespace of the calling
 /// thread, which it blocks.
 pub(super) fn probe(own: IpAddr, peer: IpAddr, port: u16, promised: u32) -> io::Result<Found> {
     let socket = socket(own, peer, port)?;
-    let mut found = Found::default();
+    let mut refused = false;
     let headers = if peer.is_ipv4() { 20 + 8 } else { 40 + 8 };
     // Back to where it came from, as tunnels go, and the same in all sizes.
     let mut sizes: Vec<u32> = SIZES.into_iter().filter(|size| *size < promised).collect();
@@ -58,7 +67,7 @@ pub(super) fn probe(own: IpAddr, peer: IpAddr, port: u16, promised: u32) -> io::
             match socket.send(&datagram) {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                    found.refused = true;
+                    refused = true;
                 }
                 // It does not fit the device, has no way, or an earlier one was answered by ICMP: no answer tells the rest.
                 Err(_) => {}
@@ -69,12 +78,18 @@ pub(super) fn probe(own: IpAddr, peer: IpAddr, port: u16, promised: u32) -> io::
             break;
         }
     }
-    found.back = answered.contains(&0);
-    found.tunnel = answered.contains(&1);
     let fits = (0..sizes.len()).filter(|place| answered.contains(&(place + 2)));
-    found.largest = fits.map(|place| sizes[place]).max();
-    found.alive = found.back || found.tunnel || is_alive(peer, port);
-    Ok(found)
+    let largest = fits.map(|place| sizes[place]).max();
+    let answered = if answered.contains(&1) {
+        Answered::Tunnel
+    } else if answered.contains(&0) {
+        Answered::Back
+    } else if is_alive(peer, port) {
+        Answered::Life
+    } else {
+        Answered::Nothing
+    };
+    Ok(Found { refused, answered, largest })
 }
 
 /// Takes what comes back, until all has or nothing more does.
@@ -103,7 +118,7 @@ fn hear(socket: &UdpSocket, token: [u8; 8], answered: &mut BTreeSet<usize>, all:
 /// A probe of so many bytes of UDP payload, or of as many as it needs.
 fn datagram(kind: Probe, token: [u8; 8], number: usize, length: u32) -> Vec<u8> {
     let number = [u8::try_from(number).unwrap_or(u8::MAX)];
-    let mut datagram = [&Vxlan::of_probe(kind).bytes()[..], &FRAME, &token, &number].concat();
+    let mut datagram = [&Vxlan::bytes_of_probe(kind)[..], &FRAME, &token, &number].concat();
     let length = usize::try_from(length).unwrap_or(0);
     datagram.resize(datagram.len().max(length), 0);
     datagram

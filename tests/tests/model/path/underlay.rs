@@ -95,9 +95,9 @@ fn probed(bytes: &[u8], header: usize) -> Result<Answer, DropReason> {
     }
     swap(&mut turned, 0, 6);
     if header == 20 {
-        swap(&mut turned, 26, 4)
+        swap(&mut turned, 26, 4);
     } else {
-        swap(&mut turned, 22, 16)
+        swap(&mut turned, 22, 16);
     }
     Ok(Answer::Send(Verdict::Probe, Sent::Bytes(turned)))
 }
