@@ -75,6 +75,7 @@ const ROWS: &[Row] = &[
     ("cni install", "driver", "a/b", "must consist of"),
     ("cni install", "subnets", "10.1.0.0", ADDRESS),
     ("bench", "host", "a/b", "must consist of"),
+    ("doctor", "transfer", "a/b", "must consist of"),
     ("bench", "milliseconds", "1", "1 is not in 100..=10000"),
     ("bench serve", "network", "", EMPTY),
     ("bench serve", "seconds", "0", "0 is not in 1..=3600"),
