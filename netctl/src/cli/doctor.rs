@@ -27,10 +27,13 @@ impl Args {
     pub(super) async fn run(self, Context { client, output }: &Context) -> Result {
         let settings = Settings::resolve(Options::default(), &FileArgs::default())?;
         let mut report = doctor::examine(client, otherwise(settings)).await?;
-        if let Some(to) = self.transfer {
-            report.add_transfer(&transfer(client, to).await?);
-        }
+        let transferred = match self.transfer {
+            Some(to) => transfer(client, to).await.map(|transfer| report.add_transfer(&transfer)),
+            None => Ok(()),
+        };
         output.show(&report, Report::text)?;
+        // Why it was not may well stand above.
+        transferred?;
         Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(FOUND) })
     }
 }

@@ -105,5 +105,6 @@ fn what_breaks_large_tcp_in_tunnels_is_named() -> Result<()> {
     let output = h1.netctl(["doctor", "--transfer", "h2"])?;
     let expected = "error: host h2 does not serve: run `netctl bench serve` there first";
     ensure!(output.code() == 1 && output.stderr.starts_with(expected), "{output:?}");
+    ensure!(output.stdout.starts_with("ok: daemon, "), "what was looked at is said: {output:?}");
     lab.end()
 }
