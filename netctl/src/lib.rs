@@ -1,8 +1,8 @@
 //! netctl: container networking across hosts, on eBPF.
 //!
 //! The modules form layers, from the bottom up: `model`, `store`, `ipam`, `kernel`, `dataplane`, `discovery`, `plugin`,
-//! `drivers`, `controller`, `api`, `docker`, `cni`, `bench`, `observe`, `cli`. A module imports only from those before it in this
-//! list.
+//! `drivers`, `controller`, `api`, `docker`, `cni`, `bench`, `doctor`, `cli`. A module imports only from those before it
+//! in this list.
 
 pub mod api;
 pub mod bench;
@@ -13,10 +13,10 @@ mod crash;
 pub mod dataplane;
 pub mod discovery;
 pub mod docker;
+pub mod doctor;
 pub mod drivers;
 pub mod ipam;
 pub mod kernel;
 pub mod model;
-pub mod observe;
 pub mod plugin;
 pub mod store;

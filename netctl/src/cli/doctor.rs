@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     api::Client,
+    doctor::{self, Report, Transfer},
     model::{DaemonNote, HostName},
-    observe::doctor::{self, Report, Transfer},
 };
 
 /// The exit code where something was found.

@@ -17,9 +17,9 @@ use super::{
 use crate::{
     api::Client,
     bench::{self, Device, Job, Kind, Outcome},
+    doctor::offloads_off,
     kernel::{Netlink, Netns},
     model::{CounterView, HostName, StatusView},
-    observe::offloads_off,
 };
 
 /// Each load runs this often on each path.

@@ -2,12 +2,11 @@
 
 use std::{fs, net::IpAddr, path::Path};
 
-use super::{Finding, Patient, RESTART, unseen};
+use super::{Finding, OffloadOff, Patient, RESTART, offloads_off, unseen};
 use crate::{
     controller::VXLAN_DEVICE,
     kernel::{Address, Link},
     model::{DaemonNote, HostName},
-    observe::{OffloadOff, offloads_off},
 };
 
 /// Offloads without which TCP is several times slower, in the words of `ethtool -K`. Off is a fault only where on can

@@ -1,6 +1,6 @@
 //! Where the state is.
 
-use super::{Finding, Patient, unseen};
+use super::{Finding, Patient, SKEW, clock, unseen};
 use crate::model::{AuditView, HostName, StoreProbeView};
 
 /// From when on a store is slow, in milliseconds: half of a second is felt by everybody who makes a container.
@@ -12,10 +12,17 @@ pub(super) async fn examine(patient: &Patient<'_>) -> Result<Vec<Finding>, Strin
     }
     let probe = patient.client.probe_store().await.map_err(unseen)?;
     let status = patient.client.status().await.map_err(unseen)?;
-    Ok(judge(patient.host(), &probe, status.audit))
+    let place = probe.place.clone();
+    let ahead = tokio::task::spawn_blocking(move || clock::ahead(&place)).await.map_err(unseen)?;
+    Ok(judge(patient.host(), &probe, status.audit, ahead))
 }
 
-fn judge(host: &HostName, probe: &StoreProbeView, audit: Option<AuditView>) -> Vec<Finding> {
+fn judge(
+    host: &HostName,
+    probe: &StoreProbeView,
+    audit: Option<AuditView>,
+    ahead: Option<i64>,
+) -> Vec<Finding> {
     let StoreProbeView { place, read_ms, read_error, write_ms, write_error } = probe;
     let finding =
         |id, what: String, why, mend| Finding::new(id, place.clone(), what, why, host, mend);
@@ -58,6 +65,15 @@ fn judge(host: &HostName, probe: &StoreProbeView, audit: Option<AuditView>) -> V
             ),
         )),
         (None, None) => {}
+    }
+    if let Some(seconds) = ahead.filter(|seconds| seconds.unsigned_abs() > SKEW) {
+        let (by, way) = (seconds.unsigned_abs(), if seconds > 0 { "before" } else { "behind" });
+        found.push(finding(
+            "clock-skew",
+            format!("the clock of {place} is {by} s {way} this host's"),
+            "certificates and times of the one mean something else to the other",
+            "timedatectl set-ntp true    # on both machines".to_owned(),
+        ));
     }
     if let Some(audit) = audit.filter(|audit| audit.unclear > 0) {
         found.push(finding(
@@ -134,9 +150,17 @@ mod tests {
                 Some(("store-unclear", "journalctl -u netctl -g 'only people can settle'")),
             ),
         ] {
-            let found = judge(&host, &probe, audit(unclear));
+            let found = judge(&host, &probe, audit(unclear), Some(-5));
             let found: Vec<_> = found.iter().map(|f| (f.id, f.mend.as_str())).collect();
             assert_eq!(found, expected.into_iter().collect::<Vec<_>>());
+        }
+        for (ahead, expected) in [
+            (6, "the clock of etcd http://a:2379 is 6 s before this host's"),
+            (-3600, "the clock of etcd http://a:2379 is 3600 s behind this host's"),
+        ] {
+            let found = judge(&host, &probe(etcd, None, None, 1), audit(0), Some(ahead));
+            let found: Vec<_> = found.iter().map(|f| (f.id, f.what.as_str())).collect();
+            assert_eq!(found, [("clock-skew", expected)]);
         }
     }
 }

@@ -5,11 +5,13 @@
 //! asked where it knows better. Nothing is changed but for what a probe of the path and one of the store leave for
 //! seconds.
 
+mod clock;
 mod daemon;
 mod devices;
 mod finding;
 mod hosts;
 mod machine;
+mod offloads;
 mod paths;
 mod probe;
 mod programs;
@@ -22,6 +24,7 @@ use std::{fmt::Display, path::Path};
 
 pub use self::{
     finding::{Examined, Family, Finding, Report},
+    offloads::{OffloadOff, offloads_off},
     transfer::Transfer,
 };
 use crate::{
@@ -90,6 +93,9 @@ impl Patient<'_> {
 fn unseen(why: impl Display) -> String {
     why.to_string()
 }
+
+/// How much two clocks may differ, in seconds.
+const SKEW: u64 = 5;
 
 /// What has a daemon make its host anew as it is to be.
 const RESTART: &str = "systemctl restart netctl";

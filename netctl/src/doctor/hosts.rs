@@ -5,11 +5,8 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use super::{Cluster, Finding, Patient};
+use super::{Cluster, Finding, Patient, SKEW};
 use crate::model::{DaemonNote, Host, HostName, ServiceView, UnixTime};
-
-/// How much two hosts' clocks may differ, in seconds.
-const SKEW: u64 = 5;
 
 pub(super) fn examine(patient: &Patient<'_>) -> Result<Vec<Finding>, String> {
     let Some(Cluster { hosts, services }) = &patient.cluster else {
