@@ -23,10 +23,12 @@ mod mend;
 mod neighbours;
 mod netns_names;
 mod networks;
+mod note;
 mod observation;
 mod outside;
 mod ports;
 mod presence;
+mod probe;
 mod provide;
 mod pulse;
 mod reap;
@@ -55,9 +57,12 @@ pub use self::{
         EnginePoolSpec, EnginePoolView, EngineScope, EngineSubnet,
     },
     error::{Error, Kind},
+    note::noted,
     observation::{Activity, GatewayTraffic, NetworkCount, Observation},
+    outside::{Ways, ways},
     pulse::Sync,
     reap::ReapAfter,
+    records::{Kept, kept},
 };
 use self::{
     leases::Leases,
@@ -109,7 +114,7 @@ pub struct Config {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// The flow-based tunnel device, of which there is one in a network namespace.
-const VXLAN_DEVICE: &str = "netctl-vx";
+pub const VXLAN_DEVICE: &str = "netctl-vx";
 
 /// The controller of one host.
 #[derive(Debug)]
@@ -174,6 +179,7 @@ impl Controller {
         let dataplane = Arc::new(start_dataplane(&config, &netlink, &link, vteps).await?);
         let (mtu, underlay_mtu) = watch::channel(underlay.mtu);
         let following = underlay::follow(netlink.clone(), underlay.name.clone(), mtu);
+        note::write(&config, &netlink, &link, vteps).await?;
         let (super_packets, big_tcp) =
             big_tcp::settle(&netlink, &underlay, config.big_tcp, &config.run_dir).await?;
         let context = Arc::new(HostContext {

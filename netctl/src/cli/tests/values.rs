@@ -80,6 +80,7 @@ const ROWS: &[Row] = &[
     ("top", "sort", "age", "[possible values: bytes, packets, drops, name]"),
     ("top", "network", "a.b", NAME),
     ("bench", "host", "a/b", "must consist of"),
+    ("doctor", "transfer", "a/b", "must consist of"),
     ("bench", "milliseconds", "1", "1 is not in 100..=10000"),
     ("bench serve", "network", "", EMPTY),
     ("bench serve", "seconds", "0", "0 is not in 1..=3600"),
