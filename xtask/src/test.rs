@@ -73,13 +73,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Programs of tests run one after another; within one, twice as many tests at once as there are CPUs, or as many as
+/// Programs of tests run one after another; within one, three times as many tests at once as there are CPUs, or as many as
 /// `RUST_TEST_THREADS` says: most of their time they wait for somebody.
 fn test(options: &Options, seed: &str) -> Result<(Tally, bool)> {
     let mut command = programs(options);
     if std::env::var_os(THREADS).is_none() {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-        command.env(THREADS, (cpus * 2).to_string());
+        command.env(THREADS, (cpus * 3).to_string());
     }
     if !options.filter.is_empty() {
         command.arg("--").args(&options.filter);
