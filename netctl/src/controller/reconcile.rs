@@ -5,6 +5,7 @@
 
 mod failures;
 mod forward;
+mod inventory;
 mod names;
 mod outside;
 mod pass;
