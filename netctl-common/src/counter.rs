@@ -75,11 +75,13 @@ pub enum Verdict {
     Passed = 9,
     /// Sent to be routed with no hop left, which its sender was told.
     TtlReported = 10,
+    /// A probe of the path between two hosts, sent back or given to who had asked.
+    Probe = 11,
 }
 
 impl Verdict {
     /// All verdicts, by number.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::ToContainer,
         Self::ToHost,
         Self::ToUnderlay,
@@ -91,6 +93,7 @@ impl Verdict {
         Self::TooBigReported,
         Self::Passed,
         Self::TtlReported,
+        Self::Probe,
     ];
 
     /// The label, in kebab case.
@@ -107,6 +110,7 @@ impl Verdict {
             Self::TooBigReported => "too-big-reported",
             Self::Passed => "passed",
             Self::TtlReported => "ttl-reported",
+            Self::Probe => "probe",
         }
     }
 
@@ -126,6 +130,7 @@ impl Verdict {
             Self::TooBigReported => "Too big for the underlay, which its sender was told.",
             Self::Passed => "VXLAN of a host and a network that are known.",
             Self::TtlReported => "Sent to be routed with no hop left, which its sender was told.",
+            Self::Probe => "A probe of `netctl doctor`, sent back or given to who had asked.",
         }
     }
 }

@@ -20,7 +20,7 @@ pub use ipv4::{Ipv4, protocol};
 pub use ipv6::{ExtensionHeader, FragmentHeader, Ipv6};
 pub use ndp::{LinkLayerOption, NeighbourAnswer, NeighbourMessage};
 pub use ports::Ports;
-pub use vxlan::{Udp, Vxlan};
+pub use vxlan::{PROBE_PORTS, PROBE_VNI, Probe, Udp, Vxlan};
 
 /// Asserts at compile time that a header is as long as its RFC has it.
 macro_rules! wire_type {

@@ -6,7 +6,7 @@ use aya_ebpf::programs::XdpContext;
 use netctl_common::{
     DropReason, addr6,
     maps::TunnelAddr,
-    wire::{Ethernet, Ipv4, Ipv6, Udp, Vxlan, ether_type, protocol},
+    wire::{Ethernet, Ipv4, Ipv6, PROBE_VNI, Udp, Vxlan, ether_type, protocol},
 };
 
 use crate::{config, lookup, parse::ETHERNET};
@@ -54,7 +54,7 @@ fn vxlan<const UDP: usize>(ctx: &XdpContext, source: TunnelAddr) -> Result<bool,
     let vni = vxlan.vni().ok_or(DropReason::MalformedVxlan)?;
     if !lookup::is_vtep(&source) {
         Err(DropReason::UnknownTunnelSource)
-    } else if lookup::network(vni).is_none() {
+    } else if vni != PROBE_VNI && lookup::network(vni).is_none() {
         Err(DropReason::UnknownVni)
     } else {
         Ok(true)

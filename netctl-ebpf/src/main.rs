@@ -3,7 +3,7 @@
 //! One file per stage, and a packet's way through them: `packet` gives bounded views of it, `parse` and `outer` read it
 //! once, `validate` says whether its sender may send it, `arp` and `ndp` answer, `lookup` finds whom it is for, `router`
 //! takes it to another subnet, `flood` copies it to many, `encap` and `decap` add and strip the outer headers, `too_big`
-//! tells the sender that they do not fit, `deliver` redirects it. What a stage returns decides the packet: there is one way
+//! tells the sender that they do not fit, `echo` answers probes between hosts, `deliver` redirects it. What a stage returns decides the packet: there is one way
 //! out, [`finish`], and it counts every packet once.
 #![no_std]
 #![no_main]
@@ -14,6 +14,7 @@ mod container;
 mod counters;
 mod decap;
 mod deliver;
+mod echo;
 mod encap;
 mod extension;
 mod filter;
@@ -66,6 +67,10 @@ enum Decision {
     LeaveToKernel,
     /// It has become what its sender is to be told; send it back by this device, and count it so.
     Answer(u32, Verdict),
+    /// It is a probe that was turned; send it back where it came from.
+    SendBack,
+    /// It is the answer to a probe of this host; give it to the socket that sent that.
+    ToProber,
     /// All members have got a copy.
     Flooded,
     /// None of our business.
@@ -131,6 +136,8 @@ fn finish(
         Ok(Decision::ToVxlanDevice) => (deliver::out(config::vxlan_device()), Verdict::HandedOver),
         Ok(Decision::LeaveToKernel) => (NEXT, Verdict::HandedOver),
         Ok(Decision::Answer(device, verdict)) => (deliver::out(device), verdict),
+        Ok(Decision::SendBack) => (deliver::out(packet.device()), Verdict::Probe),
+        Ok(Decision::ToProber) => (NEXT, Verdict::Probe),
         Ok(Decision::Flooded) => (DROP, Verdict::Flooded),
         Ok(Decision::NotOurs) => return NEXT,
         Err(reason) => {

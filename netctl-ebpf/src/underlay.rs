@@ -2,11 +2,11 @@
 
 use netctl_common::{
     DropReason,
-    wire::{Ethernet, ether_type},
+    wire::{Ethernet, PROBE_VNI, ether_type},
 };
 
 use crate::{
-    Decision, decap, deliver,
+    Decision, decap, deliver, echo,
     outer::{self, INNER4, INNER6, Outer},
     packet::Packet,
     parse::{self, Frame},
@@ -28,7 +28,14 @@ pub(crate) fn decide(packet: &Packet) -> Result<Decision, DropReason> {
 fn inside<const INNER: usize>(packet: &Packet, outer: &Outer) -> Result<Decision, DropReason> {
     const MALFORMED: DropReason = DropReason::MalformedInner;
     let ethernet = *packet.at::<Ethernet>(INNER).ok_or(MALFORMED)?;
-    validate::tunnel(outer.vni, ethernet.source(), &outer.source)?;
+    if let Err(reason) = validate::tunnel(outer.vni, ethernet.source(), &outer.source) {
+        // It is from a known host then.
+        return if outer.vni == PROBE_VNI && reason as u32 == DropReason::UnknownVni as u32 {
+            echo::answer::<INNER>(packet, outer)
+        } else {
+            Err(reason)
+        };
+    }
     match ethernet.ether_type() {
         ether_type::IPV4 => {
             let payload = parse::ipv4::<INNER>(packet, MALFORMED)?;

@@ -23,12 +23,15 @@ mod mend;
 mod neighbours;
 mod netns_names;
 mod networks;
+mod note;
 mod observation;
 mod outside;
 mod ports;
 mod presence;
+mod probe;
 mod provide;
 mod pulse;
+mod reap;
 mod reconcile;
 mod records;
 mod recover;
@@ -54,8 +57,12 @@ pub use self::{
         EnginePoolSpec, EnginePoolView, EngineScope, EngineSubnet,
     },
     error::{Error, Kind},
+    note::noted,
     observation::{Activity, GatewayTraffic, NetworkCount, Observation},
+    outside::{Ways, ways},
     pulse::Sync,
+    reap::ReapAfter,
+    records::{Kept, kept},
 };
 use self::{
     leases::Leases,
@@ -95,6 +102,8 @@ pub struct Config {
     pub big_tcp: Choice,
     /// Whether forged packets are dropped by the underlay's driver already.
     pub xdp: Choice,
+    /// When a host that is missed is gone for good.
+    pub reap_after: ReapAfter,
     /// Where subnets come from that nobody asked for.
     pub default_pools: Vec<DefaultPool>,
     /// Where plugins are looked for, in this order.
@@ -105,7 +114,7 @@ pub struct Config {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// The flow-based tunnel device, of which there is one in a network namespace.
-const VXLAN_DEVICE: &str = "netctl-vx";
+pub const VXLAN_DEVICE: &str = "netctl-vx";
 
 /// The controller of one host.
 #[derive(Debug)]
@@ -170,6 +179,7 @@ impl Controller {
         let dataplane = Arc::new(start_dataplane(&config, &netlink, &link, vteps).await?);
         let (mtu, underlay_mtu) = watch::channel(underlay.mtu);
         let following = underlay::follow(netlink.clone(), underlay.name.clone(), mtu);
+        note::write(&config, &netlink, &link, vteps).await?;
         let (super_packets, big_tcp) =
             big_tcp::settle(&netlink, &underlay, config.big_tcp, &config.run_dir).await?;
         let context = Arc::new(HostContext {
@@ -213,7 +223,7 @@ impl Controller {
             tasks: Mutex::new(Vec::new()),
         });
         reconciler.serve_kept_names().await;
-        let hosts = reconciler.hosts();
+        let (hosts, missing) = (reconciler.hosts(), reconciler.missing());
         let heartbeat = presence::keep(
             Arc::clone(&controller.store),
             host.clone(),
@@ -228,7 +238,8 @@ impl Controller {
                     cancel.run_until_cancelled(recovering.clear_abandoned()),
                     cancel.run_until_cancelled(recovering.audit()),
                     cancel.run_until_cancelled(recovering.settle_leases()),
-                    cancel.run_until_cancelled(recovering.tell_hosts(hosts)),
+                    cancel.run_until_cancelled(recovering.tell_hosts(hosts.clone())),
+                    cancel.run_until_cancelled(recovering.settle_absence(hosts, &missing)),
                     cancel.run_until_cancelled(following),
                     reconciler.run(&cancel)
                 );

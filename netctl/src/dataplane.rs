@@ -190,6 +190,29 @@ impl Dataplane {
     }
 }
 
+/// The names of the programs that a device of the caller's namespace runs on what it receives, the first first.
+///
+/// # Errors
+///
+/// Where there is no such device, or the kernel does not say.
+pub async fn programs_on(device: &str) -> Result<Vec<String>, Error> {
+    let device = device.to_owned();
+    let read = tokio::task::spawn_blocking(move || links::names_on(&device));
+    read.await.map_err(|_panicked| Error::Stopped)?
+}
+
+/// Whether links of this version of the layout are pinned below `bpf_dir`.
+pub fn is_pinned(bpf_dir: &Path) -> bool {
+    bpffs::has_links(bpf_dir)
+}
+
+/// The programs that a port, the underlay and the vxlan device run.
+pub const PROGRAMS: [&str; 3] = [
+    netctl_common::config::FROM_CONTAINER,
+    netctl_common::config::FROM_UNDERLAY,
+    netctl_common::config::FROM_TUNNEL,
+];
+
 /// Detaches and unpins all that any version of netctl left in `bpf_dir`; no error where nothing is.
 ///
 /// # Errors

@@ -33,7 +33,7 @@ use self::remote::{Remote, Remotes};
 pub use self::{
     bridge::Bridge,
     host::HostStack,
-    links::{handed, is_ours},
+    links::{handed, is_gateway, is_gateway_port, is_ours, is_port, port},
     null::Null,
     overlay::Overlay,
     segment::ways,
@@ -377,7 +377,7 @@ pub async fn remove_ports(
     endpoints: impl IntoIterator<Item = &EndpointId>,
 ) -> Result<(), Error> {
     for endpoint in endpoints {
-        host.netlink.delete_link(&links::port(endpoint)).await?;
+        host.netlink.delete_link(&port(endpoint)).await?;
     }
     Ok(())
 }

@@ -39,6 +39,7 @@ pub use address::{Address, AddressState};
 pub use command::{Ended, NetnsCommand, unstartable};
 pub use conntrack::{Flow, FlowEnd, Flows};
 pub use error::Error;
+pub use ethtool::Feature;
 pub use link::{Link, Peer, Sizes};
 pub use monitor::{Change, Monitor};
 pub use netlink::{Insides, Netlink};

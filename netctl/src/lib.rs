@@ -1,8 +1,8 @@
 //! netctl: container networking across hosts, on eBPF.
 //!
 //! The modules form layers, from the bottom up: `model`, `store`, `ipam`, `kernel`, `dataplane`, `discovery`, `plugin`,
-//! `drivers`, `controller`, `observe`, `api`, `docker`, `cni`, `bench`, `cli`. A module imports only from those before it
-//! in this list; `counts` and `crash` are for all.
+//! `drivers`, `controller`, `observe`, `api`, `docker`, `cni`, `bench`, `doctor`, `cli`. A module imports only from those
+//! before it in this list; `counts` and `crash` are for all.
 
 pub mod api;
 pub mod bench;
@@ -14,6 +14,7 @@ mod crash;
 pub mod dataplane;
 pub mod discovery;
 pub mod docker;
+pub mod doctor;
 pub mod drivers;
 pub mod ipam;
 pub mod kernel;

@@ -5,6 +5,7 @@
 mod bound;
 mod choice;
 mod container;
+mod daemon_note;
 mod device;
 mod endpoint;
 mod engine;
@@ -34,6 +35,7 @@ pub use self::{
     container::{
         CniName, CniNameError, ContainerDevice, JoinSpec, JoinView, LeaveSpec, RetainSpec,
     },
+    daemon_note::DaemonNote,
     device::{DeviceName, DeviceNameError},
     endpoint::{Endpoint, Owner},
     engine::{EngineEndpoint, EngineNetwork, EngineNetworkId, EngineNetworkIdError, EnginePool},
@@ -57,7 +59,7 @@ pub use self::{
     sysctl::{Sysctl, SysctlError},
     view::{
         AuditView, CarriedView, CounterView, FdbView, HostView, InterfaceView, NamesView,
-        NeighView, NetworkView, SandboxView, ServiceView, StatusView, TrafficView,
+        NeighView, NetworkView, SandboxView, ServiceView, StatusView, StoreProbeView, TrafficView,
     },
     vteps::{Vteps, VtepsError},
 };

@@ -88,6 +88,7 @@ const REACHED: &[(Direction, &[Outcome])] = &[
         Outcome::Forwarded(Verdict::ToContainer),
         Outcome::Forwarded(Verdict::ToHost),
         Outcome::Forwarded(Verdict::HandedOver),
+        Outcome::Forwarded(Verdict::Probe),
         Outcome::Dropped(DropReason::MalformedOuter),
         Outcome::Dropped(DropReason::MalformedVxlan),
         Outcome::Dropped(DropReason::MalformedInner),
@@ -283,6 +284,7 @@ impl Both<'_> {
 fn matches(expected: &Answer, input: &Input, seen: &Seen) -> Result<(), String> {
     let (action, bytes) = match expected {
         Answer::NotOurs | Answer::Pass(_) => (Action::Next, Some(input.bytes.clone())),
+        Answer::Change(_, bytes) => (Action::Next, Some(bytes.clone())),
         // Nobody sees what is in it.
         Answer::End(_) | Answer::Flood(_) => (Action::Drop, None),
         Answer::Send(_, Sent::Bytes(bytes)) => (Action::Redirect, Some(bytes.clone())),

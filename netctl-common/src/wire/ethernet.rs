@@ -29,6 +29,12 @@ impl Ethernet {
         Self { destination: destination.0, source: source.0, ether_type: ether_type.to_be_bytes() }
     }
 
+    /// Sends it back.
+    #[inline(always)]
+    pub const fn turn(&mut self) {
+        (self.source, self.destination) = (self.destination, self.source);
+    }
+
     /// Whom it is for.
     #[inline(always)]
     pub const fn destination(&self) -> MacAddr {

@@ -153,6 +153,12 @@ impl Ipv4 {
         self.protocol
     }
 
+    /// Makes it one of the other way. Checksums stay right.
+    #[inline(always)]
+    pub const fn turn(&mut self) {
+        (self.source, self.destination) = (self.destination, self.source);
+    }
+
     /// The sender, in wire order.
     #[inline(always)]
     pub const fn source(&self) -> [u8; 4] {

@@ -17,7 +17,7 @@ use crate::{
     model::{
         AttachSpec, ConnectSpec, CounterView, FdbView, HostView, JoinSpec, JoinView, LeaveSpec,
         NeighView, NetworkSpec, NetworkView, RetainSpec, RunSpec, SandboxSpec, SandboxView,
-        ServiceRef, ServiceSpec, ServiceView, StatusView, TrafficView,
+        ServiceRef, ServiceSpec, ServiceView, StatusView, StoreProbeView, TrafficView,
     },
 };
 
@@ -206,6 +206,11 @@ impl Client {
     /// How the daemon's host is doing.
     pub async fn status(&self) -> Result<StatusView> {
         self.get("/v1/status").await
+    }
+
+    /// Has the daemon try out its store.
+    pub async fn probe_store(&self) -> Result<StoreProbeView> {
+        self.post("/v1/store/probe", &()).await
     }
 
     /// The daemon's version.

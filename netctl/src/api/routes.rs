@@ -23,7 +23,7 @@ use crate::{
     model::{
         AttachSpec, ConnectSpec, CounterView, FdbView, HostView, JoinSpec, JoinView, LeaveSpec,
         NeighView, NetworkSpec, NetworkView, RetainSpec, RunSpec, SandboxSpec, SandboxView,
-        ServiceRef, ServiceSpec, ServiceView, StatusView, TrafficView,
+        ServiceRef, ServiceSpec, ServiceView, StatusView, StoreProbeView, TrafficView,
     },
 };
 
@@ -82,6 +82,7 @@ pub(super) fn router(controller: Arc<Controller>, operations: TaskTracker) -> Ro
         .route("/v1/counters", get(counters))
         .route("/v1/traffic", get(traffic))
         .route("/v1/status", get(status))
+        .route("/v1/store/probe", post(probe_store))
         .route("/v1/version", get(version))
         .route(metrics::PATH, get(prometheus));
     closed(routes).with_state(Api { controller, operations: Operations(operations) })
@@ -231,6 +232,10 @@ async fn prometheus(State(api): State<Api>) -> Response {
 
 async fn status(State(api): State<Api>) -> Answer<StatusView> {
     api.finish(|controller| async move { Ok(controller.status().await) }).await
+}
+
+async fn probe_store(State(api): State<Api>) -> Answer<StoreProbeView> {
+    api.finish(|controller| async move { Ok(controller.probe_store().await) }).await
 }
 
 async fn version() -> Json<Version> {

@@ -11,6 +11,8 @@ mod place;
 mod report;
 mod serve;
 
+pub(super) use self::measure::streams;
+
 use clap::Subcommand;
 
 use super::{Context, Result};

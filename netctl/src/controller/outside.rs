@@ -31,11 +31,35 @@ use self::{forwarding::Lending, passage::Passage, table::Table};
 use crate::{
     dataplane::Sweep,
     drivers::Device,
-    kernel::{self, Flow, Netlink, NftWatch},
+    kernel::{self, Flow, Netlink, Netns, NftWatch},
 };
 
 /// How long to wait after a change of others before it is looked for the next.
 const PAUSE: Duration = Duration::from_millis(300);
+
+/// What there is to see of it on a host, for those who look without the daemon.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ways {
+    /// Whether our table stands.
+    pub table: bool,
+    /// Whether it has other rules than it is to have, as far as can be told from their number.
+    pub altered: bool,
+    /// The gateways' devices that it has a way out for.
+    pub out: Vec<String>,
+    /// What `nft` would have to be told for tables of others to let our devices pass; empty where nothing.
+    pub lacking: String,
+}
+
+/// Looks at the ways out in `netns`, and changes nothing.
+///
+/// # Errors
+/// `nft` is missing or fails.
+pub async fn ways(netns: &Netns) -> Result<Ways, kernel::Error> {
+    let (table, altered, elements) = table::seen(netns).await?;
+    let out: Vec<String> = elements.of("out").map(ToOwned::to_owned).collect();
+    let lacking = if out.is_empty() { String::new() } else { passage::lacking(netns).await? };
+    Ok(Ways { table, altered, out, lacking })
+}
 
 /// What stands in the kernel of it.
 #[derive(Debug)]

@@ -76,6 +76,12 @@ impl Record {
             || self.attachments.iter().any(|attachment| attachment.unsettled)
     }
 
+    /// Whether an endpoint goes when it goes: it was published for it, or is the engine's of its container.
+    pub(super) fn takes_along(&self, endpoint: &EndpointId) -> bool {
+        self.sandbox.foreign
+            || self.published.iter().chain(&self.connecting).any(|(_, own)| own == endpoint)
+    }
+
     /// Whether it is a container's that has nothing of netctl's any more.
     pub(super) fn is_empty_of_engine(&self) -> bool {
         self.sandbox.foreign && self.attachments.is_empty()
@@ -275,6 +281,57 @@ impl Records {
     }
 }
 
+/// A sandbox as its host keeps it, for those who look without the daemon.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// The sandbox.
+    pub sandbox: Sandbox,
+    /// Its interfaces.
+    pub interfaces: Vec<InterfaceView>,
+    /// Where its networks' names are served.
+    pub gateways: Vec<IpAddr>,
+    /// Whether an operation on it goes on, or was left unfinished.
+    pub unfinished: bool,
+}
+
+/// The sandboxes that are kept below a daemon's state directory. Nothing there is changed.
+///
+/// # Errors
+/// What cannot be read.
+pub fn kept(state_dir: &Path) -> io::Result<Vec<Kept>> {
+    let files = match fs::read_dir(state_dir.join("sandboxes")) {
+        Ok(files) => files,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut kept = Vec::new();
+    for file in files {
+        let path = file?.path();
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        let record = match read(&path) {
+            Ok(record) => record,
+            // It was removed meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        kept.push(Kept {
+            unfinished: record.is_unfinished(),
+            gateways: record.attachments.iter().flat_map(|a| a.gateways.clone()).collect(),
+            interfaces: record.attachments.into_iter().map(|a| a.interface).collect(),
+            sandbox: record.sandbox,
+        });
+    }
+    Ok(kept)
+}
+
+fn read(path: &Path) -> io::Result<Record> {
+    serde_json::from_slice(&fs::read(path)?).map_err(|error| {
+        io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display()))
+    })
+}
+
 fn read_all(dir: &Path) -> io::Result<BTreeMap<SandboxId, Record>> {
     let mut all = BTreeMap::new();
     let files = match fs::read_dir(dir) {
@@ -285,9 +342,7 @@ fn read_all(dir: &Path) -> io::Result<BTreeMap<SandboxId, Record>> {
     for file in files {
         let path = file?.path();
         if path.extension().is_some_and(|extension| extension == "json") {
-            let record: Record = serde_json::from_slice(&fs::read(&path)?).map_err(|error| {
-                io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display()))
-            })?;
+            let record = read(&path)?;
             all.insert(record.sandbox.id.clone(), record);
         } else {
             // A daemon was killed before this could take the place of the record that it is of.

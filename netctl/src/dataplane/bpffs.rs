@@ -131,6 +131,12 @@ fn version(root: &Path) -> PathBuf {
     root.join(format!("v{ABI_VERSION}"))
 }
 
+/// Whether links of this version of the layout are pinned below `root`.
+pub(super) fn has_links(root: &Path) -> bool {
+    let links = version(root).join("links");
+    is_bpf(root).unwrap_or(false) && entries(&links).is_ok_and(|links| !links.is_empty())
+}
+
 /// The directories `v1`, `v2`, … in `root`.
 fn versions(root: &Path) -> Result<Vec<PathBuf>, Error> {
     let is_version = |dir: &PathBuf| {

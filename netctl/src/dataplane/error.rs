@@ -96,6 +96,14 @@ pub enum Error {
         /// Its name.
         name: &'static str,
     },
+    /// What a device runs cannot be told.
+    #[error("cannot tell which programs {ifname} runs: {reason}")]
+    Look {
+        /// The device.
+        ifname: String,
+        /// What the kernel said.
+        reason: String,
+    },
     /// A program could not be attached.
     #[error("cannot attach {program} to {ifname}: {reason}")]
     Attach {

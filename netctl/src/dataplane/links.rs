@@ -216,6 +216,14 @@ fn programs(ifname: &str) -> Result<Vec<ProgramInfo>, ProgramError> {
     SchedClassifier::query_tcx(ifname, TcAttachType::Ingress).map(|(_revision, programs)| programs)
 }
 
+/// The names of them, the first first.
+pub(super) fn names_on(ifname: &str) -> Result<Vec<String>, Error> {
+    let found = programs(ifname)
+        .map_err(|error| Error::Look { ifname: ifname.to_owned(), reason: words(&error) })?;
+    let name = |program: ProgramInfo| program.name_as_str().unwrap_or("without a name").to_owned();
+    Ok(found.into_iter().map(name).collect())
+}
+
 /// Attaches before all other programs, and pins the link.
 fn attach(program: &mut SchedClassifier, ifname: &str, path: &Path) -> Result<(), ProgramError> {
     let options = TcAttachOptions::TcxOrder(LinkOrder::first());

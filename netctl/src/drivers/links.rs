@@ -10,7 +10,7 @@ const HEADROOM: &str = "netctl-hr";
 const HEADROOM_ASKER: &str = "netctl-hv";
 
 /// The host's side of an endpoint's interface: 14 of the 15 characters that a name may have (`IFNAMSIZ`).
-pub(super) fn port(endpoint: &EndpointId) -> String {
+pub fn port(endpoint: &EndpointId) -> String {
     format!("{PORT}{}", endpoint.short())
 }
 
@@ -49,6 +49,21 @@ pub(super) fn headroom_number(name: &str) -> Option<u32> {
 /// Whether a link of this name is of our making.
 pub fn is_ours(name: &str) -> bool {
     is_of_endpoint(name) || headroom_number(name).is_some()
+}
+
+/// Whether a link of this name is the host's side of a service's interface.
+pub fn is_port(name: &str) -> bool {
+    is_of_endpoint(name) && name.starts_with(PORT)
+}
+
+/// Whether a link of this name is the data plane's end of a gateway's device.
+pub fn is_gateway_port(name: &str) -> bool {
+    is_of_endpoint(name) && name.starts_with(GATEWAY_PORT)
+}
+
+/// Whether a link of this name carries a network's gateway address.
+pub fn is_gateway(name: &str) -> bool {
+    is_of_endpoint(name) && name.starts_with(GATEWAY)
 }
 
 /// Whether it is so because of an endpoint or a network.

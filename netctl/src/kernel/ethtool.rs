@@ -20,6 +20,16 @@ impl Netlink {
     /// Whether a feature of the device, by the kernel's own name for it (`netdev_features_strings`), is on; `false` for
     /// one that this kernel does not know.
     pub async fn has_feature(&self, device: &str, feature: &'static str) -> Result<bool, Error> {
+        Ok(self.feature(device, feature).await?.is_some_and(|feature| feature.on))
+    }
+
+    /// How it stands with a feature of the device, by the kernel's own name for it; `None` for one that this kernel does
+    /// not know.
+    pub async fn feature(
+        &self,
+        device: &str,
+        feature: &'static str,
+    ) -> Result<Option<Feature>, Error> {
         let name = device.to_owned();
         self.netns()
             .run(move || read(&name, feature))
@@ -28,7 +38,16 @@ impl Netlink {
     }
 }
 
-fn read(device: &str, feature: &str) -> io::Result<bool> {
+/// How it stands with a feature of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Feature {
+    /// Whether it is on.
+    pub on: bool,
+    /// Whether that can be changed: not where its driver has no such feature.
+    pub changeable: bool,
+}
+
+fn read(device: &str, feature: &str) -> io::Result<Option<Feature>> {
     // Any socket will do: the ioctl is the namespace's, not the protocol's.
     let socket = UdpSocket::bind("127.0.0.1:0").or_else(|_| UdpSocket::bind("[::1]:0"))?;
     let mut count = [ETHTOOL_GSSET_INFO, 0, 1 << ETH_SS_FEATURES, 0, 0];
@@ -43,14 +62,18 @@ fn read(device: &str, feature: &str) -> io::Result<bool> {
         let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
         bytes.split(|&byte| byte == 0).next() == Some(feature.as_bytes())
     };
-    let Some(bit) = names[3..].chunks(NAME_WORDS).position(called) else { return Ok(false) };
+    let Some(bit) = names[3..].chunks(NAME_WORDS).position(called) else { return Ok(None) };
 
     let blocks = count.div_ceil(32);
     let mut features = vec![ETHTOOL_GFEATURES, blocks];
     features.extend(each(BLOCK_WORDS, blocks));
     ethtool(&socket, device, &mut features)?;
+    let bit_of = |word: u32| word & (1 << (bit % 32)) != 0;
     let block = features[2..].chunks(BLOCK_WORDS).nth(bit / 32);
-    Ok(block.is_some_and(|block| block[2] & (1 << (bit % 32)) != 0))
+    Ok(block.map(|block| Feature {
+        on: bit_of(block[2]),
+        changeable: bit_of(block[0]) && !bit_of(block[3]),
+    }))
 }
 
 /// One command; its words are those of its structure, which the kernel fills in.

@@ -181,6 +181,21 @@ pub struct NamesView {
     pub refused: u64,
 }
 
+/// How the store did when it was tried out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreProbeView {
+    /// Where it is.
+    pub place: String,
+    /// How long a read took, in milliseconds.
+    pub read_ms: u64,
+    /// Why it failed, if it did.
+    pub read_error: Option<String>,
+    /// How long a change took, in milliseconds.
+    pub write_ms: u64,
+    /// Why it failed, if it did.
+    pub write_error: Option<String>,
+}
+
 /// What a daemon found when it compared what is taken in the store with what objects hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditView {

@@ -124,6 +124,6 @@ fn delivered(world: &World, vni: u32, answer: &Answer) -> Vec<Copy> {
             vec![Copy::Remote(tunnelled.to, vni, tunnelled.frame.clone())]
         }
         Answer::Flood(copies) => copies.clone(),
-        Answer::NotOurs | Answer::Pass(_) | Answer::End(_) => Vec::new(),
+        Answer::NotOurs | Answer::Pass(_) | Answer::Change(..) | Answer::End(_) => Vec::new(),
     }
 }

@@ -48,6 +48,8 @@ pub(crate) enum Answer {
     NotOurs,
     /// The kernel goes on with it, which is counted.
     Pass(Verdict),
+    /// The kernel goes on with these bytes in its place, which is counted.
+    Change(Verdict, Vec<u8>),
     /// It ends here.
     End(Outcome),
     /// These bytes go somewhere else.
@@ -88,7 +90,9 @@ impl Answer {
     pub(crate) fn outcome(&self) -> Option<Outcome> {
         match self {
             Self::NotOurs => None,
-            Self::Pass(verdict) | Self::Send(verdict, _) => Some(Outcome::Forwarded(*verdict)),
+            Self::Pass(verdict) | Self::Change(verdict, _) | Self::Send(verdict, _) => {
+                Some(Outcome::Forwarded(*verdict))
+            }
             Self::End(outcome) => Some(*outcome),
             Self::Flood(_) => Some(Outcome::Forwarded(Verdict::Flooded)),
         }

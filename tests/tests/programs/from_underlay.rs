@@ -1,13 +1,13 @@
 use anyhow::Result;
-use netctl_common::{Direction, DropReason, Verdict};
+use netctl_common::{Direction, DropReason, Outcome, Verdict};
 
 use testbed::frames::{TCP, UDP, arp, ethernet, ipv4, udp, vxlan};
 
 use crate::{
     object::PORT,
     rig::{
-        BESIDE, BRIDGE, FAR, GATEWAY, HOST_A, HOST_B, HOST_C, HOST_E, LEFT, LOST, NEAR, NOT_OURS,
-        Rig, Seen, VNI, dropped, sent,
+        BESIDE, BRIDGE, End, FAR, GATEWAY, HOST_A, HOST_B, HOST_C, HOST_E, LEFT, LOST, NEAR, NEXT,
+        NOT_OURS, Rig, Seen, VNI, dropped, sent,
     },
     table::{Case, Table, check},
 };
@@ -78,6 +78,20 @@ impl Packet {
     }
 }
 
+fn probe(kind: u8) -> Vec<u8> {
+    Packet { vni: 0, ..ORDINARY }.changed(&[(49, kind)])
+}
+
+fn in_probe(mut probe: Vec<u8>, changes: &[(usize, u8)]) -> Vec<u8> {
+    for (place, value) in changes {
+        probe[*place] = *value;
+    }
+    probe
+}
+
+/// An answer goes to who had asked.
+const ASKED: End = (NEXT, Some(Outcome::Forwarded(Verdict::Probe)));
+
 pub(crate) fn tables() -> Vec<Table> {
     let o = ORDINARY;
     let total = o.bytes().len() - 14;
@@ -126,6 +140,16 @@ pub(crate) fn tables() -> Vec<Table> {
         ("a station of no host", Packet { from: LOST, ..o }.bytes(), 0, dropped(DropReason::InnerSource)),
         ("unknown VNI", Packet { vni: VNI + 1, ..o }.bytes(), 0, dropped(DropReason::UnknownVni)),
         ("VNI zero", Packet { vni: 0, ..o }.bytes(), 0, dropped(DropReason::UnknownVni)),
+        // Probes.
+        ("probe", probe(1), 0, sent(Verdict::Probe)),
+        ("probe of the tunnels' port", probe(2), 0, sent(Verdict::Probe)),
+        ("probe that came back", probe(3), 0, ASKED),
+        ("the same to a port that none is sent from", in_probe(probe(3), &[(34, 0x12)]), 0, dropped(DropReason::UnknownVni)),
+        ("probe of another kind", probe(4), 0, dropped(DropReason::UnknownVni)),
+        ("probe of an unknown host", in_probe(Packet { host: [192, 0, 2, 99], vni: 0, ..o }.bytes(), &[(49, 1)]), 0, dropped(DropReason::UnknownTunnelSource)),
+        ("probe with a checksum", in_probe(probe(1), &[(40, 1)]), 0, dropped(DropReason::UnknownVni)),
+        ("probes that were merged", probe(1), 500, dropped(DropReason::UnknownVni)),
+        ("probe in a network", in_probe(probe(1), &[(48, 5)]), 0, dropped(DropReason::UnknownVni)),
         // For nobody here.
         ("to an unknown station", Packet { to: [2; 6], ..o }.bytes(), 0, dropped(DropReason::NotLocal)),
         ("to where it came from", Packet { to: FAR.0, ..o }.bytes(), 0, dropped(DropReason::NotLocal)),
@@ -159,6 +183,25 @@ fn the_inner_frame_comes_out_byte_for_byte() -> Result<()> {
         assert_eq!(seen.end, sent(Verdict::ToContainer));
         assert_eq!(seen.packet, packet.inner(expected), "{inner_tos:#04x} in {outer_tos:#04x}");
     }
+    Ok(())
+}
+
+/// What has come by a tunnel's way goes back by it: the hosts change places, and the ports only where that was asked.
+#[test]
+fn probes_go_back_the_way_they_came() -> Result<()> {
+    let mut rig = Rig::new()?;
+    let turned = |probe: &[u8], ports: bool| {
+        let (udp, source) = (&probe[34..], &probe[26..30]);
+        let ports = if ports { [&udp[2..4], &udp[..2]].concat() } else { udp[..4].to_vec() };
+        [&ROUTER[..], &DEVICE, &probe[12..26], &probe[30..34], source, &ports, &udp[4..]].concat()
+    };
+    assert_eq!(run(&mut rig, &probe(1), 0).packet, turned(&probe(1), true));
+    let mut answer = turned(&probe(2), false);
+    answer[49] = 3;
+    assert_eq!(run(&mut rig, &probe(2), 0).packet, answer);
+    let mut given = probe(3);
+    given[34..38].rotate_left(2);
+    assert_eq!(run(&mut rig, &probe(3), 0).packet, given);
     Ok(())
 }
 

@@ -59,7 +59,7 @@ pub(crate) const VTEP_B: u32 = 3;
 pub(crate) const VTEP_D: u32 = 6;
 const NO_VTEP: u32 = 4;
 
-const NEXT: i32 = -1;
+pub(crate) const NEXT: i32 = -1;
 const DROP: i32 = 2;
 const REDIRECT: i32 = 7;
 const XDP_DROP: i32 = 1;

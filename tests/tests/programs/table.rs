@@ -44,6 +44,7 @@ fn changes(direction: Direction, outcome: Option<Outcome>) -> bool {
         | Verdict::ArpAnswered
         | Verdict::NdAnswered
         | Verdict::TooBigReported
+        | Verdict::Probe
         | Verdict::TtlReported => true,
         Verdict::ToContainer | Verdict::ToHost => direction == Direction::FromUnderlay,
         Verdict::HandedOver | Verdict::Flooded | Verdict::Passed | Verdict::ArpAbsorbed => false,

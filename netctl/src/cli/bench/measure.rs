@@ -17,12 +17,16 @@ use super::{
 use crate::{
     api::Client,
     bench::{self, Device, Job, Kind, Outcome},
+    doctor::offloads_off,
     kernel::{Netlink, Netns},
     model::{CounterView, HostName, StatusView},
 };
 
 /// Each load runs this often on each path.
 const ROUNDS: usize = 3;
+
+/// For how long a stream runs that is only to tell whether large packets pass, in milliseconds.
+const SHORT: u64 = 300;
 
 /// The loads, in the order in which they run.
 const LOADS: [(Kind, usize); 5] = [
@@ -31,16 +35,6 @@ const LOADS: [(Kind, usize); 5] = [
     (Kind::TcpRr, 1),
     (Kind::UdpRr, 1),
     (Kind::UdpPps, 1),
-];
-
-/// What a device can do, in the kernel's own words, and in those of `ethtool -K`.
-const FEATURES: [(&str, &str); 6] = [
-    ("tx-tcp-segmentation", "tso"),
-    ("tx-generic-segmentation", "gso"),
-    ("rx-gro", "gro"),
-    ("tx-udp_tnl-segmentation", "tx-udp_tnl-segmentation"),
-    ("rx-checksum", "rx"),
-    ("tx-checksum-ip-generic", "tx"),
 ];
 
 #[derive(Debug, clap::Args)]
@@ -57,12 +51,7 @@ impl Measure {
     pub(super) async fn run(self, Context { client, output }: &Context) -> Result {
         let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
         let mut end = End::expect(kinds).map_err(Error::Start)?;
-        let status = client.status().await?;
-        let other = self.other(client, &status).await?;
-        place::sweep(client).await?;
-        let (network, key, address) = place::server(client, &self.host).await?;
-        let ends = Ends { key: key.as_str().to_owned(), overlay: address, underlay: other };
-        let place = Place::make(client, place::End::Client, &network).await?;
+        let Met { status, network, ends, place } = meet(client, &self.host).await?;
         // A signal that came meanwhile has it end before it begins.
         let outcome = tokio::select! {
             biased;
@@ -72,26 +61,6 @@ impl Measure {
         let report = place.remove(client, outcome).await?;
         output.show(&report, Report::text)?;
         Ok(ExitCode::SUCCESS)
-    }
-
-    /// The other host's address on the underlay, of the family that tunnels to it have.
-    async fn other(&self, client: &Client, status: &StatusView) -> Result<IpAddr> {
-        let hosts = client.hosts().await?;
-        let found = hosts.iter().find(|view| view.host.name == self.host);
-        let Some(found) = found else {
-            let names: Vec<String> = hosts.iter().map(|view| view.host.name.to_string()).collect();
-            let names = names.join(", ");
-            let sentence = format!("there is no host {}: there are {names}", self.host);
-            return Err(Error::Unmeasurable(sentence));
-        };
-        if found.this {
-            let sentence = format!("{} is this host: name another of the cluster", self.host);
-            return Err(Error::Unmeasurable(sentence));
-        }
-        status.vteps.towards(&found.host.vteps).ok_or_else(|| {
-            let sentence = format!("{} has no address of a family that this host has", self.host);
-            Error::Unmeasurable(sentence)
-        })
     }
 
     async fn measure(
@@ -145,6 +114,57 @@ impl Measure {
     }
 }
 
+/// The rates of one TCP stream to a host where `netctl bench serve` runs, in bits a second: by an overlay network, and by
+/// the underlay. The better of several each; one that breaks off has moved nothing.
+pub(in crate::cli) async fn streams(client: &Client, host: &HostName) -> Result<(f64, f64)> {
+    let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
+    let mut end = End::expect(kinds).map_err(Error::Start)?;
+    let Met { ends, place, .. } = meet(client, host).await?;
+    let outcome = tokio::select! {
+        biased;
+        signal = end.came() => Err(Error::Interrupted(signal)),
+        rates = ends.streams(&place) => rates,
+    };
+    place.remove(client, outcome).await
+}
+
+/// Both ends of a measurement.
+struct Met {
+    status: StatusView,
+    network: String,
+    ends: Ends,
+    place: Place,
+}
+
+/// Makes this end for the one that serves on `host`.
+async fn meet(client: &Client, host: &HostName) -> Result<Met> {
+    let status = client.status().await?;
+    let underlay = other(client, &status, host).await?;
+    place::sweep(client).await?;
+    let (network, key, overlay) = place::server(client, host).await?;
+    let ends = Ends { key: key.as_str().to_owned(), overlay, underlay };
+    let place = Place::make(client, place::End::Client, &network).await?;
+    Ok(Met { status, network, ends, place })
+}
+
+/// The other host's address on the underlay, of the family that tunnels to it have.
+async fn other(client: &Client, status: &StatusView, host: &HostName) -> Result<IpAddr> {
+    let hosts = client.hosts().await?;
+    let Some(found) = hosts.iter().find(|view| view.host.name == *host) else {
+        let names: Vec<String> = hosts.iter().map(|view| view.host.name.to_string()).collect();
+        let names = names.join(", ");
+        return Err(Error::Unmeasurable(format!("there is no host {host}: there are {names}")));
+    };
+    if found.this {
+        let sentence = format!("{host} is this host: name another of the cluster");
+        return Err(Error::Unmeasurable(sentence));
+    }
+    status.vteps.towards(&found.host.vteps).ok_or_else(|| {
+        let sentence = format!("{host} has no address of a family that this host has");
+        Error::Unmeasurable(sentence)
+    })
+}
+
 /// Where the other end answers.
 struct Ends {
     key: String,
@@ -157,18 +177,27 @@ impl Ends {
         let (to, job) = (SocketAddr::new(to, PORT), job.clone());
         Ok(netns.run(move || bench::run(to, &job, None)).await??)
     }
+
+    async fn streams(&self, place: &Place) -> Result<(f64, f64)> {
+        let (inside, outside) = (place.netns()?, Netns::current()?);
+        let key = self.key.clone();
+        let job = Job { kind: Kind::TcpStream, milliseconds: SHORT, streams: 1, cpu: None, key };
+        let (mut overlay, mut underlay) = (0.0_f64, 0.0_f64);
+        for _ in 0..ROUNDS {
+            let rate = |outcome: Result<Outcome>| outcome.map_or(0.0, |outcome| outcome.rate);
+            underlay = underlay.max(rate(self.run(&outside, self.underlay, &job).await));
+            overlay = overlay.max(rate(self.run(&inside, self.overlay, &job).await));
+        }
+        Ok((overlay, underlay))
+    }
 }
 
 /// This host's device towards the others.
 pub(super) async fn device(status: &StatusView) -> Result<Device> {
     let netlink = Netlink::open(&Netns::current()?).await?;
     let link = netlink.link_by_name(&status.underlay).await?;
-    let mut off = Vec::new();
-    for (feature, word) in FEATURES {
-        if !netlink.has_feature(&link.name, feature).await? {
-            off.push(word.to_owned());
-        }
-    }
+    let off = offloads_off(&netlink, &link.name).await?;
+    let off = off.into_iter().map(|off| off.word.to_owned()).collect();
     let host = status.host.to_string();
     Ok(Device { host, name: link.name, mtu: link.mtu, max_mtu: link.sizes.mtu, off })
 }

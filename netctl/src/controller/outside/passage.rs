@@ -47,11 +47,7 @@ impl Passage {
         if self.settled == Some(needed) {
             return Ok(());
         }
-        let mut script = String::new();
-        for (family, list) in TABLES {
-            let listed = netns.nft_list(list).await?;
-            script += &change(family, listed.as_deref().unwrap_or_default(), needed);
-        }
+        let script = changes(netns, needed).await?;
         if !script.is_empty() {
             tracing::debug!(script, "nftables of others");
             netns.nft_change(script).await?;
@@ -59,6 +55,20 @@ impl Passage {
         self.settled = Some(needed);
         Ok(())
     }
+}
+
+/// What would have our rules be where they are needed.
+pub(super) async fn lacking(netns: &Netns) -> Result<String, kernel::Error> {
+    changes(netns, true).await
+}
+
+async fn changes(netns: &Netns, needed: bool) -> Result<String, kernel::Error> {
+    let mut script = String::new();
+    for (family, list) in TABLES {
+        let listed = netns.nft_list(list).await?;
+        script += &change(family, listed.as_deref().unwrap_or_default(), needed);
+    }
+    Ok(script)
 }
 
 /// One of our rules.

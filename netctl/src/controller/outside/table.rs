@@ -151,6 +151,29 @@ impl Known {
 }
 
 /// The table without what is said about it, as `nft` prints it.
+/// Whether the table stands in `netns`, whether with other rules than it is to have, and what it holds.
+pub(super) async fn seen(netns: &Netns) -> Result<(bool, bool, Elements), kernel::Error> {
+    let Some(listed) = netns.nft_list(ELEMENTS).await? else {
+        return Ok((false, false, Elements::default()));
+    };
+    // How `nft` prints a rule differs between its versions, but not how many there are.
+    Ok((true, rules_in(&listed) != rules(), read(&listed)))
+}
+
+/// How many rules there are in what `nft --json list table` prints.
+fn rules_in(listed: &str) -> usize {
+    let listed: Value = serde_json::from_str(listed).unwrap_or_default();
+    let objects = listed["nftables"].as_array().into_iter().flatten();
+    objects.filter(|object| object.get("rule").is_some()).count()
+}
+
+/// How many rules the table is to have: the lines of its chains, but for what says what chains they are.
+fn rules() -> usize {
+    let chains = LAYOUT.split("\tchain ").skip(1).filter_map(|text| text.split("\n\t}").next());
+    let lines = chains.flat_map(|chain| chain.lines().skip(1));
+    lines.filter(|line| !line.trim().is_empty() && !line.contains(" hook ")).count()
+}
+
 fn layout() -> String {
     LAYOUT
         .lines()

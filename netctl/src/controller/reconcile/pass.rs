@@ -6,9 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Followed, Progress, Reconciler, Service, failures::Failures};
+use super::{Followed, Progress, Reconciler, Service, failures::Failures, interest::Interest};
 use crate::{
-    controller::{follow::Follower, keys, records::Attachment},
+    controller::{
+        follow::Follower,
+        keys, reap,
+        records::{Attachment, Record},
+    },
     dataplane::{self, Applied, Sweep},
     drivers::{self, Joined, Place, Presence, Present},
     kernel::Netns,
@@ -32,6 +36,8 @@ pub(super) struct Own {
 struct Seen {
     /// Every change of this host's attachments up to this revision is seen.
     revision: Revision,
+    /// The same of the networks that its engine has.
+    engine: Revision,
     /// The networks of interest that were listed whole, each with every change of its endpoints up to a revision.
     networks: BTreeMap<NetworkId, Revision>,
     /// Whether that is all of them.
@@ -53,35 +59,24 @@ pub(super) struct Built {
 
 impl Reconciler {
     /// [`Self::pass`], by the clock.
-    pub(super) async fn timed_pass(
-        &mut self,
-        revision: Revision,
-        wanted: &BTreeMap<EndpointId, NetworkId>,
-        full: bool,
-    ) -> bool {
+    pub(super) async fn timed_pass(&mut self, interest: &Interest, full: bool) -> bool {
         let begun = Instant::now();
-        let done = self.pass(revision, wanted, full).await;
+        let done = self.pass(interest, full).await;
         self.pulse.passed(full, begun.elapsed(), done);
         done
     }
 
     /// Does what is to be done now; `false` if something of it could not be done.
     ///
-    /// `revision` is that of `wanted`, the endpoints of this host with their networks. A `full` pass looks also at
-    /// what is known to stand.
-    async fn pass(
-        &mut self,
-        revision: Revision,
-        wanted: &BTreeMap<EndpointId, NetworkId>,
-        full: bool,
-    ) -> bool {
+    /// A `full` pass looks also at what is known to stand.
+    async fn pass(&mut self, interest: &Interest, full: bool) -> bool {
         let mut failures = Failures::default();
-        self.follow(wanted, &mut failures).await;
-        if full {
+        let known = self.follow(interest, &mut failures).await;
+        if full || interest.moved {
             self.rename(&mut failures).await;
         }
         self.pulse.looks();
-        let seen = self.look(revision, wanted);
+        let seen = self.look(interest, known);
         let Seen { complete, damaged, own, .. } = &seen;
         self.enter(full, &mut failures).await;
         self.join(own, full, &mut failures).await;
@@ -103,7 +98,7 @@ impl Reconciler {
             self.route(own, full, &mut failures).await;
         }
         if sweep == Sweep::Remove {
-            self.forget(own, &mut failures);
+            self.forget(own, &mut failures).await;
             self.sweep(own, full, &mut failures).await;
         }
         self.serve_names(*complete, directory, &mut failures).await;
@@ -113,36 +108,60 @@ impl Reconciler {
         failures.none()
     }
 
-    /// Begins to follow networks that became of interest, and stops with those that are no more.
-    async fn follow(&mut self, wanted: &BTreeMap<EndpointId, NetworkId>, failures: &mut Failures) {
-        let interest: BTreeSet<&NetworkId> = wanted.values().collect();
+    /// Begins to follow networks that became of interest, and stops with those that are no more; says whether all that
+    /// are there are followed.
+    async fn follow(&mut self, interest: &Interest, failures: &mut Failures) -> bool {
+        let Interest { attached, of_engine, .. } = interest;
+        let interest: BTreeSet<&NetworkId> = attached.union(of_engine).collect();
         let old: Vec<NetworkId> =
             self.followed.keys().filter(|id| !interest.contains(id)).cloned().collect();
         for id in old {
-            if let Some(followed) = self.followed.remove(&id) {
-                tracing::info!(network = %followed.network.name, "no endpoint is here any more");
-                followed.endpoints.stop().await;
-            }
+            self.leave(&id).await;
         }
+        let mut all = true;
         for id in interest {
-            if self.followed.contains_key(id) {
+            if let Some(followed) = self.followed.get_mut(id) {
+                followed.of_engine = of_engine.contains(id);
                 continue;
             }
             match keys::get::<Network>(&*self.store, &keys::network(id)).await {
-                Ok(Some(stored)) => {
-                    tracing::info!(network = %stored.value.name, "first endpoint is here");
-                    let endpoints = Follower::start(
-                        Arc::clone(&self.store),
-                        keys::endpoints(id),
-                        self.bell.clone(),
-                    );
-                    let followed = Followed { network: stored.value, endpoints, presence: None };
-                    self.followed.insert(id.clone(), followed);
-                }
+                Ok(Some(stored)) => self.begin(stored.value, of_engine.contains(id)).await,
+                // A network may be removed while the host of an engine that has it is away.
+                Ok(None) if !attached.contains(id) => {}
                 // It went between the two looks; so will the attachment.
-                Ok(None) => failures.other(format!("network {} is gone", id.short())),
-                Err(error) => failures.other(error.to_string()),
+                Ok(None) => {
+                    all = false;
+                    failures.other(format!("network {} is gone", id.short()));
+                }
+                Err(error) => {
+                    all = false;
+                    failures.other(error.to_string());
+                }
             }
+        }
+        all
+    }
+
+    /// Begins to follow a network.
+    async fn begin(&mut self, network: Network, of_engine: bool) {
+        // What has its VNI is gone, though its going may not have been heard of yet.
+        let same = |(_, other): &(&NetworkId, &Followed)| other.network.vni == network.vni;
+        let gone = self.followed.iter().find(same).map(|(id, _)| id.clone());
+        if let Some(gone) = gone.filter(|_| network.vni.is_some()) {
+            self.leave(&gone).await;
+        }
+        tracing::info!(network = %network.name, "of interest here");
+        let store = Arc::clone(&self.store);
+        let endpoints = Follower::start(store, keys::endpoints(&network.id), self.bell.clone());
+        let id = network.id.clone();
+        self.followed.insert(id, Followed { network, endpoints, presence: None, of_engine });
+    }
+
+    /// Follows a network no more.
+    async fn leave(&mut self, id: &NetworkId) {
+        if let Some(followed) = self.followed.remove(id) {
+            tracing::info!(network = %followed.network.name, "of no interest here any more");
+            followed.endpoints.stop().await;
         }
     }
 
@@ -161,13 +180,17 @@ impl Reconciler {
     }
 
     /// What the store says now; all that a pass does follows from one look.
-    fn look(&self, revision: Revision, wanted: &BTreeMap<EndpointId, NetworkId>) -> Seen {
-        let mut seen = Seen { revision, ..Seen::default() };
+    ///
+    /// `known` is whether every network of interest is followed.
+    fn look(&self, interest: &Interest, known: bool) -> Seen {
+        let Interest { revision, engine, .. } = *interest;
+        let mut seen = Seen { revision, engine, complete: known, ..Seen::default() };
         for (id, followed) in &self.followed {
             let mirror = followed.endpoints.borrow();
             if mirror.complete {
                 seen.networks.insert(id.clone(), mirror.revision);
             }
+            seen.complete &= mirror.complete;
             seen.damaged |= mirror.damaged;
             for (endpoint, revision) in mirror.entries.values() {
                 let Some(owner) = &endpoint.owner else { continue };
@@ -181,7 +204,6 @@ impl Reconciler {
                 }
             }
         }
-        seen.complete = wanted.values().all(|id| seen.networks.contains_key(id));
         seen
     }
 
@@ -206,10 +228,25 @@ impl Reconciler {
     }
 
     /// Has the sandboxes of this host forget endpoints that others took, or took away.
-    fn forget(&mut self, own: &BTreeMap<EndpointId, Own>, failures: &mut Failures) {
-        let stays = |id: &SandboxId, attachment: &Attachment| {
+    async fn forget(&mut self, own: &BTreeMap<EndpointId, Own>, failures: &mut Failures) {
+        let held = |id: &SandboxId, attachment: &Attachment| {
             let owner = own.get(&attachment.interface.endpoint).map(|own| &own.sandbox);
             owner == Some(id) || attachment.unsettled
+        };
+        let holds_all =
+            |record: &Record| record.attachments.iter().all(|of| held(&record.sandbox.id, of));
+        if self.records.each(holds_all).into_iter().all(|holds| holds) {
+            return;
+        }
+        let taken = match reap::taken(&*self.store, &self.host).await {
+            Ok(taken) => taken,
+            Err(error) => return failures.other(error.to_string()),
+        };
+        if !taken.is_empty() {
+            self.missing.notify_one();
+        }
+        let stays = |id: &SandboxId, attachment: &Attachment| {
+            held(id, attachment) || taken.contains(&attachment.interface.endpoint)
         };
         let lost = self.records.each(|record| {
             let id = &record.sandbox.id;
@@ -418,8 +455,12 @@ impl Reconciler {
         self.progress.send_modify(|progress| {
             // Where something is left that should be gone, nobody is told that it is gone.
             let followed = sweep == Sweep::Remove && failures.is_followed();
-            let revision = if followed { seen.revision } else { progress.revision };
-            *progress = Progress { revision, networks, endpoints };
+            let (revision, engine) = if followed {
+                (seen.revision, seen.engine)
+            } else {
+                (progress.revision, progress.engine)
+            };
+            *progress = Progress { revision, engine, networks, endpoints };
         });
     }
 

@@ -55,6 +55,10 @@ fn datagram(random: &Random, world: &World, vni: u32, frame: &[u8]) -> Vec<u8> {
         tunnelled[7] = random.byte();
         tunnelled[0] = random.pick(&[8, 0xff, 0x88, 0x0c, 0xf7, 0]);
     }
+    if vni == 0 {
+        // A probe, or nearly.
+        tunnelled[7] = random.pick(&[0, 1, 2, 3, 4]);
+    }
     if random.percent(3) {
         tunnelled.truncate(random.below(9));
     }

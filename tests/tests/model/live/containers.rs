@@ -97,6 +97,7 @@ fn expected(world: &World, input: &Input) -> Expected {
         | Answer::Flood(_)
         | Answer::End(_)
         | Answer::Pass(_)
+        | Answer::Change(..)
         | Answer::NotOurs => delivered(world, vni, &answer),
     };
     Expected { counted: vec![(Direction::FromContainer, answer.outcome())], copies }

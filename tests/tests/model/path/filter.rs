@@ -45,7 +45,7 @@ pub(super) fn answer(world: &World, input: &Input) -> Result<Answer, DropReason>
     let vni = u32::from_be_bytes([0, vxlan[4], vxlan[5], vxlan[6]]);
     if !world.is_host(host) {
         Err(DropReason::UnknownTunnelSource)
-    } else if !world.networks.contains_key(&vni) {
+    } else if vni != 0 && !world.networks.contains_key(&vni) {
         Err(DropReason::UnknownVni)
     } else {
         Ok(Answer::Pass(Verdict::Passed))

@@ -42,7 +42,10 @@ pub(super) fn answer(world: &World, input: &Input) -> Result<Answer, DropReason>
     let vni = u32::from_be_bytes([0, bytes[udp + 12], bytes[udp + 13], bytes[udp + 14]]);
     let inside = &bytes[inside..];
     let sender = frame::sender(inside).ok_or(DropReason::MalformedInner)?;
-    check_sender(world, vni, sender, outer.from)?;
+    if let Err(reason) = check_sender(world, vni, sender, outer.from) {
+        let probe = vni == 0 && reason == DropReason::UnknownVni && whole && !checked && !merged;
+        return if probe { probed(bytes, outer.header) } else { Err(reason) };
+    }
     let frame = frame::read(inside, merged).map_err(|_flaw| DropReason::MalformedInner)?;
 
     let (tos, tcp) = match &frame.payload {
@@ -68,6 +71,35 @@ pub(super) fn answer(world: &World, input: &Input) -> Result<Answer, DropReason>
     let mut inside = inside.to_vec();
     set_tos(&mut inside[14..], matches!(frame.payload, Payload::Ipv4(_)), tos);
     Ok(Answer::Send(verdict, Sent::Bytes(inside)))
+}
+
+/// A probe from a host that is known goes back, to the port that it came from or as what is tunnelled goes; what came
+/// back so is for the port that asked.
+fn probed(bytes: &[u8], header: usize) -> Result<Answer, DropReason> {
+    let mut turned = bytes.to_vec();
+    let swap = |turned: &mut Vec<u8>, at: usize, length: usize| {
+        let (one, other) = (bytes[at..at + length].to_vec(), at + length);
+        turned.copy_within(other..other + length, at);
+        turned[other..other + length].copy_from_slice(&one);
+    };
+    let udp = 14 + header;
+    match bytes[udp + 15] {
+        3 if number(bytes, udp) < 49_152 => return Err(DropReason::UnknownVni),
+        3 => {
+            swap(&mut turned, udp, 2);
+            return Ok(Answer::Change(Verdict::Probe, turned));
+        }
+        1 => swap(&mut turned, udp, 2),
+        2 => turned[udp + 8..udp + 16].copy_from_slice(&[8, 0, 0, 0, 0, 0, 0, 3]),
+        _ => return Err(DropReason::UnknownVni),
+    }
+    swap(&mut turned, 0, 6);
+    if header == 20 {
+        swap(&mut turned, 26, 4);
+    } else {
+        swap(&mut turned, 22, 16);
+    }
+    Ok(Answer::Send(Verdict::Probe, Sent::Bytes(turned)))
 }
 
 /// The outer header of VXLAN for this host, of the kind that can be read without reassembling or looking for it.
