@@ -1,7 +1,10 @@
 //! REST over a unix socket: what the daemon serves and the command line calls.
 //!
-//! Requests and answers are the JSON form of the model's `…Spec` and `…View` types. A request that fails is answered
-//! with `{"error": "<one sentence>", "kind": "<sort>"}` and the status of its [`Kind`](crate::controller::Kind).
+//! `GET /metrics` is for Prometheus, and the one route that is served by TCP too, where that is asked for.
+//!
+//! All other requests and answers are the JSON form of the model's `…Spec` and `…View` types. A request that fails is
+//! answered with `{"error": "<one sentence>", "kind": "<sort>"}` and the status of its
+//! [`Kind`](crate::controller::Kind).
 
 pub mod client;
 mod failure;

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::State,
-    http::header,
+    http::{Uri, header},
     response::{IntoResponse as _, Response},
     routing::get,
 };
@@ -21,9 +21,9 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{failure::Failure, routes::closed};
+use super::{failure::Failure, routes::no_such_method};
 use crate::{
-    controller::{Controller, Result},
+    controller::{Controller, Error, Result},
     observe::metrics,
 };
 
@@ -75,7 +75,8 @@ impl MetricsListener {
     pub async fn serve(self, controller: Arc<Controller>, stop: CancellationToken) {
         let metrics =
             |State(controller): State<Arc<Controller>>| async move { answer(&controller).await };
-        let router = closed(Router::new().route(PATH, get(metrics))).with_state(controller);
+        let routes = Router::new().route(PATH, get(metrics)).fallback(nothing_else);
+        let router = routes.method_not_allowed_fallback(no_such_method).with_state(controller);
         let free = Arc::new(Semaphore::new(CONNECTIONS));
         let tasks = TaskTracker::new();
         while let Some(Ok(permit)) =
@@ -100,6 +101,14 @@ impl MetricsListener {
         tasks.close();
         tasks.wait().await;
     }
+}
+
+async fn nothing_else(uri: Uri) -> Failure {
+    let path = uri.path();
+    let why = format!(
+        "there is no {path} here, but {PATH} alone; all else is at the daemon's own socket"
+    );
+    Error::not_found(why).into()
 }
 
 async fn converse(stream: TcpStream, from: SocketAddr, router: Router) {

@@ -246,7 +246,7 @@ async fn no_such_route(method: Method, uri: Uri) -> Failure {
     Error::not_found(format!("there is no {method} {}; routes begin with /v1", uri.path())).into()
 }
 
-async fn no_such_method(method: Method, uri: Uri) -> Failure {
+pub(super) async fn no_such_method(method: Method, uri: Uri) -> Failure {
     let why = format!("{} cannot be asked with {method}", uri.path());
     Failure::from(Error::unusable(why)).with_status(StatusCode::METHOD_NOT_ALLOWED)
 }

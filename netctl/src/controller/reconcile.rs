@@ -6,6 +6,7 @@
 mod failures;
 mod forward;
 mod interest;
+mod inventory;
 mod names;
 mod outside;
 mod pass;

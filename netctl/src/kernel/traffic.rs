@@ -2,9 +2,9 @@
 //!
 //! Which of a veth pair's counts are right depends on how packets come in. What one end sends, both ends count, also
 //! where a program on the other takes it from there. What is given to one end by `bpf_redirect_peer` is counted there
-//! alone (`dev_sw_netstats_rx_add` in `skb_do_redirect`, since Linux 6.6.4): the end that the packet was taken past
-//! knows nothing of it. So an endpoint is counted at the end in its sandbox, which the kernel shows by that end's number
-//! and the id of its namespace (`IFLA_TARGET_NETNSID`): no namespace is entered or opened.
+//! alone (`dev_sw_netstats_rx_add` in `skb_do_redirect`, since Linux 6.7 and late releases of 6.6): the end that the
+//! packet was taken past knows nothing of it. So an endpoint is counted at the end in its sandbox, which the kernel shows
+//! by that end's number and the id of its namespace (`IFLA_TARGET_NETNSID`): no namespace is entered or opened.
 
 use nix::errno::Errno;
 use rtnetlink::packet_route::{

@@ -40,6 +40,13 @@ fn nothing_but_metrics_is_served() -> Result<()> {
         ] {
             let answer = by_tcp(external, address, &request(method, path))?;
             ensure!(answer.status == status, "{method} {path}: {answer:?}");
+            let said = match status {
+                405 => format!("{path} cannot be asked with {method}"),
+                _ => format!(
+                    "there is no {path} here, but /metrics alone; all else is at the daemon's"
+                ),
+            };
+            ensure!(answer.body.contains(&said), "{method} {path}: {answer:?}");
         }
         // The daemon's own socket has both.
         ensure!(by_socket(lab.host(1), "GET", "/metrics")?.status == 200);

@@ -10,9 +10,7 @@ use super::{Followed, Progress, Reconciler, Service, failures::Failures, interes
 use crate::{
     controller::{
         follow::Follower,
-        keys,
-        observation::{FollowedNetwork, Inventory, Served},
-        reap,
+        keys, reap,
         records::{Attachment, Record},
     },
     dataplane::{self, Applied, Sweep},
@@ -442,34 +440,9 @@ impl Reconciler {
         gone
     }
 
-    /// What is on this host, for those who count it.
-    fn inventory_of(&self, seen: &Seen) -> Inventory {
-        let network = |(id, followed): (&NetworkId, &Followed)| {
-            let port = followed.presence.as_ref().and_then(|presence| presence.port.as_ref());
-            let network = FollowedNetwork {
-                name: followed.network.name.clone(),
-                port: port.map(|port| port.index),
-                remote: seen.elsewhere.get(id).copied().unwrap_or_default(),
-            };
-            (id.clone(), network)
-        };
-        let served = |(id, own): (&EndpointId, &Own)| {
-            let port = self.built.get(id).and_then(|built| built.joined.port.as_ref());
-            Served {
-                endpoint: Arc::clone(&own.endpoint),
-                sandbox: own.sandbox.clone(),
-                port: port.map(|port| port.index),
-            }
-        };
-        Inventory {
-            networks: self.followed.iter().map(network).collect(),
-            endpoints: seen.own.iter().map(served).collect(),
-        }
-    }
-
     fn report(&self, seen: &Seen, sweep: Sweep, failures: &Failures) {
         failures.log();
-        self.inventory.send_replace(self.inventory_of(seen));
+        self.take_inventory(&seen.own, &seen.elsewhere);
         let outcome = |id: &EndpointId, own: &Own| {
             (id.clone(), (own.revision, failures.of(id, &own.endpoint.network)))
         };
