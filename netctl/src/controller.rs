@@ -27,6 +27,7 @@ mod outside;
 mod ports;
 mod presence;
 mod provide;
+mod reap;
 mod reconcile;
 mod records;
 mod recover;
@@ -52,6 +53,7 @@ pub use self::{
         EnginePoolSpec, EnginePoolView, EngineScope, EngineSubnet,
     },
     error::{Error, Kind},
+    reap::ReapAfter,
 };
 use self::{
     leases::Leases,
@@ -90,6 +92,8 @@ pub struct Config {
     pub big_tcp: Choice,
     /// Whether forged packets are dropped by the underlay's driver already.
     pub xdp: Choice,
+    /// When a host that is missed is gone for good.
+    pub reap_after: ReapAfter,
     /// Where subnets come from that nobody asked for.
     pub default_pools: Vec<DefaultPool>,
     /// Where plugins are looked for, in this order.
@@ -209,7 +213,7 @@ impl Controller {
             tasks: Mutex::new(Vec::new()),
         });
         reconciler.serve_kept_names().await;
-        let hosts = reconciler.hosts();
+        let (hosts, missing) = (reconciler.hosts(), reconciler.missing());
         let heartbeat = presence::keep(
             Arc::clone(&controller.store),
             host.clone(),
@@ -224,7 +228,8 @@ impl Controller {
                     cancel.run_until_cancelled(recovering.clear_abandoned()),
                     cancel.run_until_cancelled(recovering.audit()),
                     cancel.run_until_cancelled(recovering.settle_leases()),
-                    cancel.run_until_cancelled(recovering.tell_hosts(hosts)),
+                    cancel.run_until_cancelled(recovering.tell_hosts(hosts.clone())),
+                    cancel.run_until_cancelled(recovering.settle_absence(hosts, &missing)),
                     cancel.run_until_cancelled(following),
                     reconciler.run(&cancel)
                 );

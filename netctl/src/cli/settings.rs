@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::log;
 use crate::{
-    controller::Config,
+    controller::{Config, ReapAfter},
     ipam::DefaultPool,
     model::{Choice, DeviceName, HostName},
     plugin::DIRECTORIES,
@@ -89,6 +89,11 @@ pub(super) struct Options {
     /// [default: auto]
     #[arg(long, env = "NETCTL_XDP", value_name = "WHEN", hide_env_values = true)]
     xdp: Option<Choice>,
+    /// After which time a host that is missed is taken to be gone for good, and what it had is given back: 15m, 2h, …, or
+    /// never
+    /// [default: 15m]
+    #[arg(long, env = "NETCTL_REAP_AFTER", value_name = "TIME", hide_env_values = true)]
+    reap_after: Option<ReapAfter>,
     /// Where subnets come from that nobody asked for, and their size; for several, several times, or with spaces between
     /// [default: pieces of 10.0.0.0/8, and unique local ones of IPv6]
     #[arg(
@@ -159,6 +164,7 @@ pub(super) struct Settings {
     pub vxlan_port: u16,
     pub big_tcp: Choice,
     pub xdp: Choice,
+    pub reap_after: ReapAfter,
     pub default_pools: Vec<DefaultPool>,
     pub plugin_dirs: Vec<PathBuf>,
     pub docker: DockerSettings,
@@ -254,6 +260,7 @@ impl Settings {
             vxlan_port,
             big_tcp: options.big_tcp.unwrap_or_default(),
             xdp: options.xdp.unwrap_or_default(),
+            reap_after: options.reap_after.unwrap_or_default(),
             default_pools: options.default_pools.unwrap_or_else(DefaultPool::defaults),
             plugin_dirs: options
                 .plugin_dirs
@@ -299,6 +306,7 @@ impl Settings {
             vxlan_port: Some(self.vxlan_port),
             big_tcp: Some(self.big_tcp),
             xdp: Some(self.xdp),
+            reap_after: Some(self.reap_after),
             default_pools: Some(self.default_pools.clone()),
             plugin_dirs: Some(self.plugin_dirs.clone()),
             docker: Some(self.docker.serve),
@@ -323,6 +331,7 @@ impl Settings {
             vxlan_port,
             big_tcp,
             xdp,
+            reap_after,
             default_pools,
             plugin_dirs,
             docker: _,
@@ -339,6 +348,7 @@ impl Settings {
             vxlan_port,
             big_tcp,
             xdp,
+            reap_after,
             default_pools,
             plugin_dirs,
         }
@@ -364,6 +374,7 @@ impl Options {
             vxlan_port: self.vxlan_port.or(those.vxlan_port),
             big_tcp: self.big_tcp.or(those.big_tcp),
             xdp: self.xdp.or(those.xdp),
+            reap_after: self.reap_after.or(those.reap_after),
             default_pools: self.default_pools.or(those.default_pools),
             plugin_dirs: self.plugin_dirs.or(those.plugin_dirs),
             docker: self.docker.or(those.docker),

@@ -111,6 +111,8 @@ pub(super) struct Reconciler {
     /// Whether all that an earlier daemon left was found to stand; nothing is taken down before.
     settled: bool,
     names: Names,
+    /// Told where this host misses what was taken from it.
+    missing: Arc<Notify>,
     outside: Outside,
 }
 
@@ -150,6 +152,7 @@ impl Reconciler {
             started: Instant::now(),
             settled: false,
             names,
+            missing: Arc::default(),
             outside,
         };
         (reconciler, receiver)
@@ -163,6 +166,11 @@ impl Reconciler {
     /// The hosts that are alive, as they are and will be.
     pub(super) fn hosts(&self) -> watch::Receiver<Mirror<Host>> {
         self.names.hosts()
+    }
+
+    /// Notified where this host misses what was taken from it while it was away.
+    pub(super) fn missing(&self) -> Arc<Notify> {
+        Arc::clone(&self.missing)
     }
 
     /// Runs until cancelled. What it made stays.

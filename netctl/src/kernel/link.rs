@@ -169,12 +169,17 @@ impl Netlink {
 
     /// Sets the link up. Setting one up that is up changes nothing.
     pub async fn set_up(&self, link: &Link) -> Result<(), Error> {
+        self.set_up_by(link.index, &link.name).await
+    }
+
+    /// As [`Self::set_up`], by the link's number; the name is for the error.
+    pub async fn set_up_by(&self, index: u32, name: &str) -> Result<(), Error> {
         let mut message = LinkMessage::default();
         message.header.flags = LinkFlags::Up;
         message.header.change_mask = LinkFlags::Up;
-        self.set(link, message)
+        self.set(index, message)
             .await
-            .map_err(|failure| failure.doing(format!("set the interface {} up", link.name)))
+            .map_err(|failure| failure.doing(format!("set the interface {name} up")))
     }
 
     /// Gives the link an Ethernet address.
@@ -264,15 +269,15 @@ impl Netlink {
     ) -> Result<(), super::netlink::Failure> {
         let mut message = LinkMessage::default();
         message.attributes.push(attribute);
-        self.set(link, message).await
+        self.set(link.index, message).await
     }
 
     async fn set(
         &self,
-        link: &Link,
+        index: u32,
         mut message: LinkMessage,
     ) -> Result<(), super::netlink::Failure> {
-        message.header.index = link.index;
+        message.header.index = index;
         self.change(RouteNetlinkMessage::SetLink(message), 0).await
     }
 }

@@ -92,6 +92,7 @@ fn each_setting_is_an_option_a_variable_and_a_key_of_the_same_name() {
             let value = match option {
                 "vxlan-port" => "1",
                 "big-tcp" | "xdp" => "\"off\"",
+                "reap-after" => "\"never\"",
                 "default-pool" => "[\"10.0.0.0/8,24\"]",
                 "plugin-dir" => "[\"/a\", \"/b\"]",
                 "docker" => "true",
@@ -120,6 +121,7 @@ fn whichever_source_says_it_every_setting_is_taken() {
         vxlan_port: Some(1),
         big_tcp: Some(Choice::On),
         xdp: Some(Choice::Off),
+        reap_after: Some(ReapAfter(None)),
         default_pools: Some(pools(&["10.0.0.0/8,24"])),
         plugin_dirs: Some(vec!["/10".into()]),
         docker: Some(true),

@@ -95,6 +95,7 @@ const ROWS: &[Row] = &[
     (SETTINGS, "vxlan_port", "70000", "70000 is not in 0..=65535"),
     (SETTINGS, "big_tcp", "yes", "it is none of auto, on and off"),
     (SETTINGS, "xdp", "yes", "it is none of auto, on and off"),
+    (SETTINGS, "reap_after", "soon", "\"soon\" is no time: write 900s, 15m, 2h, 7d, or never"),
     (SETTINGS, "default_pool", "10.0.0.0/8", "is none: write BASE,SIZE, as in 10.0.0.0/8,24"),
     (SETTINGS, "host_name", "a b", "name \"a b\" must consist of"),
     (SETTINGS, "log", "loud", "--log \"loud\" is not usable: \"loud\" is no level"),

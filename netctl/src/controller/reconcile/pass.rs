@@ -8,7 +8,11 @@ use std::{
 
 use super::{Followed, Progress, Reconciler, Service, failures::Failures, interest::Interest};
 use crate::{
-    controller::{follow::Follower, keys, records::Attachment},
+    controller::{
+        follow::Follower,
+        keys, reap,
+        records::{Attachment, Record},
+    },
     dataplane::{self, Applied, Sweep},
     drivers::{self, Joined, Place, Presence, Present},
     kernel::Netns,
@@ -82,7 +86,7 @@ impl Reconciler {
             self.route(own, full, &mut failures).await;
         }
         if sweep == Sweep::Remove {
-            self.forget(own, &mut failures);
+            self.forget(own, &mut failures).await;
             self.sweep(own, full, &mut failures).await;
         }
         self.serve_names(*complete, directory, &mut failures).await;
@@ -211,10 +215,25 @@ impl Reconciler {
     }
 
     /// Has the sandboxes of this host forget endpoints that others took, or took away.
-    fn forget(&mut self, own: &BTreeMap<EndpointId, Own>, failures: &mut Failures) {
-        let stays = |id: &SandboxId, attachment: &Attachment| {
+    async fn forget(&mut self, own: &BTreeMap<EndpointId, Own>, failures: &mut Failures) {
+        let held = |id: &SandboxId, attachment: &Attachment| {
             let owner = own.get(&attachment.interface.endpoint).map(|own| &own.sandbox);
             owner == Some(id) || attachment.unsettled
+        };
+        let holds_all =
+            |record: &Record| record.attachments.iter().all(|of| held(&record.sandbox.id, of));
+        if self.records.each(holds_all).into_iter().all(|holds| holds) {
+            return;
+        }
+        let taken = match reap::taken(&*self.store, &self.host).await {
+            Ok(taken) => taken,
+            Err(error) => return failures.other(error.to_string()),
+        };
+        if !taken.is_empty() {
+            self.missing.notify_one();
+        }
+        let stays = |id: &SandboxId, attachment: &Attachment| {
+            held(id, attachment) || taken.contains(&attachment.interface.endpoint)
         };
         let lost = self.records.each(|record| {
             let id = &record.sandbox.id;
@@ -277,7 +296,7 @@ impl Reconciler {
 
     /// Notes what the data plane could not do; `false` if that is everything.
     fn note_applied(
-        &self,
+        &mut self,
         applied: Result<Applied, dataplane::Error>,
         own: &BTreeMap<EndpointId, Own>,
         failures: &mut Failures,
@@ -294,7 +313,11 @@ impl Reconciler {
             let port =
                 |built: &Built| built.joined.port.as_ref().is_some_and(|port| port.index == index);
             match own.keys().find(|id| self.built.get(id).is_some_and(port)) {
-                Some(id) => failures.endpoint(id, reason),
+                Some(id) => {
+                    failures.endpoint(id, reason);
+                    // The next pass looks for its device again.
+                    self.built.remove(id);
+                }
                 None => failures.other(reason),
             }
         }
