@@ -5,6 +5,7 @@
 
 pub mod client;
 mod failure;
+mod metrics;
 mod request;
 mod routes;
 mod server;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     client::Client,
+    metrics::{MetricsListenError, MetricsListener},
     server::serve,
     socket::{Claim, ClaimError},
 };

@@ -24,6 +24,7 @@ mod network;
 mod notify;
 mod output;
 mod pair;
+mod passed;
 mod ports;
 mod run;
 mod sandbox;
@@ -33,6 +34,7 @@ mod status;
 mod table;
 #[cfg(test)]
 mod tests;
+mod top;
 mod version;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -108,6 +110,8 @@ enum Command {
     /// Works too while the daemon is down. What is wrong is a line each; the exit code is 1 where something is, and 0
     /// where nothing is.
     Doctor(doctor::Args),
+    /// Watch what endpoints carry and lose, and what is dropped, by second
+    Top(top::Args),
     /// Measure between this host and another, and say what limits the path
     Bench(Box<bench::Args>),
     /// Put netctl where container runtimes look for CNI plugins, and take it away
@@ -164,6 +168,7 @@ impl Command {
             Self::Counters(args) => args.run(context).await,
             Self::Status => status::run(context).await,
             Self::Doctor(args) => args.run(context).await,
+            Self::Top(args) => args.run(context).await,
             Self::Bench(args) => args.run(context).await,
             Self::Cni(command) => command.run(context),
             Self::Docker(command) => command.run(context).await,

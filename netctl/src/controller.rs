@@ -24,11 +24,14 @@ mod neighbours;
 mod netns_names;
 mod networks;
 mod note;
+mod observation;
 mod outside;
 mod ports;
 mod presence;
 mod probe;
 mod provide;
+mod pulse;
+mod reap;
 mod reconcile;
 mod records;
 mod recover;
@@ -55,11 +58,15 @@ pub use self::{
     },
     error::{Error, Kind},
     note::noted,
+    observation::{Activity, GatewayTraffic, NetworkCount, Observation},
     outside::{Ways, ways},
+    pulse::Sync,
+    reap::ReapAfter,
     records::{Kept, kept},
 };
 use self::{
     leases::Leases,
+    observation::Observer,
     ports::Reserved,
     reconcile::{Progress, Reconciler},
     records::Records,
@@ -71,7 +78,7 @@ use crate::{
     ipam::{Allocator, DefaultPool},
     kernel::{self, Link, Netlink, Netns, Underlay},
     model::{AuditView, Choice, Chosen, Host, HostName, SCHEMA, UnixTime, Vteps},
-    store::SharedStore,
+    store::{Measured, SharedStore},
 };
 
 /// What a daemon takes from its machine.
@@ -95,6 +102,8 @@ pub struct Config {
     pub big_tcp: Choice,
     /// Whether forged packets are dropped by the underlay's driver already.
     pub xdp: Choice,
+    /// When a host that is missed is gone for good.
+    pub reap_after: ReapAfter,
     /// Where subnets come from that nobody asked for.
     pub default_pools: Vec<DefaultPool>,
     /// Where plugins are looked for, in this order.
@@ -130,6 +139,7 @@ pub struct Controller {
     /// What the name servers did.
     names: Arc<discovery::Counters>,
     audited: watch::Sender<Option<AuditView>>,
+    observer: Observer,
     started: UnixTime,
     cancel: CancellationToken,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -140,6 +150,7 @@ impl Controller {
     ///
     /// The store need not be reachable; nothing of what is there changes before it is.
     pub async fn start(config: Config, store: SharedStore) -> Result<Arc<Self>> {
+        let (store, measures) = Measured::wrap(store);
         let records = Arc::new(Records::open(&config.state_dir, &config.run_dir)?);
         let netlink = Netlink::open(&Netns::current()?).await?;
         let ours = |link: &Link| link.name == VXLAN_DEVICE || drivers::is_ours(&link.name);
@@ -178,12 +189,7 @@ impl Controller {
             super_packets,
         });
         let cancel = CancellationToken::new();
-        let drivers =
-            Drivers::open(config.plugin_dirs.clone(), &config.state_dir).map_err(|error| {
-                Error::internal(format!("cannot read what plugins were told: {error}"))
-            })?;
-        let leases = Leases::open(&config.state_dir.join("plugins/leases"))
-            .map_err(|error| Error::internal(format!("cannot read what plugins gave: {error}")))?;
+        let (drivers, leases) = open_notes(&config)?;
         let (mut reconciler, progress) = Reconciler::new(
             config.host.clone(),
             Arc::clone(&store),
@@ -192,6 +198,7 @@ impl Controller {
             Arc::clone(&dataplane),
             Arc::clone(&records),
         );
+        let observer = Observer::new(measures, &reconciler).await?;
         let controller = Arc::new(Self {
             config,
             store,
@@ -210,12 +217,13 @@ impl Controller {
             progress,
             names: reconciler.name_counters(),
             audited: watch::Sender::default(),
+            observer,
             started,
             cancel: cancel.clone(),
             tasks: Mutex::new(Vec::new()),
         });
         reconciler.serve_kept_names().await;
-        let hosts = reconciler.hosts();
+        let (hosts, missing) = (reconciler.hosts(), reconciler.missing());
         let heartbeat = presence::keep(
             Arc::clone(&controller.store),
             host.clone(),
@@ -230,7 +238,8 @@ impl Controller {
                     cancel.run_until_cancelled(recovering.clear_abandoned()),
                     cancel.run_until_cancelled(recovering.audit()),
                     cancel.run_until_cancelled(recovering.settle_leases()),
-                    cancel.run_until_cancelled(recovering.tell_hosts(hosts)),
+                    cancel.run_until_cancelled(recovering.tell_hosts(hosts.clone())),
+                    cancel.run_until_cancelled(recovering.settle_absence(hosts, &missing)),
                     cancel.run_until_cancelled(following),
                     reconciler.run(&cancel)
                 );
@@ -285,6 +294,18 @@ impl Controller {
         }
         Ok(used)
     }
+}
+
+/// Reads what plugins were told, and what they gave.
+fn open_notes(config: &Config) -> Result<(Drivers, Leases)> {
+    let unread = |what: &str, error: &dyn std::error::Error| {
+        Error::internal(format!("cannot read what plugins {what}: {error}"))
+    };
+    let drivers = Drivers::open(config.plugin_dirs.clone(), &config.state_dir)
+        .map_err(|error| unread("were told", &error))?;
+    let leases = Leases::open(&config.state_dir.join("plugins/leases"))
+        .map_err(|error| unread("gave", &error))?;
+    Ok((drivers, leases))
 }
 
 /// Starts the data plane with the tunnel device that it needs; a device that was made for one that cannot start goes.

@@ -18,6 +18,7 @@ mod owner;
 mod paths;
 mod plan;
 mod rows;
+mod usage;
 mod values;
 
 use std::{
@@ -35,6 +36,7 @@ pub use self::{
     features::Features,
     paths::Path as HostPath,
     rows::{CounterRow, FdbRow, FloodRow, NeighRow, PortRow},
+    usage::{MapRow, ProgramRow, Usage},
 };
 use self::{
     mirror::Mirror,
@@ -162,6 +164,11 @@ impl Dataplane {
     /// How many packets ended in which way, since the maps were made.
     pub async fn counters(&self) -> Result<Vec<CounterRow>, Error> {
         self.ask(Request::Counters).await
+    }
+
+    /// What the maps hold against their size, what the programs counted, and how long they ran.
+    pub async fn usage(&self) -> Result<Usage, Error> {
+        self.ask(Request::Usage).await
     }
 
     /// Lets go of everything and leaves it pinned and forwarding.

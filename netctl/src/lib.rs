@@ -1,14 +1,15 @@
 //! netctl: container networking across hosts, on eBPF.
 //!
 //! The modules form layers, from the bottom up: `model`, `store`, `ipam`, `kernel`, `dataplane`, `discovery`, `plugin`,
-//! `drivers`, `controller`, `api`, `docker`, `cni`, `bench`, `doctor`, `cli`. A module imports only from those before it
-//! in this list.
+//! `drivers`, `controller`, `observe`, `api`, `docker`, `cni`, `bench`, `doctor`, `cli`. A module imports only from those
+//! before it in this list; `counts` and `crash` are for all.
 
 pub mod api;
 pub mod bench;
 pub mod cli;
 pub mod cni;
 pub mod controller;
+pub mod counts;
 mod crash;
 pub mod dataplane;
 pub mod discovery;
@@ -18,5 +19,6 @@ pub mod drivers;
 pub mod ipam;
 pub mod kernel;
 pub mod model;
+pub mod observe;
 pub mod plugin;
 pub mod store;

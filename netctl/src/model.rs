@@ -58,8 +58,8 @@ pub use self::{
     },
     sysctl::{Sysctl, SysctlError},
     view::{
-        AuditView, CounterView, FdbView, HostView, InterfaceView, NamesView, NeighView,
-        NetworkView, SandboxView, ServiceView, StatusView, StoreProbeView,
+        AuditView, CarriedView, CounterView, FdbView, HostView, InterfaceView, NamesView,
+        NeighView, NetworkView, SandboxView, ServiceView, StatusView, StoreProbeView, TrafficView,
     },
     vteps::{Vteps, VtepsError},
 };

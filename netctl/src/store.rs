@@ -18,12 +18,14 @@
 
 mod etcd;
 mod file;
+mod measured;
 mod memory;
 mod spec;
 
 pub use self::{
     etcd::{EtcdOptions, EtcdStore},
     file::FileStore,
+    measured::{Connection, Measured, Measures},
     memory::MemoryStore,
     spec::{InvalidSpec, StoreSpec},
 };

@@ -85,6 +85,7 @@ fn endpoint(network: &Network, name: &str, address: &str, sandbox: &SandboxId) -
             sandbox: sandbox.clone(),
             vteps: IpAddr::from([192, 0, 2, 1]).into(),
             ports: vec![],
+            takes_along: false,
         }),
         created: 0,
     }

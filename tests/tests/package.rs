@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use testbed::{Client, DEADLINE, Lab, Options, Store, output_of};
+use testbed::{Client, DEADLINE, Lab, Options, Signal, Store, output_of};
 
 /// Where cargo puts things: tests lie in `<target>/debug/deps`.
 fn target(name: &str) -> Result<PathBuf> {
@@ -70,21 +70,78 @@ fn what_is_packaged_installs_runs_and_goes_again() -> Result<()> {
         "usr/share/man/man1/netctl.1.gz",
         "usr/share/man/man1/netctl-network-create.1.gz",
         "usr/share/bash-completion/completions/netctl",
+        "usr/share/netctl/grafana/netctl.json",
     ] {
         ensure!(installed.iter().any(|name| name == file), "no {file} in {installed:?}");
     }
     let plugin = fs::canonicalize(root.join("usr/lib/cni/netctl-cni"))?;
     let program = fs::canonicalize(root.join("usr/bin/netctl"))?;
     ensure!(plugin == program, "netctl-cni is {}", plugin.display());
-    let unit = fs::read_to_string(root.join("lib/systemd/system/netctl.service"))?;
-    ensure!(unit.contains("\nExecStart=/usr/bin/netctl daemon\n"), "{unit}");
-
+    units_are_right(&root, &program, dir.path())?;
     runs(&root, &program)?;
+    is_started_by_the_first_call(&program)?;
 
     dpkg(&root, &["--purge", "netctl"])?;
     let left = files(&root)?;
     ensure!(left.is_empty(), "left: {left:?}");
     Ok(())
+}
+
+/// By the account of systemd itself, which is to run the program where it is here.
+fn units_are_right(root: &Path, program: &Path, dir: &Path) -> Result<()> {
+    let units = dir.join("units");
+    fs::create_dir(&units)?;
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(root.join("lib/systemd/system"))? {
+        let entry = entry?;
+        let unit = fs::read_to_string(entry.path())?;
+        let path = units.join(entry.file_name());
+        fs::write(&path, unit.replace("/usr/bin/netctl", text(program)?))?;
+        paths.push(path);
+    }
+    ensure!(paths.len() == 3, "{paths:?}");
+    let mut command = Command::new("systemd-analyze");
+    command.args(["verify", "--man=no"]).args(paths);
+    // Those of the system are found behind them.
+    command.env("SYSTEMD_UNIT_PATH", format!("{}:", units.display()));
+    let output = testbed::output(command, DEADLINE)?;
+    let said = output.stderr.clone();
+    output.ok()?;
+    ensure!(!said.contains("netctl"), "{said}");
+    Ok(())
+}
+
+/// As by netctl.socket: systemd's own program listens, and starts the daemon when somebody calls.
+fn is_started_by_the_first_call(program: &Path) -> Result<()> {
+    let lab = Lab::start(Options {
+        hosts: 1,
+        daemons: false,
+        binary: Some(program.to_owned()),
+        ..Options::default()
+    })?;
+    let host = lab.host(1);
+    let dir = |name: &str| format!("--{name}-dir={}", host.dir(name).display());
+    fs::create_dir_all(host.dir("run"))?;
+    let socket = host.socket();
+    let mut daemon = host.spawn(
+        "activate",
+        ["systemd-socket-activate", "--listen", text(&socket)?, "netctl", "daemon"]
+            .map(ToOwned::to_owned)
+            .into_iter()
+            .chain(["run", "state", "bpf", "netns"].map(dir))
+            .chain([format!("--store={}", lab.store_of(host))]),
+    )?;
+    testbed::eventually("somebody listens", DEADLINE, || {
+        ensure!(socket.exists(), "{}", daemon.log());
+        Ok(())
+    })?;
+    ensure!(!daemon.log().contains("ready"), "{}", daemon.log());
+    host.ok(["status"]).with_context(|| daemon.log())?;
+    ensure!(daemon.log().contains("ready"), "{}", daemon.log());
+    daemon.stop(Signal::SIGTERM, DEADLINE)?;
+    ensure!(socket.exists(), "the daemon removed what is systemd's");
+    drop(daemon);
+    lab.end()
 }
 
 /// The daemon that was installed, with the settings that were.

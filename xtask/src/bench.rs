@@ -6,6 +6,7 @@
 //! timers that then decide the figure.
 
 mod asker;
+mod docker;
 mod endpoints;
 mod figure;
 mod generator;
@@ -20,7 +21,7 @@ mod table;
 mod times;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -29,7 +30,7 @@ use testbed::Run;
 
 use self::figure::{Figure, Load, Measured};
 use self::report::Report;
-use self::rig::{ACROSS, Column, Ground, LOCAL, Rig};
+use self::rig::{Column, Ground, Rig, Scene};
 use crate::{say, setup, shell};
 
 #[derive(Args)]
@@ -63,6 +64,8 @@ enum Other {
     Names(names::Options),
     /// What it takes to make and to remove an endpoint, beside what the kernel alone takes
     Endpoints(endpoints::Options),
+    /// Docker's containers on netctl beside those on Docker's own networks: to start, and how fast they are
+    Docker(docker::Options),
 }
 
 /// How results are printed.
@@ -79,6 +82,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         Some(Other::Sync(options)) => return sync::run(options),
         Some(Other::Names(options)) => return names::run(options),
         Some(Other::Endpoints(options)) => return endpoints::run(options),
+        Some(Other::Docker(options)) => return docker::run(options),
         None => {}
     }
     if options.format == Format::Json {
@@ -91,13 +95,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     testbed::clean_on_interrupt(|| ())?;
     setup::ensure()?;
     let binary = shell::build_release()?;
-    let run = Run::new()?;
-    let ground = Ground { dir: run.dir(), binary: &binary };
-    let mut report = Report::new(&figures, options.rounds, options.seconds);
-    let rigs = Rigs::build(&ground, &figures, &mut report)?;
-    measure(&rigs, &mut report, options)?;
-    rigs.end()?;
-    run.end()?;
+    let report = compare(&figures, options.rounds, options.seconds, &binary)?;
     let path = report.write(&shell::target()?.join("bench"))?;
     if let Some(path) = &options.svg {
         fs::write(path, picture::draw(&report))
@@ -114,56 +112,71 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// The paths that are up.
-struct Rigs {
-    across: Vec<Rig>,
-    local: Vec<Rig>,
+/// Takes all the figures.
+fn compare(
+    figures: &[&'static Figure],
+    rounds: usize,
+    seconds: u64,
+    binary: &Path,
+) -> Result<Report> {
+    let run = Run::new()?;
+    let ground = Ground { dir: run.dir(), binary };
+    let mut report = Report::new(figures, rounds, seconds);
+    let rigs = Rigs::build(&ground, &mut report)?;
+    measure(&rigs, &mut report)?;
+    rigs.end()?;
+    run.end()?;
+    Ok(report)
 }
+
+/// The paths that are up.
+struct Rigs(Vec<(Scene, Rig)>);
 
 impl Rigs {
     /// Builds those that the figures need.
-    fn build(ground: &Ground<'_>, figures: &[&Figure], report: &mut Report) -> Result<Self> {
-        let needed = |local: bool, column: &Column| {
-            let mut loads = figures.iter().map(|figure| figure.load);
-            loads.any(|load| load.is_local() == local && load.runs_on(column.name))
-        };
-        let mut build = |local: bool, columns: &[Column]| -> Result<Vec<Rig>> {
-            let mut rigs = Vec::new();
-            for column in columns.iter().filter(|column| needed(local, column)) {
+    fn build(ground: &Ground<'_>, report: &mut Report) -> Result<Self> {
+        let loads = report.loads();
+        let mut rigs = Vec::new();
+        for scene in Scene::ALL {
+            let needed = |column: &&Column| {
+                loads.iter().any(|load| load.scene() == scene && load.runs_on(column.name))
+            };
+            for column in scene.columns().iter().filter(needed) {
                 match column.build(ground) {
-                    Ok(rig) => rigs.push(rig),
+                    Ok(rig) => rigs.push((scene, rig)),
                     Err(error) if column.optional => {
                         report.note(format!("{}: {error:#}", column.name));
                     }
                     Err(error) => return Err(error),
                 }
             }
-            Ok(rigs)
-        };
-        Ok(Self { across: build(false, ACROSS)?, local: build(true, LOCAL)? })
+        }
+        Ok(Self(rigs))
     }
 
-    fn of(&self, load: Load) -> &[Rig] {
-        if load.is_local() { &self.local } else { &self.across }
+    /// Those that a load runs on.
+    fn of(&self, load: Load) -> impl Iterator<Item = &Rig> {
+        let runs =
+            move |(scene, rig): &&(Scene, Rig)| *scene == load.scene() && load.runs_on(rig.name);
+        self.0.iter().filter(runs).map(|(_, rig)| rig)
     }
 
     fn end(self) -> Result<()> {
-        self.across.into_iter().chain(self.local).try_for_each(Rig::end)
+        self.0.into_iter().try_for_each(|(_, rig)| rig.end())
     }
 }
 
-fn measure(rigs: &Rigs, report: &mut Report, options: &Options) -> Result<()> {
-    let time = Duration::from_secs(options.seconds);
+fn measure(rigs: &Rigs, report: &mut Report) -> Result<()> {
+    let time = Duration::from_secs(report.seconds);
     let loads = report.loads();
-    for round in 0..options.rounds {
-        say::remark(&format!("round {} of {}", round + 1, options.rounds));
+    for round in 0..report.rounds {
+        say::remark(&format!("round {} of {}", round + 1, report.rounds));
         for load in &loads {
             if !quiet::wait()? {
                 report.disturbed += 1;
             }
             // Every other round backwards: no path always follows the same other.
-            let mut order: Vec<&Rig> =
-                rigs.of(*load).iter().filter(|rig| load.runs_on(rig.name)).collect();
+            let mut order: Vec<&Rig> = rigs.of(*load).collect();
             if round % 2 == 1 {
                 order.reverse();
             }
@@ -178,7 +191,9 @@ fn measure(rigs: &Rigs, report: &mut Report, options: &Options) -> Result<()> {
 
 fn one(rig: &Rig, load: Load, time: Duration) -> Result<Measured> {
     Ok(match load {
-        Load::Across(traffic) | Load::Local(traffic) => Measured::Traffic(rig.run(traffic, time)?),
+        Load::Across(traffic) | Load::Local(traffic) | Load::Engines(traffic) => {
+            Measured::Traffic(rig.run(traffic, time)?)
+        }
         Load::Segmented(traffic) => {
             rig.segment(true)?;
             let outcome = rig.run(traffic, time);

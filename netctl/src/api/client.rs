@@ -17,7 +17,7 @@ use crate::{
     model::{
         AttachSpec, ConnectSpec, CounterView, FdbView, HostView, JoinSpec, JoinView, LeaveSpec,
         NeighView, NetworkSpec, NetworkView, RetainSpec, RunSpec, SandboxSpec, SandboxView,
-        ServiceRef, ServiceSpec, ServiceView, StatusView, StoreProbeView,
+        ServiceRef, ServiceSpec, ServiceView, StatusView, StoreProbeView, TrafficView,
     },
 };
 
@@ -196,6 +196,11 @@ impl Client {
     /// The counters of the daemon's host.
     pub async fn counters(&self) -> Result<Vec<CounterView>> {
         self.get("/v1/counters").await
+    }
+
+    /// What the endpoints of the daemon's host have carried.
+    pub async fn traffic(&self) -> Result<Vec<TrafficView>> {
+        self.get("/v1/traffic").await
     }
 
     /// How the daemon's host is doing.

@@ -6,6 +6,7 @@ use axum::{
     Json, Router,
     extract::State,
     http::{Method, StatusCode, Uri},
+    response::Response,
     routing::{get, post},
 };
 use tokio_util::task::TaskTracker;
@@ -13,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use super::{
     Detachment, Disconnection, NetworkFilter, Removal, ServiceFilter, Version,
     failure::Failure,
+    metrics,
     request::{Body, Named, Params},
     server::Operations,
 };
@@ -21,7 +23,7 @@ use crate::{
     model::{
         AttachSpec, ConnectSpec, CounterView, FdbView, HostView, JoinSpec, JoinView, LeaveSpec,
         NeighView, NetworkSpec, NetworkView, RetainSpec, RunSpec, SandboxSpec, SandboxView,
-        ServiceRef, ServiceSpec, ServiceView, StatusView, StoreProbeView,
+        ServiceRef, ServiceSpec, ServiceView, StatusView, StoreProbeView, TrafficView,
     },
 };
 
@@ -78,9 +80,11 @@ pub(super) fn router(controller: Arc<Controller>, operations: TaskTracker) -> Ro
         .route("/v1/fdb", get(fdb))
         .route("/v1/neigh", get(neigh))
         .route("/v1/counters", get(counters))
+        .route("/v1/traffic", get(traffic))
         .route("/v1/status", get(status))
         .route("/v1/store/probe", post(probe_store))
-        .route("/v1/version", get(version));
+        .route("/v1/version", get(version))
+        .route(metrics::PATH, get(prometheus));
     closed(routes).with_state(Api { controller, operations: Operations(operations) })
 }
 
@@ -216,6 +220,14 @@ async fn neigh(State(api): State<Api>) -> Answer<Vec<NeighView>> {
 
 async fn counters(State(api): State<Api>) -> Answer<Vec<CounterView>> {
     api.finish(|controller| async move { controller.counters().await }).await
+}
+
+async fn traffic(State(api): State<Api>) -> Answer<Vec<TrafficView>> {
+    api.finish(|controller| async move { Ok(controller.activity().await?.endpoints) }).await
+}
+
+async fn prometheus(State(api): State<Api>) -> Response {
+    metrics::answer(&api.controller).await
 }
 
 async fn status(State(api): State<Api>) -> Answer<StatusView> {

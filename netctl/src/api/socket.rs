@@ -42,6 +42,8 @@ pub enum ClaimError {
 #[derive(Debug)]
 pub struct Claim {
     run_dir: PathBuf,
+    /// Whether it made the socket.
+    listens: bool,
     _lock: Flock<File>,
 }
 
@@ -62,7 +64,7 @@ impl Claim {
             .open(&path)
             .map_err(|source| ClaimError::Io { path: path.clone(), source })?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => Ok(Self { run_dir: run_dir.to_owned(), _lock: lock }),
+            Ok(lock) => Ok(Self { run_dir: run_dir.to_owned(), listens: false, _lock: lock }),
             Err((_, Errno::EWOULDBLOCK)) => Err(ClaimError::Taken { run_dir: run_dir.to_owned() }),
             Err((_, errno)) => Err(ClaimError::Io { path, source: errno.into() }),
         }
@@ -74,7 +76,7 @@ impl Claim {
     }
 
     /// Listens on the socket, in place of one that a dead daemon left. Only the daemon's user may connect.
-    pub fn listen(&self) -> Result<UnixListener, ClaimError> {
+    pub fn listen(&mut self) -> Result<UnixListener, ClaimError> {
         let path = self.socket();
         // Under another name until its mode is right: nobody may connect in between.
         let fresh = path.with_extension("new");
@@ -86,6 +88,7 @@ impl Claim {
         let listener = UnixListener::bind(&fresh).map_err(io)?;
         fs::set_permissions(&fresh, Permissions::from_mode(0o600)).map_err(io)?;
         fs::rename(&fresh, &path).map_err(io)?;
+        self.listens = true;
         Ok(listener)
     }
 }
@@ -93,7 +96,9 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         let path = self.socket();
-        if let Err(error) = fs::remove_file(&path)
+        // One that the service manager listens on stays.
+        if self.listens
+            && let Err(error) = fs::remove_file(&path)
             && error.kind() != io::ErrorKind::NotFound
         {
             tracing::warn!(%error, path = %path.display(), "the socket is left over");
@@ -136,7 +141,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join(SOCKET);
         drop(std::os::unix::net::UnixListener::bind(&path).expect("a socket to leave behind"));
-        let claim = Claim::take(dir.path()).expect("free");
+        let mut claim = Claim::take(dir.path()).expect("free");
         let _listener = claim.listen().expect("the stale one is replaced");
         tokio::net::UnixStream::connect(&path).await.expect("somebody listens");
         let mode = fs::metadata(&path).expect("there").permissions().mode();

@@ -11,10 +11,11 @@ use super::{
     end::End,
     log,
     notify::{READY, STOPPING, notify},
+    passed::Passed,
     settings::{DockerSettings, FileArgs, Options, Settings},
 };
 use crate::{
-    api::{self, Claim},
+    api::{self, Claim, MetricsListener},
     controller::Controller,
     docker::{self, Engine, PluginSocket},
     kernel, store,
@@ -43,8 +44,14 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     // SIGHUP is expected by nobody below: the end of a terminal is not the end of the daemon.
     End::expect([SignalKind::hangup()])?;
     let mut end = End::expect([SignalKind::terminate(), SignalKind::interrupt()])?;
-    let claim = Claim::take(&settings.run_dir)?;
+    let mut claim = Claim::take(&settings.run_dir)?;
+    let mut passed = Passed::to_us()?;
     let (host, docker) = (settings.host.clone(), settings.docker.clone());
+    // Before anything is changed: an address that cannot be had is a mistake in the settings.
+    let metrics = match settings.metrics_listen {
+        Some(address) => Some(MetricsListener::bind(address).await?),
+        None => None,
+    };
     let starting = async {
         let store = store::open(&settings.store, &settings.store_options).await?;
         anyhow::Ok(Controller::start(settings.controller(), store).await?)
@@ -53,9 +60,17 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         controller = starting => controller?,
         _ = end.came() => return Ok(()),
     };
-    let listener = claim.listen()?;
+    let listener = match passed.take(&claim.socket()) {
+        Some(listener) => listener?,
+        None => claim.listen()?,
+    };
     let stop = CancellationToken::new();
-    let plugin = serve_docker(&docker, &controller, &stop).await?;
+    let plugin = serve_docker(&docker, &controller, &mut passed, &stop).await?;
+    for path in passed.left() {
+        tracing::warn!(path = %path.display(), "who calls there waits for ever: no setting has the daemon serve that socket");
+    }
+    let metrics =
+        metrics.map(|listener| tokio::spawn(listener.serve(Arc::clone(&controller), stop.clone())));
     let mut server = tokio::spawn(api::serve(listener, Arc::clone(&controller), stop.clone()));
     tracing::info!(%host, socket = %claim.socket().display(), "ready");
     notify(READY);
@@ -85,14 +100,17 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
             "calls of Docker are cut off: they took too long"
         );
     }
+    if let Some(metrics) = metrics {
+        metrics.await.context("the server of metrics broke off")?;
+    }
     controller.shutdown().await;
     Ok(())
 }
 
-/// What is served to Docker, with the sockets that go with it.
+/// What is served to Docker, with the sockets that go with it where nobody passed them.
 #[derive(Default)]
 struct Plugin {
-    served: Vec<(PluginSocket, JoinHandle<io::Result<()>>)>,
+    served: Vec<(Option<PluginSocket>, JoinHandle<io::Result<()>>)>,
     followers: Vec<JoinHandle<()>>,
 }
 
@@ -117,6 +135,7 @@ impl Plugin {
 async fn serve_docker(
     settings: &DockerSettings,
     controller: &Arc<Controller>,
+    passed: &mut Passed,
     stop: &CancellationToken,
 ) -> anyhow::Result<Plugin> {
     let mut plugin = Plugin::default();
@@ -126,7 +145,10 @@ async fn serve_docker(
     let local = Some((&settings.plugin_socket, docker::Scope::Local));
     let swarm = settings.swarm_socket.as_ref().map(|path| (path, docker::Scope::Global));
     for (path, scope) in local.into_iter().chain(swarm) {
-        let (socket, listener) = PluginSocket::listen(path).await?;
+        let (socket, listener) = match passed.take(path) {
+            Some(listener) => (None, listener?),
+            None => PluginSocket::listen(path).await.map(|(socket, at)| (Some(socket), at))?,
+        };
         let serving = docker::serve(listener, Arc::clone(controller), scope, stop.clone());
         plugin.served.push((socket, tokio::spawn(serving)));
         tracing::info!(socket = %path.display(), ?scope, "serving Docker");

@@ -73,6 +73,11 @@ impl Output {
         }
     }
 
+    /// Whether what is printed is for programs.
+    pub(super) fn is_json(&self) -> bool {
+        self.format == Some(Format::Json)
+    }
+
     /// Prints something that has a form for people.
     pub(super) fn show<T: Serialize + ?Sized>(
         &self,

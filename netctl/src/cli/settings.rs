@@ -2,6 +2,7 @@
 
 use std::{
     fmt, fs, io,
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
@@ -10,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::log;
 use crate::{
-    controller::Config,
+    controller::{Config, ReapAfter},
     ipam::DefaultPool,
     model::{Choice, DeviceName, HostName},
     plugin::DIRECTORIES,
@@ -89,6 +90,11 @@ pub(super) struct Options {
     /// [default: auto]
     #[arg(long, env = "NETCTL_XDP", value_name = "WHEN", hide_env_values = true)]
     xdp: Option<Choice>,
+    /// After which time a host that is missed is taken to be gone for good, and what it had is given back: 15m, 2h, …, or
+    /// never
+    /// [default: 15m]
+    #[arg(long, env = "NETCTL_REAP_AFTER", value_name = "TIME", hide_env_values = true)]
+    reap_after: Option<ReapAfter>,
     /// Where subnets come from that nobody asked for, and their size; for several, several times, or with spaces between
     /// [default: pieces of 10.0.0.0/8, and unique local ones of IPv6]
     #[arg(
@@ -136,6 +142,10 @@ pub(super) struct Options {
     /// [default: /run/docker.sock]
     #[arg(long, env = "NETCTL_DOCKER_ENGINE", value_name = "PATH", hide_env_values = true)]
     docker_engine: Option<PathBuf>,
+    /// Address and port to serve metrics at by TCP, to all who reach it: `127.0.0.1:9469`, `[::]:9469`. They are
+    /// at `GET /metrics` on the daemon's own socket always; by TCP where an address is given
+    #[arg(long, env = "NETCTL_METRICS_LISTEN", value_name = "ADDR:PORT", hide_env_values = true)]
+    metrics_listen: Option<String>,
     /// Name of this host, unique in the cluster
     /// [default: the machine's]
     #[arg(long, env = "NETCTL_HOST_NAME", value_name = "NAME", hide_env_values = true)]
@@ -159,9 +169,11 @@ pub(super) struct Settings {
     pub vxlan_port: u16,
     pub big_tcp: Choice,
     pub xdp: Choice,
+    pub reap_after: ReapAfter,
     pub default_pools: Vec<DefaultPool>,
     pub plugin_dirs: Vec<PathBuf>,
     pub docker: DockerSettings,
+    pub metrics_listen: Option<SocketAddr>,
     pub host: HostName,
     pub log: EnvFilter,
 }
@@ -254,6 +266,7 @@ impl Settings {
             vxlan_port,
             big_tcp: options.big_tcp.unwrap_or_default(),
             xdp: options.xdp.unwrap_or_default(),
+            reap_after: options.reap_after.unwrap_or_default(),
             default_pools: options.default_pools.unwrap_or_else(DefaultPool::defaults),
             plugin_dirs: options
                 .plugin_dirs
@@ -274,6 +287,7 @@ impl Settings {
                     .transpose()?,
                 engine: directory("docker-engine", options.docker_engine, "/run/docker.sock")?,
             },
+            metrics_listen: options.metrics_listen.as_deref().map(listen_address).transpose()?,
             log,
         })
     }
@@ -299,12 +313,14 @@ impl Settings {
             vxlan_port: Some(self.vxlan_port),
             big_tcp: Some(self.big_tcp),
             xdp: Some(self.xdp),
+            reap_after: Some(self.reap_after),
             default_pools: Some(self.default_pools.clone()),
             plugin_dirs: Some(self.plugin_dirs.clone()),
             docker: Some(self.docker.serve),
             docker_plugin_socket: Some(self.docker.plugin_socket.clone()),
             docker_swarm_socket: self.docker.swarm_socket.clone(),
             docker_engine: Some(self.docker.engine.clone()),
+            metrics_listen: self.metrics_listen.map(|address| address.to_string()),
             host_name: Some(self.host.clone()),
             log: Some(self.log.to_string()),
         }
@@ -323,9 +339,11 @@ impl Settings {
             vxlan_port,
             big_tcp,
             xdp,
+            reap_after,
             default_pools,
             plugin_dirs,
             docker: _,
+            metrics_listen: _,
             host,
             log: _,
         } = self;
@@ -339,6 +357,7 @@ impl Settings {
             vxlan_port,
             big_tcp,
             xdp,
+            reap_after,
             default_pools,
             plugin_dirs,
         }
@@ -364,12 +383,14 @@ impl Options {
             vxlan_port: self.vxlan_port.or(those.vxlan_port),
             big_tcp: self.big_tcp.or(those.big_tcp),
             xdp: self.xdp.or(those.xdp),
+            reap_after: self.reap_after.or(those.reap_after),
             default_pools: self.default_pools.or(those.default_pools),
             plugin_dirs: self.plugin_dirs.or(those.plugin_dirs),
             docker: self.docker.or(those.docker),
             docker_plugin_socket: self.docker_plugin_socket.or(those.docker_plugin_socket),
             docker_swarm_socket: self.docker_swarm_socket.or(those.docker_swarm_socket),
             docker_engine: self.docker_engine.or(those.docker_engine),
+            metrics_listen: self.metrics_listen.or(those.metrics_listen),
             host_name: self.host_name.or(those.host_name),
             log: self.log.or(those.log),
         }
@@ -433,6 +454,15 @@ fn password(path: &Path) -> Result<String, Error> {
     let text = fs::read_to_string(path)
         .map_err(|error| unusable("store-password-file", &path.display().to_string(), &error))?;
     Ok(text.trim_end_matches(['\n', '\r']).to_owned())
+}
+
+/// An address with a port that others can be told.
+fn listen_address(text: &str) -> Result<SocketAddr, Error> {
+    let unusable = |reason: &str| unusable("metrics-listen", text, &reason);
+    let address: SocketAddr = text.parse().map_err(|_error| {
+        unusable("write an IP address and a port, as in 127.0.0.1:9469 or [::1]:9469")
+    })?;
+    if address.port() == 0 { Err(unusable("a port is from 1 to 65535")) } else { Ok(address) }
 }
 
 fn check_device(name: &str) -> Result<(), Error> {

@@ -96,7 +96,9 @@ impl Controller {
             check_owner(&record, &network.value, &stored.value, how.force)?;
             let attachment = self.attachment(&record, &network.value, &stored.value, how).await?;
             let mut endpoint = stored.value.clone();
-            endpoint.owner = Some(self.owner(sandbox, attachment.interface.ports.clone()));
+            let ports = attachment.interface.ports.clone();
+            let takes_along = record.takes_along(&endpoint.id);
+            endpoint.owner = Some(Owner { takes_along, ..self.owner(sandbox, ports) });
             self.records.update(sandbox, |record| record.attachments.push(attachment))?;
             let done = match self.store.commit(Self::ownership(&stored, &endpoint)).await {
                 Ok(Outcome::Committed(revision)) => self.settle(&endpoint, revision).await,
@@ -183,7 +185,7 @@ impl Controller {
 
     fn owner(&self, sandbox: &SandboxId, ports: Vec<BoundPort>) -> Owner {
         let host = self.config.host.clone();
-        Owner { host, sandbox: sandbox.clone(), vteps: self.vteps, ports }
+        Owner { host, sandbox: sandbox.clone(), vteps: self.vteps, ports, takes_along: false }
     }
 
     /// Waits until this host has taken notice that an endpoint is no longer its own, so that what is left of the

@@ -21,7 +21,7 @@ pub use self::{
     pools::{EnginePoolSpec, EnginePoolView},
     stale::EngineHolds,
 };
-use super::Controller;
+use super::{Controller, keys};
 use crate::ipam::Holder;
 
 /// Whose networks they are.
@@ -37,7 +37,7 @@ impl Controller {
     /// What stands in keys for whose they are.
     fn engine_of(&self, scope: EngineScope) -> String {
         match scope {
-            EngineScope::Host => format!("host/{}", self.config.host),
+            EngineScope::Host => keys::engine_of_host(&self.config.host),
             EngineScope::Swarm => "swarm".to_owned(),
         }
     }

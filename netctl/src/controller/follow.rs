@@ -3,13 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde::de::DeserializeOwned;
-use tokio::{
-    sync::{Notify, watch},
-    task::JoinHandle,
-};
+use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::keys::Stored;
+use super::{keys::Stored, pulse::Bell};
 use crate::store::{self, Change, Entry, Revision, SharedStore};
 
 /// How long to wait before the store is asked again after a failure, at first and at most.
@@ -38,8 +35,8 @@ pub(super) struct Follower<T> {
 }
 
 impl<T: DeserializeOwned + Send + Sync + 'static> Follower<T> {
-    /// Begins to follow; `wake` is notified of each change.
-    pub(super) fn start(store: SharedStore, prefix: String, wake: Arc<Notify>) -> Self {
+    /// Begins to follow; `bell` is rung at each change.
+    pub(super) fn start(store: SharedStore, prefix: String, bell: Bell) -> Self {
         let empty = Mirror {
             complete: false,
             damaged: false,
@@ -48,7 +45,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Follower<T> {
         };
         let (sender, mirror) = watch::channel(empty);
         let cancel = CancellationToken::new();
-        let feed = Feed { store, prefix, wake, mirror: sender };
+        let feed = Feed { store, prefix, bell, mirror: sender };
         let token = cancel.clone();
         let task = tokio::spawn(async move {
             token.run_until_cancelled(feed.run()).await;
@@ -86,7 +83,7 @@ impl<T> Drop for Follower<T> {
 struct Feed<T> {
     store: SharedStore,
     prefix: String,
-    wake: Arc<Notify>,
+    bell: Bell,
     mirror: watch::Sender<Mirror<T>>,
 }
 
@@ -135,7 +132,7 @@ impl<T: DeserializeOwned> Feed<T> {
             entries.into_iter().filter_map(|entry| self.read(entry)).collect();
         let damaged = entries.len() < all;
         drop(self.mirror.send_replace(Mirror { complete: true, damaged, revision, entries }));
-        self.wake.notify_one();
+        self.bell.ring();
     }
 
     fn apply(&self, changes: Vec<Change>) {
@@ -160,7 +157,7 @@ impl<T: DeserializeOwned> Feed<T> {
                 mirror.revision = mirror.revision.max(revision);
             }
         });
-        self.wake.notify_one();
+        self.bell.ring();
     }
 
     fn short(&self, key: &str) -> String {

@@ -18,6 +18,7 @@ pub(super) const HOSTS: &str = "hosts/";
 pub(super) const NAMES: &str = "names/";
 pub(super) const SOLE: &str = "sole/";
 pub(super) const ATTACHMENTS: &str = "attachments/";
+pub(super) const REAPED: &str = "reaped/";
 pub(super) const ENGINE_NETWORKS: &str = "docker/networks/";
 pub(super) const ENGINE_POOLS: &str = "docker/pools/";
 
@@ -69,7 +70,7 @@ pub(super) fn host(name: &HostName) -> String {
     format!("{HOSTS}{name}")
 }
 
-/// What a host watches to know its own endpoints and, from them, its networks of interest.
+/// What a host watches to know its own endpoints and, from them and its engine's networks, those of interest.
 pub(super) fn attachments(host: &HostName) -> String {
     format!("{ATTACHMENTS}{host}/")
 }
@@ -77,6 +78,22 @@ pub(super) fn attachments(host: &HostName) -> String {
 /// Written and removed in the transaction that sets and clears the endpoint's owner; the value is the network.
 pub(super) fn attachment(host: &HostName, id: &EndpointId) -> String {
     format!("{ATTACHMENTS}{host}/{id}")
+}
+
+/// What was taken from a host while it was away.
+pub(super) fn reaped(host: &HostName) -> String {
+    format!("{REAPED}{host}/")
+}
+
+/// The host and the endpoint of a key of [`attachment`].
+pub(super) fn attached(key: &str) -> Option<(HostName, EndpointId)> {
+    let (host, id) = key.strip_prefix(ATTACHMENTS)?.split_once('/')?;
+    Some((host.parse().ok()?, id.parse().ok()?))
+}
+
+/// What a host's engine is called.
+pub(super) fn engine_of_host(host: &HostName) -> String {
+    format!("host/{host}")
 }
 
 /// The networks of one engine, or of a Swarm: of what is called `of`.

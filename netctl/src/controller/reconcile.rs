@@ -5,6 +5,7 @@
 
 mod failures;
 mod forward;
+mod interest;
 mod names;
 mod outside;
 mod pass;
@@ -21,11 +22,12 @@ use futures_util::FutureExt as _;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use self::{names::Names, pass::Built};
+use self::{interest::Interests, names::Names, pass::Built};
 use super::{
     follow::{Follower, Mirror},
-    keys,
+    observation::Inventory,
     outside::Outside,
+    pulse::{Bell, Pulse},
     records::Records,
     routes::Wanted,
 };
@@ -50,6 +52,8 @@ const GATHER: Duration = Duration::from_millis(1);
 pub(super) struct Progress {
     /// Every change of this host's attachments up to this revision is followed.
     pub(super) revision: Revision,
+    /// The same of the networks that its engine has.
+    pub(super) engine: Revision,
     /// The networks of interest, each with every change of its endpoints up to a revision.
     pub(super) networks: BTreeMap<NetworkId, Revision>,
     /// The endpoints of this host, each as it was put in a revision, and how it stands with it.
@@ -74,13 +78,14 @@ pub(super) enum Service {
     Failed(String),
 }
 
-/// A network that has an endpoint on this host.
+/// A network of interest: it has an endpoint on this host, or this host's engine has it.
 #[derive(Debug)]
 struct Followed {
     network: Network,
     endpoints: Follower<Endpoint>,
     /// Once it was entered.
     presence: Option<Presence>,
+    of_engine: bool,
 }
 
 /// The loop, and what it has seen and made.
@@ -93,6 +98,9 @@ pub(super) struct Reconciler {
     dataplane: Arc<Dataplane>,
     records: Arc<Records>,
     wake: Arc<Notify>,
+    bell: Bell,
+    pulse: Arc<Pulse>,
+    inventory: watch::Sender<Inventory>,
     progress: watch::Sender<Progress>,
     followed: BTreeMap<NetworkId, Followed>,
     built: BTreeMap<EndpointId, Built>,
@@ -108,6 +116,8 @@ pub(super) struct Reconciler {
     /// Whether all that an earlier daemon left was found to stand; nothing is taken down before.
     settled: bool,
     names: Names,
+    /// Told where this host misses what was taken from it.
+    missing: Arc<Notify>,
     outside: Outside,
 }
 
@@ -122,11 +132,13 @@ impl Reconciler {
     ) -> (Self, watch::Receiver<Progress>) {
         let (progress, receiver) = watch::channel(Progress::default());
         let wake = drivers.wake();
+        let pulse = Arc::<Pulse>::default();
+        let bell = Bell::new(Arc::clone(&wake), Arc::clone(&pulse));
         let names = Names::new(
             records.run_dir().join("names"),
             context.netlink.netns().clone(),
             Arc::clone(&store),
-            Arc::clone(&wake),
+            bell.clone(),
         );
         let outside = Outside::new(records.run_dir().join("lent.json"));
         let reconciler = Self {
@@ -137,6 +149,9 @@ impl Reconciler {
             dataplane,
             records,
             wake,
+            bell,
+            pulse,
+            inventory: watch::Sender::default(),
             progress,
             followed: BTreeMap::new(),
             built: BTreeMap::new(),
@@ -147,6 +162,7 @@ impl Reconciler {
             started: Instant::now(),
             settled: false,
             names,
+            missing: Arc::default(),
             outside,
         };
         (reconciler, receiver)
@@ -157,33 +173,44 @@ impl Reconciler {
         self.names.counters()
     }
 
+    /// How well it keeps up.
+    pub(super) fn pulse(&self) -> Arc<Pulse> {
+        Arc::clone(&self.pulse)
+    }
+
+    /// What is on this host, as it is and will be.
+    pub(super) fn inventory(&self) -> watch::Receiver<Inventory> {
+        self.inventory.subscribe()
+    }
+
     /// The hosts that are alive, as they are and will be.
     pub(super) fn hosts(&self) -> watch::Receiver<Mirror<Host>> {
         self.names.hosts()
     }
 
+    /// Notified where this host misses what was taken from it while it was away.
+    pub(super) fn missing(&self) -> Arc<Notify> {
+        Arc::clone(&self.missing)
+    }
+
     /// Runs until cancelled. What it made stays.
     pub(super) async fn run(mut self, cancel: &CancellationToken) {
-        let attachments: Follower<NetworkId> = Follower::start(
-            Arc::clone(&self.store),
-            keys::attachments(&self.host),
-            Arc::clone(&self.wake),
-        );
+        let mut interests = Interests::follow(&self.store, &self.host, &self.bell);
         let wake = Arc::clone(&self.wake);
         let guard = self.guard_ways().await;
         let mut underlay_mtu = self.context.underlay_mtu.clone();
         let mut pause = RETRY;
         let mut looked: Option<Instant> = None;
         loop {
-            let (complete, revision, wanted) = {
-                let mirror = attachments.borrow();
-                (mirror.complete, mirror.revision, wanted(&mirror.entries))
-            };
+            let interest = interests.now();
             let full = looked.is_none_or(|looked| looked.elapsed() >= PERIOD);
-            if complete && full {
+            if interest.is_some() && full {
                 looked = Some(Instant::now());
             }
-            let done = !complete || self.pass(revision, &wanted, full).await;
+            let done = match &interest {
+                Some(interest) => self.timed_pass(interest, full).await,
+                None => true,
+            };
             let next = if done { PERIOD } else { pause };
             pause = if done { RETRY } else { (pause * 2).min(PERIOD) };
             let woken = async {
@@ -207,20 +234,10 @@ impl Reconciler {
         if let Some(guard) = guard {
             guard.abort();
         }
-        attachments.stop().await;
+        interests.stop().await;
         for (_, followed) in std::mem::take(&mut self.followed) {
             followed.endpoints.stop().await;
         }
         self.names.shutdown().await;
     }
-}
-
-/// The endpoints of this host and the networks they are in.
-fn wanted(
-    entries: &BTreeMap<String, (Arc<NetworkId>, Revision)>,
-) -> BTreeMap<EndpointId, NetworkId> {
-    entries
-        .iter()
-        .filter_map(|(id, (network, _))| Some((id.parse().ok()?, NetworkId::clone(network))))
-        .collect()
 }

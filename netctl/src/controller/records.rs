@@ -76,6 +76,12 @@ impl Record {
             || self.attachments.iter().any(|attachment| attachment.unsettled)
     }
 
+    /// Whether an endpoint goes when it goes: it was published for it, or is the engine's of its container.
+    pub(super) fn takes_along(&self, endpoint: &EndpointId) -> bool {
+        self.sandbox.foreign
+            || self.published.iter().chain(&self.connecting).any(|(_, own)| own == endpoint)
+    }
+
     /// Whether it is a container's that has nothing of netctl's any more.
     pub(super) fn is_empty_of_engine(&self) -> bool {
         self.sandbox.foreign && self.attachments.is_empty()

@@ -39,6 +39,7 @@ impl Controller {
                 self.delete_remains(&record).await?;
             }
         }
+        self.restore().await?;
         let mut attached = BTreeMap::new();
         for stored in
             keys::list::<NetworkId>(&*self.store, &keys::attachments(&self.config.host)).await?

@@ -23,7 +23,9 @@ use super::{
     maps::{Maps, Tunnel},
     paths::Path,
     plan::{Effect, plan},
-    rows, values,
+    rows,
+    usage::{self, Usage},
+    values,
 };
 use crate::{kernel, model::MacAddr};
 
@@ -50,6 +52,7 @@ pub(super) enum Request {
     Neigh(Reply<Vec<NeighRow>>),
     Ports(Reply<Vec<PortRow>>),
     Counters(Reply<Vec<CounterRow>>),
+    Usage(Reply<Usage>),
     /// Why the underlay has no XDP program though it should.
     Unfiltered(Reply<Option<String>>),
     Paths(Reply<BTreeMap<IpAddr, Path>>),
@@ -208,6 +211,7 @@ impl Owner {
             Request::Neigh(reply) => answer(reply, self.neigh()),
             Request::Ports(reply) => answer(reply, self.ports()),
             Request::Counters(reply) => answer(reply, rows::counters(&self.maps.counters)),
+            Request::Usage(reply) => answer(reply, self.usage()),
             Request::Unfiltered(reply) => answer(reply, Ok(self.unfiltered.clone())),
             Request::Paths(reply) => answer(reply, Ok(self.maps.paths())),
             Request::SetPaths(paths, source) => {
@@ -285,6 +289,14 @@ impl Owner {
             bpffs::clear(&version)?;
         }
         Ok(())
+    }
+
+    fn usage(&mut self) -> Result<Usage, Error> {
+        Ok(Usage {
+            maps: usage::maps(self.maps.tables()),
+            counters: rows::counters(&self.maps.counters)?,
+            programs: usage::programs(&mut self.ebpf)?,
+        })
     }
 
     fn fdb(&self) -> Result<Vec<FdbRow>, Error> {

@@ -4,7 +4,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -152,12 +152,17 @@ impl Context {
     }
 
     fn reply(&self, directory: &Directory, asker: IpAddr, by: Transport, bytes: &[u8]) -> Reply {
+        let begun = Instant::now();
         let reply = answer::reply(directory, &self.network, asker, by, bytes);
         let counters = &self.shared.counters;
         counters.queries.add();
         match reply {
             Reply::Ignore | Reply::Malformed(_) => counters.malformed.add(),
-            Reply::Forward(..) | Reply::Answer(_) => {}
+            Reply::Answer(_) => {
+                counters.answered.add();
+                counters.answering.add(begun.elapsed());
+            }
+            Reply::Forward(..) => {}
         }
         reply
     }
@@ -175,6 +180,7 @@ impl Context {
         drop(permit);
         let answer = answer.as_deref().and_then(Packet::new).zip(Packet::new(bytes));
         if let Some((answer, asked)) = answer {
+            counters.relayed.add();
             query.relayed(asked, answer)
         } else {
             counters.failed.add();

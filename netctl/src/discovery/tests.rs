@@ -66,6 +66,7 @@ pub(crate) fn endpoint(
             sandbox: sandbox.clone(),
             vteps: ip("192.0.2.1").into(),
             ports: Vec::new(),
+            takes_along: false,
         }),
         created: 0,
     }

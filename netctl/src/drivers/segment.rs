@@ -1,7 +1,7 @@
 //! What networks have in common whose endpoints are stations of a segment of the data plane: their part on one host.
 //!
-//! An endpoint is a veth pair whose host's side is a port of the data plane. On each host with an endpoint a network
-//! has a host endpoint: another veth pair, both ends in the host's namespace, one with the gateway's addresses (the
+//! An endpoint is a veth pair whose host's side is a port of the data plane. On each host that it is of interest to,
+//! a network has a host endpoint: another veth pair, both ends in the host's namespace, one with the gateway's addresses (the
 //! same on every host), the other a port. There is no Linux bridge and no vxlan device per network.
 
 pub(super) mod options;

@@ -79,7 +79,6 @@ impl Link {
             vxlan: None,
             sizes: Sizes::default(),
         };
-        let (mut lower, mut netnsid) = (None, None);
         for attribute in &message.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => link.name.clone_from(name),
@@ -91,8 +90,6 @@ impl Link {
                 LinkAttribute::Controller(index) => {
                     link.master = Some(*index).filter(|index| *index != 0);
                 }
-                LinkAttribute::Link(index) => lower = Some(*index).filter(|index| *index != 0),
-                LinkAttribute::LinkNetNsId(id) => netnsid = Some(*id),
                 LinkAttribute::LinkInfo(infos) => link.take_infos(infos),
                 LinkAttribute::GsoIpv4MaxSize(bytes) => link.sizes.gso_ipv4 = *bytes,
                 LinkAttribute::GroIpv4MaxSize(bytes) => link.sizes.gro_ipv4 = *bytes,
@@ -101,7 +98,7 @@ impl Link {
                 _ => {}
             }
         }
-        link.peer = lower.map(|index| Peer { index, netnsid });
+        link.peer = peer_of(message);
         link
     }
 
@@ -169,12 +166,17 @@ impl Netlink {
 
     /// Sets the link up. Setting one up that is up changes nothing.
     pub async fn set_up(&self, link: &Link) -> Result<(), Error> {
+        self.set_up_by(link.index, &link.name).await
+    }
+
+    /// As [`Self::set_up`], by the link's number; the name is for the error.
+    pub async fn set_up_by(&self, index: u32, name: &str) -> Result<(), Error> {
         let mut message = LinkMessage::default();
         message.header.flags = LinkFlags::Up;
         message.header.change_mask = LinkFlags::Up;
-        self.set(link, message)
+        self.set(index, message)
             .await
-            .map_err(|failure| failure.doing(format!("set the interface {} up", link.name)))
+            .map_err(|failure| failure.doing(format!("set the interface {name} up")))
     }
 
     /// Gives the link an Ethernet address.
@@ -264,17 +266,30 @@ impl Netlink {
     ) -> Result<(), super::netlink::Failure> {
         let mut message = LinkMessage::default();
         message.attributes.push(attribute);
-        self.set(link, message).await
+        self.set(link.index, message).await
     }
 
     async fn set(
         &self,
-        link: &Link,
+        index: u32,
         mut message: LinkMessage,
     ) -> Result<(), super::netlink::Failure> {
-        message.header.index = link.index;
+        message.header.index = index;
         self.change(RouteNetlinkMessage::SetLink(message), 0).await
     }
+}
+
+/// The other end, or the lower device, of the link that a message is about.
+pub(super) fn peer_of(message: &LinkMessage) -> Option<Peer> {
+    let (mut lower, mut netnsid) = (None, None);
+    for attribute in &message.attributes {
+        match attribute {
+            LinkAttribute::Link(index) => lower = Some(*index).filter(|index| *index != 0),
+            LinkAttribute::LinkNetNsId(id) => netnsid = Some(*id),
+            _ => {}
+        }
+    }
+    lower.map(|index| Peer { index, netnsid })
 }
 
 /// What a link is, for an error: its kind.

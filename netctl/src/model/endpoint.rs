@@ -73,6 +73,9 @@ pub struct Owner {
     /// What the endpoint's published ports are bound to on that host, in the order of the ports.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<BoundPort>,
+    /// Whether the endpoint was published for the sandbox, and goes with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub takes_along: bool,
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{
     BoundPort, Chosen, CniName, Endpoint, EndpointId, Host, HostName, LinkAlias, MacAddr, Name,
-    Network, Sandbox, UnixTime, Vni, Vteps,
+    Network, Sandbox, SandboxId, UnixTime, Vni, Vteps,
 };
 
 /// A network with its services.
@@ -136,6 +136,34 @@ pub struct CounterView {
     pub packets: u64,
     /// Bytes of the packets, from the Ethernet header on.
     pub bytes: u64,
+}
+
+/// What an endpoint of this host has carried since its interface was made, as its sandbox sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrafficView {
+    /// Its network.
+    pub network: Name,
+    /// Its name.
+    pub service: Name,
+    /// Its id.
+    pub id: EndpointId,
+    /// The sandbox that it is attached to.
+    pub sandbox: SandboxId,
+    /// What it has received.
+    pub received: CarriedView,
+    /// What it has sent, be it dropped afterwards.
+    pub sent: CarriedView,
+}
+
+/// One direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CarriedView {
+    /// Packets; a packet of many segments counts once.
+    pub packets: u64,
+    /// Bytes of the packets, from the Ethernet header on.
+    pub bytes: u64,
+    /// Packets that the kernel had no room or no taker for.
+    pub dropped: u64,
 }
 
 /// How many questions a host's name servers were asked since the daemon's start, by what became of them.

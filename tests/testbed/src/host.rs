@@ -1,6 +1,8 @@
 //! One host: a namespace on the underlay, with or without a daemon.
 
 use std::ffi::{OsStr, OsString};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,6 +17,10 @@ use crate::netns::Netns;
 use crate::process::{Identity, Process};
 use crate::underlay::{address, address6};
 
+/// Passes stdin and stdout on as systemd does what it listens on for a daemon (`sd_listen_fds(3)`).
+const PASS: &str =
+    "exec 3<&0 4>&1 0</dev/null 1>&2; export LISTEN_PID=$$ LISTEN_FDS=2; exec \"$@\"";
+
 /// A host of the lab. All methods take `&self`, so that one thread can restart the daemon while
 /// others run commands.
 #[derive(Debug)]
@@ -24,12 +30,15 @@ pub struct Host {
     run: PathBuf,
     home: Home,
     daemon: Mutex<Option<Process>>,
+    /// What is listened on for the daemon.
+    listening: Mutex<Option<[UnixListener; 2]>>,
 }
 
 impl Host {
     pub(crate) fn new(run: &Path, netns: Netns, last: u8) -> Self {
         let home = Home::new(run, netns.name());
-        Self { netns, last, run: run.to_owned(), home, daemon: Mutex::new(None) }
+        let (daemon, listening) = (Mutex::default(), Mutex::default());
+        Self { netns, last, run: run.to_owned(), home, daemon, listening }
     }
 
     pub(crate) fn open(run: &Path, name: &str, last: u8, daemon: Option<Identity>) -> Self {
@@ -140,9 +149,33 @@ impl Host {
         );
         self.home.make()?;
         let words = self.home.words(self.name(), store, further);
-        let mut command = self.command(words);
-        command.env("NETCTL_CRASH_FILE", self.crash_file());
-        *daemon = Some(Process::start(command, &self.log_path())?);
+        let listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
+        let start = |words: Vec<OsString>| {
+            let mut command = self.command(words);
+            command.env("NETCTL_CRASH_FILE", self.crash_file());
+            command
+        };
+        let process = match &*listening {
+            None => Process::start(start(words), &self.log_path())?,
+            Some([first, second]) => {
+                let pass = ["sh", "-c", PASS, "sh"].map(OsString::from);
+                let command = start(pass.into_iter().chain(words).collect());
+                let [first, second] = [first.try_clone()?, second.try_clone()?].map(OwnedFd::from);
+                Process::start_with(command, [first.into(), second.into()], &self.log_path())?
+            }
+        };
+        *daemon = Some(process);
+        Ok(())
+    }
+
+    /// Listens for the daemon from now on, as systemd would: on its own socket, and on `plugin`, where an engine calls. Each
+    /// one that is started is passed both.
+    pub fn listen_for_daemon(&self, plugin: &Path) -> Result<()> {
+        let listen = |path: &Path| {
+            UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))
+        };
+        let sockets = [listen(&self.socket())?, listen(plugin)?];
+        *self.listening.lock().unwrap_or_else(PoisonError::into_inner) = Some(sockets);
         Ok(())
     }
 

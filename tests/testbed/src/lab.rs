@@ -2,12 +2,14 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Error, Result, anyhow, bail, ensure};
+use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
@@ -317,8 +319,12 @@ impl Lab {
         let file = host.crash_file();
         fs::write(&file, step.to_string())?;
         let done = work();
-        let place = fs::read_to_string(&file)?;
+        // Held, so that the daemon passes no step while this is found out.
+        let held = Flock::lock(File::open(&file)?, FlockArg::LockExclusive);
+        let held = held.map_err(|(_, errno)| errno)?;
+        let place = io::read_to_string(&*held)?;
         fs::remove_file(&file)?;
+        drop(held);
         // What is left of the number is how many steps were still to come.
         if place.parse::<usize>().is_ok() {
             return Ok((done, None));

@@ -1,6 +1,6 @@
 //! A process in the background, ended when its owner goes.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -62,13 +62,24 @@ pub(crate) struct Identity {
 impl Process {
     /// Starts `command`; its stdout and stderr are appended to `log`.
     pub fn start(mut command: Command, log: &Path) -> Result<Self> {
+        let file = appended(log)?;
+        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+        Self::begin(command, log)
+    }
+
+    /// Starts `command`, with what it is to pass on as its stdin and stdout; its stderr is appended to `log`.
+    pub(crate) fn start_with(
+        mut command: Command,
+        [stdin, stdout]: [Stdio; 2],
+        log: &Path,
+    ) -> Result<Self> {
+        command.stdin(stdin).stdout(stdout).stderr(appended(log)?);
+        Self::begin(command, log)
+    }
+
+    fn begin(mut command: Command, log: &Path) -> Result<Self> {
         let shown = shown(&command);
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(log)
-            .with_context(|| format!("cannot open {}", log.display()))?;
-        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).process_group(0);
+        command.process_group(0);
         let _gate = gate();
         let child = command.spawn().with_context(|| format!("cannot start `{shown}`"))?;
         let pid = child.id().cast_signed();
@@ -139,6 +150,11 @@ impl Process {
     pub(crate) fn keep(mut self) {
         self.owned = false;
     }
+}
+
+fn appended(log: &Path) -> Result<File> {
+    let file = OpenOptions::new().create(true).append(true).open(log);
+    file.with_context(|| format!("cannot open {}", log.display()))
 }
 
 impl Drop for Process {

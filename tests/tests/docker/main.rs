@@ -10,6 +10,7 @@ mod restarts;
 mod shared;
 mod stage;
 mod swarm;
+mod waiting;
 
 #[path = "../support/who.rs"]
 mod who;

@@ -1,7 +1,7 @@
 //! One network on two engines: `docker network create` by the same words on both.
 
 use anyhow::{Result, ensure};
-use testbed::{EngineOptions, eventually};
+use testbed::{Client, EngineOptions, eventually};
 
 use crate::stage::{SOON, address, attached, create, exec, play, reaches, refused, run};
 
@@ -22,6 +22,20 @@ fn containers_of_two_engines_are_on_one_network() -> Result<()> {
         reaches(e2, "svc2", &a1)?;
         // The gateway, which is the host's.
         reaches(e1, "svc1", "10.77.0.1")?;
+        // What Docker took into the container is counted there.
+        let statistic = |what: &str| {
+            let file = format!("cat /sys/class/net/eth0/statistics/{what}");
+            Ok::<u64, anyhow::Error>(exec(e1, "svc1", &file)?.ok()?.trim().parse()?)
+        };
+        eventually("its traffic is told", SOON, || {
+            let mut client = Client::connect(&stage.host(1).socket())?;
+            let traffic = client.ok("GET", "/v1/traffic", &serde_json::Value::Null)?;
+            let (received, sent) = (statistic("rx_packets")?, statistic("tx_packets")?);
+            let told = ["/0/received/packets", "/0/sent/packets"].map(|at| traffic.pointer(at));
+            ensure!(received >= 2, "{received}");
+            ensure!(told == [Some(&received.into()), Some(&sent.into())], "{traffic}");
+            Ok(())
+        })?;
         // It is one network for netctl too, by the name that Docker has for it.
         for host in stage.lab.hosts() {
             eventually("the network has its name", SOON, || {

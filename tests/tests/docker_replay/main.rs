@@ -6,6 +6,7 @@ mod container;
 mod deaths;
 mod docker;
 mod joining;
+mod kept;
 mod left;
 mod ports;
 mod protocol;

@@ -1,6 +1,7 @@
 //! What goes wrong: bad input, daemons that cannot start or are killed, a store that is away, others who meddle. Over
 //! real daemons; each test has a lab of its own.
 
+mod absence;
 mod audit;
 mod away;
 mod clients;

@@ -304,3 +304,30 @@ fn the_bpf_directory_must_be_able_to_be_one() -> Result<()> {
     assert_eq!(before, links(host)?);
     lab.end()
 }
+
+#[test]
+fn sockets_that_are_passed_must_be_such() -> Result<()> {
+    let lab = bare(1)?;
+    let host = lab.host(1);
+    let words = words(&lab, "home", "file", "--bind-interface eth0");
+    let with = |passed: &str| {
+        let script = format!("{passed}; export LISTEN_PID=$$ LISTEN_FDS; exec \"$@\"");
+        let words = ["sh", "-c", &script, "sh"].into_iter().chain(words.iter().map(String::as_str));
+        host.run_within(Duration::from_secs(10), words)
+    };
+    let before = links(host)?;
+    let none = "file descriptor 3, which LISTEN_FDS passes, is no unix socket that listens at a path: netctl takes none \
+                but such, as netctl.socket has them";
+    for (passed, sentence) in [
+        ("LISTEN_FDS=1", none),
+        ("LISTEN_FDS=1; exec 3</dev/null", none),
+        (
+            "LISTEN_FDS=many",
+            "LISTEN_FDS is \"many\": a service manager passes from 0 to 64 sockets",
+        ),
+    ] {
+        assert_refused(&with(passed)?, 1, sentence);
+        assert_eq!(before, links(host)?);
+    }
+    lab.end()
+}

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::generator::{Busy, Cpus, Outcome, Traffic};
 use super::program::Costs;
+use super::rig::Scene;
 
 /// One thing that is measured on every path.
 pub(super) struct Figure {
@@ -33,6 +34,8 @@ pub(super) enum Load {
     Segmented(Traffic),
     /// On one host.
     Local(Traffic),
+    /// Between containers of two engines.
+    Engines(Traffic),
     /// The programs alone, with so many stations known.
     Programs(u32),
     /// Forged tunnel packets to a host.
@@ -64,15 +67,23 @@ impl Load {
     /// Whether it runs on this path.
     pub(super) fn runs_on(self, path: &str) -> bool {
         match self {
-            Self::Across(_) | Self::Segmented(_) | Self::Local(_) => true,
+            Self::Across(_) | Self::Segmented(_) | Self::Local(_) | Self::Engines(_) => true,
             Self::Programs(_) => path == "netctl",
             Self::Flood(_) | Self::Beside(_) => ["kernel_vxlan", "netctl"].contains(&path),
         }
     }
 
-    /// Whether its columns are those of one host.
-    pub(super) fn is_local(self) -> bool {
-        matches!(self, Self::Local(_))
+    /// Where it runs.
+    pub(super) fn scene(self) -> Scene {
+        match self {
+            Self::Local(_) => Scene::OneHost,
+            Self::Engines(_) => Scene::Engines,
+            Self::Across(_)
+            | Self::Segmented(_)
+            | Self::Programs(_)
+            | Self::Flood(_)
+            | Self::Beside(_) => Scene::Hosts,
+        }
     }
 }
 
@@ -140,6 +151,10 @@ const STREAM_ONE_CPU: Traffic = traffic("tcp_stream", 1, Cpus::One);
 
 const fn across(kind: &'static str, cpus: Cpus) -> Load {
     Load::Across(traffic(kind, 1, cpus))
+}
+
+const fn engines(kind: &'static str, cpus: Cpus) -> Load {
+    Load::Engines(traffic(kind, 1, cpus))
 }
 
 const fn local(kind: &'static str) -> Load {
@@ -235,6 +250,19 @@ pub(super) const FIGURES: &[Figure] = &[
     turns("local_tcp_rr", "one host: TCP request/response", local("tcp_rr")),
     turns("local_tcp_crr", "one host: TCP connections", local("tcp_crr")),
     packets("local_udp64_pps", "one host: UDP in frames of 64 bytes", local("udp_pps")),
+];
+
+/// Those of `bench docker`.
+pub(super) const OF_ENGINES: &[&Figure] = &[
+    &tcp("tcp_stream_1", "TCP, 1 stream", engines("tcp_stream", Cpus::Two)),
+    &tcp("tcp_stream_1_same_cpu", "TCP, 1 stream, one CPU", engines("tcp_stream", Cpus::One)),
+    &turns("tcp_rr", "TCP request/response, one CPU", engines("tcp_rr", Cpus::One)),
+    &packets("udp64_pps", "UDP in frames of 64 bytes", engines("udp_pps", Cpus::Two)),
+    &packets(
+        "udp64_pps_same_cpu",
+        "UDP in frames of 64 bytes, one CPU",
+        engines("udp_pps", Cpus::One),
+    ),
 ];
 
 /// The figures of these names, in the order of the table; all where none is named.

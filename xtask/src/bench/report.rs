@@ -9,7 +9,6 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::figure::{Figure, Load, Measured};
-use super::rig::{ACROSS, LOCAL};
 use crate::measure::median;
 
 /// All that was measured, in the order in which it was.
@@ -121,7 +120,7 @@ impl Report {
     }
 
     /// Every value of every round.
-    fn raw(&self) -> Value {
+    pub(super) fn raw(&self) -> Value {
         let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         let figure = |figure: &&'static Figure| {
             let values = columns(figure.load)
@@ -157,8 +156,7 @@ impl Report {
 
 /// The paths on which a load is measured.
 pub(super) fn columns(load: Load) -> impl Iterator<Item = &'static str> {
-    let columns = if load.is_local() { LOCAL } else { ACROSS };
-    columns.iter().map(|column| column.name)
+    load.scene().columns().iter().map(|column| column.name)
 }
 
 fn put(path: &Path, text: &str) -> Result<()> {

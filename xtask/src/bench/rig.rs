@@ -8,6 +8,7 @@ mod kernel;
 mod local;
 mod overlay;
 mod pair;
+mod plugin;
 mod routed;
 
 use std::path::Path;
@@ -43,6 +44,8 @@ enum Parts {
     Programs(Pair, Vec<Ebpf>),
     Engines(Pair, Box<[Engine; 2]>),
     Lab(Box<Lab>),
+    /// Engines go before the daemons that they call.
+    Plugged(Box<[Engine; 2]>, Box<Lab>),
 }
 
 /// The two ends of a path, before anything runs there.
@@ -74,8 +77,45 @@ const fn column(name: &'static str, build: fn(&Ground<'_>) -> Result<Ends>) -> C
     Column { name, optional: false, build }
 }
 
+/// What is measured together: the same loads on all of its paths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scene {
+    Hosts,
+    OneHost,
+    Engines,
+}
+
+impl Scene {
+    pub(super) const ALL: [Self; 3] = [Self::Hosts, Self::OneHost, Self::Engines];
+
+    pub(super) fn title(self) -> &'static str {
+        match self {
+            Self::Hosts => "Between two hosts, container to container",
+            Self::OneHost => "On one host, container to container",
+            Self::Engines => "Between two of Docker's engines, container to container",
+        }
+    }
+
+    pub(super) fn columns(self) -> &'static [Column] {
+        match self {
+            Self::Hosts => ACROSS,
+            Self::OneHost => LOCAL,
+            Self::Engines => ENGINES,
+        }
+    }
+
+    /// The paths that netctl's is shown as a share of.
+    pub(super) fn beside(self) -> &'static [&'static str] {
+        match self {
+            Self::Hosts => &["kernel_vxlan", "routed"],
+            Self::OneHost => &["linux_bridge"],
+            Self::Engines => &["docker_overlay", "underlay"],
+        }
+    }
+}
+
 /// Between two hosts. A new path is one more line here.
-pub(super) const ACROSS: &[Column] = &[
+const ACROSS: &[Column] = &[
     column("underlay", |ground| pair::hosts(ground.dir)),
     column("routed", |ground| routed::containers(ground.dir)),
     column("kernel_vxlan", |ground| kernel::containers(ground.dir)),
@@ -90,8 +130,15 @@ pub(super) const ACROSS: &[Column] = &[
 ];
 
 /// On one host.
-pub(super) const LOCAL: &[Column] =
+const LOCAL: &[Column] =
     &[column("linux_bridge", |ground| local::bridge(ground.dir)), column("netctl", local::netctl)];
+
+/// Between containers of two engines, and between their hosts.
+const ENGINES: &[Column] = &[
+    column("underlay", |ground| pair::hosts(ground.dir)),
+    column("docker_overlay", |ground| engine::containers(ground.dir)),
+    column("netctl", plugin::containers),
+];
 
 impl Column {
     /// Builds the path, and starts what answers at its far end. All that is sent goes by cubic.
@@ -112,7 +159,7 @@ fn near_to(parts: &Parts) -> bool {
     match parts {
         Parts::Host(_) => true,
         Parts::Lab(lab) => lab.hosts().len() == 1,
-        Parts::Pair(_) | Parts::Programs(..) | Parts::Engines(..) => false,
+        Parts::Pair(_) | Parts::Programs(..) | Parts::Engines(..) | Parts::Plugged(..) => false,
     }
 }
 
@@ -140,7 +187,9 @@ impl Rig {
             Parts::Pair(pair) | Parts::Programs(pair, _) | Parts::Engines(pair, _) => {
                 pair.hosts.iter().collect()
             }
-            Parts::Lab(lab) => lab.hosts().iter().map(testbed::Host::netns).collect(),
+            Parts::Lab(lab) | Parts::Plugged(_, lab) => {
+                lab.hosts().iter().map(testbed::Host::netns).collect()
+            }
         }
     }
 
@@ -176,6 +225,10 @@ impl Rig {
                 Ok(())
             }
             Parts::Lab(lab) => lab.end(),
+            Parts::Plugged(engines, lab) => {
+                drop(engines);
+                lab.end()
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::figure::{Better, Figure};
 use super::report::{Report, columns};
+use super::rig::Scene;
 use crate::say;
 
 /// Prints the medians with ratios, then how far the values lay apart.
@@ -13,19 +14,14 @@ pub(super) fn show(report: &Report) {
             report.disturbed
         );
     }
-    for local in [false, true] {
+    for scene in Scene::ALL {
         let figures: Vec<&Figure> =
-            report.figures.iter().copied().filter(|f| f.load.is_local() == local).collect();
+            report.figures.iter().copied().filter(|f| f.load.scene() == scene).collect();
         let Some(first) = figures.first() else { continue };
         let paths: Vec<&str> = columns(first.load).collect();
-        let (title, beside) = if local {
-            ("On one host, container to container", &["linux_bridge"][..])
-        } else {
-            ("Between two hosts, container to container", &["kernel_vxlan", "routed"][..])
-        };
         let of = format!("medians of {} rounds of {} s", report.rounds, report.seconds);
-        out!("\n{} ({of})", say::strong(title));
-        print(&medians(report, &figures, &paths, beside));
+        out!("\n{} ({of})", say::strong(scene.title()));
+        print(&medians(report, &figures, &paths, scene.beside()));
         out!("\n{}", say::strong("Half the range from lowest to highest, of the median"));
         print(&spreads(report, &figures, &paths));
     }
@@ -116,7 +112,7 @@ mod tests {
     fn medians_and_ratios_stand_below_their_paths() {
         let report = sample();
         let figures: Vec<&Figure> =
-            report.figures.iter().copied().filter(|f| !f.load.is_local()).collect();
+            report.figures.iter().copied().filter(|f| f.load.scene() == Scene::Hosts).collect();
         let paths = ["routed", "docker_overlay", "netctl"];
         let found = lines(&medians(&report, &figures, &paths, &["routed"]));
         assert_eq!(

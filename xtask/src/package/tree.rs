@@ -12,8 +12,11 @@ use crate::shell;
 /// From the project to where it is installed.
 const COPIES: &[(&str, &str)] = &[
     ("deploy/netctl.service", "lib/systemd/system/netctl.service"),
+    ("deploy/netctl.socket", "lib/systemd/system/netctl.socket"),
+    ("deploy/netctl-docker.socket", "lib/systemd/system/netctl-docker.socket"),
     ("deploy/netctl.toml", "etc/netctl/netctl.toml"),
     ("deploy/docker/netctl.spec", "usr/lib/docker/plugins/netctl.spec"),
+    ("deploy/grafana/netctl.json", "usr/share/netctl/grafana/netctl.json"),
     ("README.md", "usr/share/doc/netctl/README.md"),
     ("LICENSE-MIT", "usr/share/doc/netctl/LICENSE-MIT"),
     ("LICENSE-APACHE", "usr/share/doc/netctl/LICENSE-APACHE"),

@@ -38,6 +38,8 @@ const NEEDED: &[(Probe, &str)] = &[
     (Probe::Program("iperf3"), "iperf3"),
     (Probe::Program("ethtool"), "ethtool"),
     (Probe::Program("nft"), "nftables"),
+    // Units are verified, and a daemon is started as they have it.
+    (Probe::Program("systemd-analyze"), "systemd"),
     (Probe::Program("etcd"), "etcd-server"),
     (Probe::Program("etcdctl"), "etcd-client"),
     // Container engines, each started by the test that needs it, and what their containers are made of.

@@ -92,6 +92,7 @@ fn each_setting_is_an_option_a_variable_and_a_key_of_the_same_name() {
             let value = match option {
                 "vxlan-port" => "1",
                 "big-tcp" | "xdp" => "\"off\"",
+                "reap-after" => "\"never\"",
                 "default-pool" => "[\"10.0.0.0/8,24\"]",
                 "plugin-dir" => "[\"/a\", \"/b\"]",
                 "docker" => "true",
@@ -120,12 +121,14 @@ fn whichever_source_says_it_every_setting_is_taken() {
         vxlan_port: Some(1),
         big_tcp: Some(Choice::On),
         xdp: Some(Choice::Off),
+        reap_after: Some(ReapAfter(None)),
         default_pools: Some(pools(&["10.0.0.0/8,24"])),
         plugin_dirs: Some(vec!["/10".into()]),
         docker: Some(true),
         docker_plugin_socket: Some("/11".into()),
         docker_swarm_socket: Some("/12".into()),
         docker_engine: Some("/13".into()),
+        metrics_listen: Some("127.0.0.1:1".to_owned()),
         host_name: Some("h1".parse().expect("a name")),
         log: Some("debug".to_owned()),
     };
@@ -169,6 +172,18 @@ fn an_unusable_value_is_named_with_its_option() {
         (
             ["--log", "loud"],
             "--log \"loud\" is not usable: \"loud\" is no level: write error, warn",
+        ),
+        (
+            ["--metrics-listen", "9469"],
+            "--metrics-listen \"9469\" is not usable: write an IP address and a port, as in 127.0.0.1:9469",
+        ),
+        (
+            ["--metrics-listen", "h1:9469"],
+            "--metrics-listen \"h1:9469\" is not usable: write an IP",
+        ),
+        (
+            ["--metrics-listen", "[::]:0"],
+            "--metrics-listen \"[::]:0\" is not usable: a port is from 1 to 65535",
         ),
         (
             ["--store-password-file", "/none"],

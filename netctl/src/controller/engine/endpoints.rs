@@ -282,7 +282,7 @@ impl Controller {
         Ok(id)
     }
 
-    fn knows(&self, sandbox: &SandboxId, id: &EndpointId) -> bool {
+    pub(in crate::controller) fn knows(&self, sandbox: &SandboxId, id: &EndpointId) -> bool {
         let known = |record: &Record| {
             record.attachments.iter().any(|a| a.interface.endpoint == *id && !a.unsettled)
         };

@@ -155,13 +155,16 @@ impl Controller {
                     removed = Some(network.value);
                 }
             }
-            if let Outcome::Committed(_) = self.store.commit(txn).await? {
+            if let Outcome::Committed(revision) = self.store.commit(txn).await? {
                 if let Some(network) = removed {
                     tracing::info!(network = %network.name, id = network.id.short(), "removed with its last engine");
                     if let Err(error) = self.drivers.get(&network.driver).remove(&network.id).await
                     {
                         tracing::warn!(network = %network.name, %error, "its driver keeps something of it");
                     }
+                }
+                if scope == EngineScope::Host {
+                    self.progress(|progress| progress.engine >= revision).await?;
                 }
                 return Ok(());
             }

@@ -46,7 +46,11 @@ impl Controller {
                 }
             }
             let renamed = Network { name: name.clone(), ..network.clone() };
-            if let Outcome::Committed(_) = self.store.commit(renaming(&stored, &renamed)).await? {
+            // The engine's is put again, so that this host hears of it at once.
+            let txn = renaming(&stored, &renamed)
+                .when(known.unchanged())
+                .put(known.key.clone(), keys::write(&known.value));
+            if let Outcome::Committed(_) = self.store.commit(txn).await? {
                 tracing::info!(network = %network.name, %name, "named as its engine does");
                 break;
             }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use ipnet::IpNet;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use self::kept::{Keeper, Kept};
 use super::{Followed, Reconciler, failures::Failures, pass::Own};
@@ -18,6 +18,7 @@ use crate::{
         follow::{Follower, Mirror},
         keys,
         outside::LedFlows,
+        pulse::Bell,
         records::{Record, Records},
     },
     discovery::{Asker, Counters, Directory, Joined, Listener, Servers, Upstreams, Zone},
@@ -69,8 +70,8 @@ impl Zones {
 }
 
 impl Names {
-    /// Follows the hosts from now on; `wake` is notified of what becomes of them.
-    pub(super) fn new(dir: PathBuf, netns: Netns, store: SharedStore, wake: Arc<Notify>) -> Self {
+    /// Follows the hosts from now on; `bell` is rung at what becomes of them.
+    pub(super) fn new(dir: PathBuf, netns: Netns, store: SharedStore, bell: Bell) -> Self {
         let (directory, receiver) = watch::channel(Arc::default());
         Self {
             directory,
@@ -78,7 +79,7 @@ impl Names {
                 receiver,
                 Upstreams::new("/etc/resolv.conf").with_led(Arc::new(LedFlows::new(netns))),
             ),
-            hosts: Follower::start(store, keys::HOSTS.to_owned(), wake),
+            hosts: Follower::start(store, keys::HOSTS.to_owned(), bell),
             zones: Zones::default(),
             dir,
             keepers: BTreeMap::new(),

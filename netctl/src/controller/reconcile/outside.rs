@@ -1,16 +1,10 @@
 //! The way out of this host's networks, and the ports by which it is come in.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{Followed, Reconciler, failures::Failures, pass::Own};
 use crate::{
-    controller::{
-        outside::{self, Opened, Way},
-        records::Record,
-    },
+    controller::outside::{self, Opened, Way},
     dataplane::Sweep,
     drivers::Device,
     model::EndpointId,
@@ -45,15 +39,8 @@ impl Reconciler {
             Some(Opened { endpoint: &own.endpoint, device: &device.name })
         });
         // An engine answers its containers' questions for names, or asks name servers of its own choice.
-        let foreign = |record: &Record| record.sandbox.foreign.then(|| record.sandbox.id.clone());
-        let foreign: BTreeSet<_> = self.records.each(foreign).into_iter().flatten().collect();
-        let asking: BTreeSet<_> = own
-            .values()
-            .filter(|own| foreign.contains(&own.sandbox))
-            .map(|own| &own.endpoint.network)
-            .collect();
-        let asking: Vec<Device> =
-            asking.into_iter().filter_map(|id| device(self.followed.get(id)?)).collect();
+        let of_engine = self.followed.values().filter(|followed| followed.of_engine);
+        let asking: Vec<Device> = of_engine.filter_map(device).collect();
         let asking = asking.iter().map(|device| device.name.as_str());
         let each = ways.values().map(|(network, device)| Way { network, device: &device.name });
         let wanted = outside::of(each, opened, asking);

@@ -3,12 +3,18 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use super::{Followed, Progress, Reconciler, Service, failures::Failures};
+use super::{Followed, Progress, Reconciler, Service, failures::Failures, interest::Interest};
 use crate::{
-    controller::{follow::Follower, keys, records::Attachment},
+    controller::{
+        follow::Follower,
+        keys,
+        observation::{FollowedNetwork, Inventory, Served},
+        reap,
+        records::{Attachment, Record},
+    },
     dataplane::{self, Applied, Sweep},
     drivers::{self, Joined, Place, Presence, Present},
     kernel::Netns,
@@ -32,6 +38,8 @@ pub(super) struct Own {
 struct Seen {
     /// Every change of this host's attachments up to this revision is seen.
     revision: Revision,
+    /// The same of the networks that its engine has.
+    engine: Revision,
     /// The networks of interest that were listed whole, each with every change of its endpoints up to a revision.
     networks: BTreeMap<NetworkId, Revision>,
     /// Whether that is all of them.
@@ -40,6 +48,8 @@ struct Seen {
     damaged: bool,
     /// The endpoints that are attached on this host.
     own: BTreeMap<EndpointId, Own>,
+    /// How many endpoints of each network are attached on other hosts.
+    elsewhere: BTreeMap<NetworkId, usize>,
 }
 
 /// An endpoint's interface that stands.
@@ -50,22 +60,25 @@ pub(super) struct Built {
 }
 
 impl Reconciler {
+    /// [`Self::pass`], by the clock.
+    pub(super) async fn timed_pass(&mut self, interest: &Interest, full: bool) -> bool {
+        let begun = Instant::now();
+        let done = self.pass(interest, full).await;
+        self.pulse.passed(full, begun.elapsed(), done);
+        done
+    }
+
     /// Does what is to be done now; `false` if something of it could not be done.
     ///
-    /// `revision` is that of `wanted`, the endpoints of this host with their networks. A `full` pass looks also at
-    /// what is known to stand.
-    pub(super) async fn pass(
-        &mut self,
-        revision: Revision,
-        wanted: &BTreeMap<EndpointId, NetworkId>,
-        full: bool,
-    ) -> bool {
+    /// A `full` pass looks also at what is known to stand.
+    async fn pass(&mut self, interest: &Interest, full: bool) -> bool {
         let mut failures = Failures::default();
-        self.follow(wanted, &mut failures).await;
-        if full {
+        let known = self.follow(interest, &mut failures).await;
+        if full || interest.moved {
             self.rename(&mut failures).await;
         }
-        let seen = self.look(revision, wanted);
+        self.pulse.looks();
+        let seen = self.look(interest, known);
         let Seen { complete, damaged, own, .. } = &seen;
         self.enter(full, &mut failures).await;
         self.join(own, full, &mut failures).await;
@@ -81,12 +94,13 @@ impl Reconciler {
         // Whatever became of that: what is gone is not to be reached any more.
         self.open_ways(own, sweep, full, &mut failures).await;
         if applied {
+            self.pulse.applied();
             self.raise(own, full, &mut failures).await;
             // Before links are removed: a sandbox that leaves the network of its default route has the next at once.
             self.route(own, full, &mut failures).await;
         }
         if sweep == Sweep::Remove {
-            self.forget(own, &mut failures);
+            self.forget(own, &mut failures).await;
             self.sweep(own, full, &mut failures).await;
         }
         self.serve_names(*complete, directory, &mut failures).await;
@@ -96,36 +110,60 @@ impl Reconciler {
         failures.none()
     }
 
-    /// Begins to follow networks that became of interest, and stops with those that are no more.
-    async fn follow(&mut self, wanted: &BTreeMap<EndpointId, NetworkId>, failures: &mut Failures) {
-        let interest: BTreeSet<&NetworkId> = wanted.values().collect();
+    /// Begins to follow networks that became of interest, and stops with those that are no more; says whether all that
+    /// are there are followed.
+    async fn follow(&mut self, interest: &Interest, failures: &mut Failures) -> bool {
+        let Interest { attached, of_engine, .. } = interest;
+        let interest: BTreeSet<&NetworkId> = attached.union(of_engine).collect();
         let old: Vec<NetworkId> =
             self.followed.keys().filter(|id| !interest.contains(id)).cloned().collect();
         for id in old {
-            if let Some(followed) = self.followed.remove(&id) {
-                tracing::info!(network = %followed.network.name, "no endpoint is here any more");
-                followed.endpoints.stop().await;
-            }
+            self.leave(&id).await;
         }
+        let mut all = true;
         for id in interest {
-            if self.followed.contains_key(id) {
+            if let Some(followed) = self.followed.get_mut(id) {
+                followed.of_engine = of_engine.contains(id);
                 continue;
             }
             match keys::get::<Network>(&*self.store, &keys::network(id)).await {
-                Ok(Some(stored)) => {
-                    tracing::info!(network = %stored.value.name, "first endpoint is here");
-                    let endpoints = Follower::start(
-                        Arc::clone(&self.store),
-                        keys::endpoints(id),
-                        Arc::clone(&self.wake),
-                    );
-                    let followed = Followed { network: stored.value, endpoints, presence: None };
-                    self.followed.insert(id.clone(), followed);
-                }
+                Ok(Some(stored)) => self.begin(stored.value, of_engine.contains(id)).await,
+                // A network may be removed while the host of an engine that has it is away.
+                Ok(None) if !attached.contains(id) => {}
                 // It went between the two looks; so will the attachment.
-                Ok(None) => failures.other(format!("network {} is gone", id.short())),
-                Err(error) => failures.other(error.to_string()),
+                Ok(None) => {
+                    all = false;
+                    failures.other(format!("network {} is gone", id.short()));
+                }
+                Err(error) => {
+                    all = false;
+                    failures.other(error.to_string());
+                }
             }
+        }
+        all
+    }
+
+    /// Begins to follow a network.
+    async fn begin(&mut self, network: Network, of_engine: bool) {
+        // What has its VNI is gone, though its going may not have been heard of yet.
+        let same = |(_, other): &(&NetworkId, &Followed)| other.network.vni == network.vni;
+        let gone = self.followed.iter().find(same).map(|(id, _)| id.clone());
+        if let Some(gone) = gone.filter(|_| network.vni.is_some()) {
+            self.leave(&gone).await;
+        }
+        tracing::info!(network = %network.name, "of interest here");
+        let store = Arc::clone(&self.store);
+        let endpoints = Follower::start(store, keys::endpoints(&network.id), self.bell.clone());
+        let id = network.id.clone();
+        self.followed.insert(id, Followed { network, endpoints, presence: None, of_engine });
+    }
+
+    /// Follows a network no more.
+    async fn leave(&mut self, id: &NetworkId) {
+        if let Some(followed) = self.followed.remove(id) {
+            tracing::info!(network = %followed.network.name, "of no interest here any more");
+            followed.endpoints.stop().await;
         }
     }
 
@@ -144,25 +182,30 @@ impl Reconciler {
     }
 
     /// What the store says now; all that a pass does follows from one look.
-    fn look(&self, revision: Revision, wanted: &BTreeMap<EndpointId, NetworkId>) -> Seen {
-        let mut seen = Seen { revision, ..Seen::default() };
+    ///
+    /// `known` is whether every network of interest is followed.
+    fn look(&self, interest: &Interest, known: bool) -> Seen {
+        let Interest { revision, engine, .. } = *interest;
+        let mut seen = Seen { revision, engine, complete: known, ..Seen::default() };
         for (id, followed) in &self.followed {
             let mirror = followed.endpoints.borrow();
             if mirror.complete {
                 seen.networks.insert(id.clone(), mirror.revision);
             }
+            seen.complete &= mirror.complete;
             seen.damaged |= mirror.damaged;
             for (endpoint, revision) in mirror.entries.values() {
-                if let Some(owner) = endpoint.owner.as_ref().filter(|owner| owner.host == self.host)
-                {
+                let Some(owner) = &endpoint.owner else { continue };
+                if owner.host == self.host {
                     let sandbox = owner.sandbox.clone();
                     let entry =
                         Own { endpoint: Arc::clone(endpoint), sandbox, revision: *revision };
                     seen.own.insert(endpoint.id.clone(), entry);
+                } else {
+                    *seen.elsewhere.entry(id.clone()).or_default() += 1;
                 }
             }
         }
-        seen.complete = wanted.values().all(|id| seen.networks.contains_key(id));
         seen
     }
 
@@ -187,10 +230,25 @@ impl Reconciler {
     }
 
     /// Has the sandboxes of this host forget endpoints that others took, or took away.
-    fn forget(&mut self, own: &BTreeMap<EndpointId, Own>, failures: &mut Failures) {
-        let stays = |id: &SandboxId, attachment: &Attachment| {
+    async fn forget(&mut self, own: &BTreeMap<EndpointId, Own>, failures: &mut Failures) {
+        let held = |id: &SandboxId, attachment: &Attachment| {
             let owner = own.get(&attachment.interface.endpoint).map(|own| &own.sandbox);
             owner == Some(id) || attachment.unsettled
+        };
+        let holds_all =
+            |record: &Record| record.attachments.iter().all(|of| held(&record.sandbox.id, of));
+        if self.records.each(holds_all).into_iter().all(|holds| holds) {
+            return;
+        }
+        let taken = match reap::taken(&*self.store, &self.host).await {
+            Ok(taken) => taken,
+            Err(error) => return failures.other(error.to_string()),
+        };
+        if !taken.is_empty() {
+            self.missing.notify_one();
+        }
+        let stays = |id: &SandboxId, attachment: &Attachment| {
+            held(id, attachment) || taken.contains(&attachment.interface.endpoint)
         };
         let lost = self.records.each(|record| {
             let id = &record.sandbox.id;
@@ -253,7 +311,7 @@ impl Reconciler {
 
     /// Notes what the data plane could not do; `false` if that is everything.
     fn note_applied(
-        &self,
+        &mut self,
         applied: Result<Applied, dataplane::Error>,
         own: &BTreeMap<EndpointId, Own>,
         failures: &mut Failures,
@@ -270,7 +328,11 @@ impl Reconciler {
             let port =
                 |built: &Built| built.joined.port.as_ref().is_some_and(|port| port.index == index);
             match own.keys().find(|id| self.built.get(id).is_some_and(port)) {
-                Some(id) => failures.endpoint(id, reason),
+                Some(id) => {
+                    failures.endpoint(id, reason);
+                    // The next pass looks for its device again.
+                    self.built.remove(id);
+                }
                 None => failures.other(reason),
             }
         }
@@ -380,8 +442,34 @@ impl Reconciler {
         gone
     }
 
+    /// What is on this host, for those who count it.
+    fn inventory_of(&self, seen: &Seen) -> Inventory {
+        let network = |(id, followed): (&NetworkId, &Followed)| {
+            let port = followed.presence.as_ref().and_then(|presence| presence.port.as_ref());
+            let network = FollowedNetwork {
+                name: followed.network.name.clone(),
+                port: port.map(|port| port.index),
+                remote: seen.elsewhere.get(id).copied().unwrap_or_default(),
+            };
+            (id.clone(), network)
+        };
+        let served = |(id, own): (&EndpointId, &Own)| {
+            let port = self.built.get(id).and_then(|built| built.joined.port.as_ref());
+            Served {
+                endpoint: Arc::clone(&own.endpoint),
+                sandbox: own.sandbox.clone(),
+                port: port.map(|port| port.index),
+            }
+        };
+        Inventory {
+            networks: self.followed.iter().map(network).collect(),
+            endpoints: seen.own.iter().map(served).collect(),
+        }
+    }
+
     fn report(&self, seen: &Seen, sweep: Sweep, failures: &Failures) {
         failures.log();
+        self.inventory.send_replace(self.inventory_of(seen));
         let outcome = |id: &EndpointId, own: &Own| {
             (id.clone(), (own.revision, failures.of(id, &own.endpoint.network)))
         };
@@ -394,8 +482,12 @@ impl Reconciler {
         self.progress.send_modify(|progress| {
             // Where something is left that should be gone, nobody is told that it is gone.
             let followed = sweep == Sweep::Remove && failures.is_followed();
-            let revision = if followed { seen.revision } else { progress.revision };
-            *progress = Progress { revision, networks, endpoints };
+            let (revision, engine) = if followed {
+                (seen.revision, seen.engine)
+            } else {
+                (progress.revision, progress.engine)
+            };
+            *progress = Progress { revision, engine, networks, endpoints };
         });
     }
 

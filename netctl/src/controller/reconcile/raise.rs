@@ -48,8 +48,7 @@ impl Reconciler {
     /// it gets. Without one its answer would wait until its kernel, a second later, asks for its neighbour again.
     async fn open(&self, own: &Own, port: &Device) -> Result<(), kernel::Error> {
         let netlink = &self.context.netlink;
-        let outer = netlink.link_by_name(&port.name).await?;
-        netlink.set_up(&outer).await?;
+        netlink.set_up_by(port.index, &port.name).await?;
         let Some((netns, device)) = self.place(own) else { return Ok(()) };
         let netns = Netns::open(&netns)?;
         let inside = self.insides.open(&netns).await?;
@@ -58,7 +57,7 @@ impl Reconciler {
         // The outer end has a carrier only now. That it is looked at, has the kernel take notice at once instead of soon,
         // and drop none of what the programs answer (`linkwatch_sync_dev` in `rtnl_getlink`, since Linux 6.8).
         netlink.link_by_name(&port.name).await?;
-        if !(outer.up && inner.up) {
+        if !inner.up {
             announce(own, netns, inner.index);
         }
         Ok(())

@@ -27,15 +27,21 @@ pub(super) fn containers(dir: &Path) -> Result<Ends> {
     first.ok(["network", "create", "-d", "overlay"].iter().chain(&subnet))?;
     let near = container(first, "near", "10.7.0.11")?;
     let far = container(second, "far", "10.7.0.12")?;
-    eventually("containers of the engines reach each other", Duration::from_secs(30), || {
-        near.run(["ping", "-c", "1", "-W", "1", "10.7.0.12"])?.ok()
-    })?;
+    reaches(&near, "10.7.0.12")?;
     let parts = Parts::Engines(pair, Box::new(engines));
     Ok(Ends { near, far, address: "10.7.0.12".to_owned(), parts })
 }
 
-/// Runs a container that does nothing, and gives its namespace.
-fn container(engine: &Engine, name: &str, address: &str) -> Result<Netns> {
+/// Waits until a container is reached from another.
+pub(super) fn reaches(near: &Netns, address: &str) -> Result<()> {
+    eventually("containers of the engines reach each other", Duration::from_secs(30), || {
+        near.run(["ping", "-c", "1", "-W", "1", address])?.ok()
+    })?;
+    Ok(())
+}
+
+/// Runs a container that does nothing on the network `bench`, and gives its namespace.
+pub(super) fn container(engine: &Engine, name: &str, address: &str) -> Result<Netns> {
     let words = ["run", "-d", "--name", name, "--network", "bench", "--ip", address, IMAGE];
     engine.ok(words)?;
     engine.netns_of(name)

@@ -73,14 +73,13 @@ struct Following {
 
 impl Following {
     fn start(store: &SharedStore, network: &Network) -> Self {
-        let wake = Arc::new(Notify::new());
         Self {
             endpoints: Follower::start(
                 Arc::clone(store),
                 keys::endpoints(&network.id),
-                Arc::clone(&wake),
+                Bell::default(),
             ),
-            hosts: Follower::start(Arc::clone(store), keys::HOSTS.to_owned(), wake),
+            hosts: Follower::start(Arc::clone(store), keys::HOSTS.to_owned(), Bell::default()),
             zones: Zones::default(),
         }
     }

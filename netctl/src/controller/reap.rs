@@ -1,0 +1,306 @@
+//! Giving back what hosts have that are gone for good.
+//!
+//! A host whose lease has ended is missed at once: names do not lead there any more. What it has stays its own for a
+//! while, since it may be cut off only, with all its containers running. After that its endpoints are reaped: those that
+//! were published for their sandbox go, with their addresses, as they would have gone with it; those that people
+//! published stay, and can be attached elsewhere. What was taken is noted for some days: should the host come back after
+//! all, its sandboxes have again what nobody else has by then.
+//!
+//! For how long a host was missed is measured by this one's own clock, from when it first missed it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    str::FromStr,
+    time::{Duration, Instant},
+};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use tokio::sync::{Notify, watch};
+
+use super::{Controller, Result, addresses, follow::Mirror, holdings, keys, now};
+use crate::{
+    model::{Endpoint, EndpointId, Host, HostName, Network, NetworkId, UnixTime},
+    store::{Guard, Outcome, Revision, Store, Txn},
+};
+
+/// How often it is looked, at most and at least.
+const PERIOD: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(5));
+
+/// How long it is remembered what was taken from a host, in seconds.
+const REMEMBERED: UnixTime = 7 * 24 * 3600;
+
+/// What was taken from a host.
+#[derive(Debug, Serialize, Deserialize)]
+struct Reaped {
+    at: UnixTime,
+    endpoint: Endpoint,
+}
+
+/// After which time a host that is missed is taken to be gone for good; never, if there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReapAfter(pub Option<Duration>);
+
+impl Default for ReapAfter {
+    fn default() -> Self {
+        Self(Some(Duration::from_mins(15)))
+    }
+}
+
+impl FromStr for ReapAfter {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        if text == "never" {
+            return Ok(Self(None));
+        }
+        let unit = [("s", 1), ("m", 60), ("h", 3600), ("d", 86400)];
+        let seconds = unit.iter().find_map(|(unit, seconds)| {
+            text.strip_suffix(unit)?.parse::<u64>().ok()?.checked_mul(*seconds)
+        });
+        match seconds {
+            // A host that is only slow, or restarted, is not gone.
+            Some(0..30) => {
+                Err(format!("{text} is less than a host may need to come back: from 30s on"))
+            }
+            Some(seconds) => Ok(Self(Some(Duration::from_secs(seconds)))),
+            None => Err(format!("{text:?} is no time: write 900s, 15m, 2h, 7d, or never")),
+        }
+    }
+}
+
+impl fmt::Display for ReapAfter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.map(|after| after.as_secs()) {
+            None => f.write_str("never"),
+            Some(seconds) if seconds % 60 == 0 => write!(f, "{}m", seconds / 60),
+            Some(seconds) => write!(f, "{seconds}s"),
+        }
+    }
+}
+
+impl Serialize for ReapAfter {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ReapAfter {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+impl Controller {
+    /// Reaps what dead hosts have, and takes back what was reaped of this one.
+    pub(super) async fn settle_absence(
+        &self,
+        hosts: watch::Receiver<Mirror<Host>>,
+        missing: &Notify,
+    ) -> ! {
+        tokio::join!(self.reap(hosts), self.restore_missing(missing)).0
+    }
+
+    /// Reaps what dead hosts have, as long as `hosts` follows which are alive.
+    async fn reap(&self, hosts: watch::Receiver<Mirror<Host>>) -> ! {
+        let mut missed: BTreeMap<HostName, Instant> = BTreeMap::new();
+        loop {
+            let Some(after) = self.config.reap_after.0 else { std::future::pending().await };
+            tokio::time::sleep((after / 5).clamp(PERIOD.0, PERIOD.1)).await;
+            let Some(alive) = alive(&hosts.borrow()) else { continue };
+            // One does it for all; another in its place begins to count anew.
+            if alive.first() != Some(&self.config.host) {
+                missed.clear();
+                continue;
+            }
+            if let Err(error) = self.reap_missed(&alive, after, &mut missed).await {
+                tracing::warn!(%error, "cannot look for what dead hosts have; trying again");
+            }
+        }
+    }
+
+    async fn reap_missed(
+        &self,
+        alive: &BTreeSet<HostName>,
+        after: Duration,
+        missed: &mut BTreeMap<HostName, Instant>,
+    ) -> Result<()> {
+        let mut had: BTreeMap<HostName, Vec<(NetworkId, EndpointId)>> = BTreeMap::new();
+        for stored in keys::list::<NetworkId>(&*self.store, keys::ATTACHMENTS).await? {
+            if let Some((host, endpoint)) = keys::attached(&stored.key)
+                && !alive.contains(&host)
+            {
+                had.entry(host).or_default().push((stored.value, endpoint));
+            }
+        }
+        missed.retain(|host, _| had.contains_key(host));
+        for (host, endpoints) in had {
+            let since = *missed.entry(host.clone()).or_insert_with(Instant::now);
+            if since.elapsed() < after {
+                continue;
+            }
+            let mut reaped = 0;
+            for (network, endpoint) in endpoints {
+                reaped +=
+                    u32::from(self.reap_one(&host, &keys::endpoint(&network, &endpoint)).await?);
+            }
+            tracing::warn!(%host, endpoints = reaped, "it is gone for good: reaped what it had");
+        }
+        self.forget_reaped().await
+    }
+
+    /// Takes an endpoint from a dead host, and notes what it was; `false` if it has it no more, or is back.
+    async fn reap_one(&self, host: &HostName, key: &str) -> Result<bool> {
+        let Some(stored) = keys::get::<Endpoint>(&*self.store, key).await? else {
+            return Ok(false);
+        };
+        let Some(owner) = stored.value.owner.as_ref().filter(|owner| owner.host == *host) else {
+            return Ok(false);
+        };
+        let goes = owner.takes_along || stored.value.container.is_some();
+        let txn = if goes {
+            addresses::removal(&*self.store, &stored).await?
+        } else {
+            Self::disowned(&stored)
+        };
+        let reaped = Reaped { at: now(), endpoint: stored.value.clone() };
+        let txn = txn
+            .when(Guard::Absent(keys::host(host)))
+            .put(format!("{}{}", keys::reaped(host), stored.value.id), keys::write(&reaped));
+        let noted = if goes { self.note_endpoint_lease(&stored.value).await? } else { None };
+        match self.store.commit(txn).await? {
+            Outcome::Committed(_) => {
+                let Endpoint { id, name, .. } = &stored.value;
+                tracing::info!(service = %name, id = id.short(), %host, removed = goes, "reaped");
+                self.settle_lease(id.as_str()).await;
+                Ok(true)
+            }
+            Outcome::Conflict => {
+                if noted.is_some() {
+                    self.leases.forget(stored.value.id.as_str())?;
+                }
+                Ok(false)
+            }
+        }
+    }
+
+    /// Forgets what was taken from hosts so long ago that they will not ask for it.
+    async fn forget_reaped(&self) -> Result<()> {
+        for stored in keys::list::<Reaped>(&*self.store, keys::REAPED).await? {
+            if stored.value.at.saturating_add(REMEMBERED) < now() {
+                let txn = Txn::new().when(stored.unchanged()).delete(stored.key);
+                self.store.commit(txn).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes back what was taken from this host while it was away, and is still free, for sandboxes that are still there.
+    /// The caller holds the lock.
+    pub(super) async fn restore(&self) -> Result<()> {
+        let of_this = keys::reaped(&self.config.host);
+        for stored in keys::list::<Reaped>(&*self.store, &of_this).await? {
+            let Reaped { endpoint, .. } = &stored.value;
+            let mut txn = Txn::new().when(stored.unchanged()).delete(stored.key.clone());
+            let wanted = endpoint
+                .owner
+                .as_ref()
+                .is_some_and(|owner| self.knows(&owner.sandbox, &endpoint.id));
+            if wanted {
+                txn = txn.and(self.owned_again(endpoint).await?);
+            }
+            let Endpoint { name, id, .. } = endpoint;
+            match self.store.commit(txn).await? {
+                Outcome::Committed(_) if wanted => {
+                    tracing::info!(service = %name, id = id.short(), "taken back: this host was thought to be gone");
+                }
+                Outcome::Committed(_) => {}
+                Outcome::Conflict => {
+                    tracing::warn!(
+                        service = %name, id = id.short(),
+                        "lost: this host was thought to be gone, and others have its name or address now"
+                    );
+                    self.store
+                        .commit(Txn::new().when(stored.unchanged()).delete(stored.key.clone()))
+                        .await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes back what was taken, whenever the reconcile loop finds some of it missing.
+    async fn restore_missing(&self, missing: &Notify) -> ! {
+        loop {
+            missing.notified().await;
+            let one = self.operations.lock().await;
+            let restored = self.restore().await;
+            drop(one);
+            // What is lost can be forgotten now.
+            self.drivers.wake().notify_one();
+            if let Err(error) = restored {
+                tracing::warn!(%error, "cannot take back what was taken from this host; trying again");
+                tokio::time::sleep(PERIOD.0).await;
+                missing.notify_one();
+            }
+        }
+    }
+
+    /// What makes an endpoint this host's again as it was, if nobody has anything of it.
+    async fn owned_again(&self, endpoint: &Endpoint) -> Result<Txn> {
+        let mut endpoint = endpoint.clone();
+        if let Some(owner) = &mut endpoint.owner {
+            owner.vteps = self.vteps;
+        }
+        let key = keys::endpoint(&endpoint.network, &endpoint.id);
+        if let Some(stored) = keys::get::<Endpoint>(&*self.store, &key).await? {
+            // People published it: it is there still, and free or another's.
+            let free =
+                if stored.value.owner.is_none() { stored.unchanged() } else { Guard::Absent(key) };
+            return Ok(Txn { guards: vec![free], ..Self::ownership(&stored, &endpoint) });
+        }
+        let held = holdings::of_endpoint(&endpoint);
+        let free = held.iter().map(|held| Guard::Absent(held.key.clone()));
+        let network = keys::get::<Network>(&*self.store, &keys::network(&endpoint.network)).await?;
+        let there = match network {
+            Some(network) => network.unchanged(),
+            // Nothing is a guard that fails; its own key is absent, and so this does.
+            None => Guard::Unchanged(key.clone(), Revision(0)),
+        };
+        let mut txn = Txn::new().when(there).when(Guard::Absent(key.clone()));
+        txn.guards.extend(free);
+        let txn = held.into_iter().fold(txn, |txn, held| txn.put(held.key, held.value));
+        Ok(txn.put(key, keys::write(&endpoint)))
+    }
+}
+
+/// The endpoints that were taken from a host while it was away, and that it may have again.
+pub(super) async fn taken(store: &dyn Store, host: &HostName) -> Result<BTreeSet<EndpointId>> {
+    let reaped = keys::list::<Reaped>(store, &keys::reaped(host)).await?;
+    Ok(reaped.into_iter().map(|stored| stored.value.endpoint.id).collect())
+}
+
+/// The hosts that are alive; nothing where that is not known.
+fn alive(hosts: &Mirror<Host>) -> Option<BTreeSet<HostName>> {
+    (hosts.complete && !hosts.damaged)
+        .then(|| hosts.entries.values().map(|(host, _)| host.name.clone()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_and_shown() {
+        let read = |text: &str| text.parse::<ReapAfter>().map(|after| after.to_string());
+        for (text, shown) in
+            [("900s", "15m"), ("45s", "45s"), ("2h", "120m"), ("1d", "1440m"), ("never", "never")]
+        {
+            assert_eq!(read(text).as_deref(), Ok(shown));
+        }
+        for text in ["", "m", "15", "-1s", "1w", "99999999999999999999s", "99999999999999999d"] {
+            assert!(read(text).expect_err(text).contains("is no time"), "{text}");
+        }
+        assert!(read("29s").expect_err("short").contains("from 30s on"));
+    }
+}

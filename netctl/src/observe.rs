@@ -1,0 +1,3 @@
+//! What those see who look after a host: so far metrics, in the form that Prometheus reads.
+
+pub mod metrics;

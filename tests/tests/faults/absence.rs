@@ -1,0 +1,104 @@
+//! Hosts that are missed for longer than a host may be: what they had is given back, and they have it again where they
+//! come back and it is free.
+//!
+//! ```text
+//!   h1: box1 (a.dev, d.ops)      h2: box2 (b.dev, published for it; c.ops, which people published)
+//! ```
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+use testbed::{Host, Lab, Options, Signal, Store, eventually};
+
+use crate::state;
+
+/// What a host's key and the shortest time until its reaping take, and more.
+const GONE: Duration = Duration::from_secs(100);
+const SOON: Duration = Duration::from_secs(15);
+
+fn furnished(store: Store) -> Result<Lab> {
+    let arguments = ["--reap-after", "30s"].map(str::to_owned).to_vec();
+    let lab = Lab::start(Options { store, arguments, ..Options::default() })?;
+    for words in [
+        "network create dev",
+        "network create ops",
+        "service publish c.ops",
+        "run --name box1 --publish-service a.dev --publish-service d.ops true",
+    ] {
+        lab.host(1).ok(words.split(' '))?;
+    }
+    lab.host(2).ok(["run", "--name", "box2", "--publish-service", "b.dev", "true"])?;
+    lab.host(2).ok(["service", "attach", "box2", "c.ops"])?;
+    eventually("all agrees", SOON, || state::check(&lab))?;
+    reach(lab.host(1), "box1", &["b", "c"])?;
+    Ok(lab)
+}
+
+fn service(host: &Host, name: &str) -> Result<Value> {
+    let found: Value = serde_json::from_str(&host.ok(["service", "inspect", name])?)?;
+    found.get(0).cloned().context("no service")
+}
+
+fn reach(host: &Host, sandbox: &str, names: &[&str]) -> Result<()> {
+    for name in names {
+        host.ok(["exec", sandbox, "ping", "-c", "1", "-W", "2", name])?;
+    }
+    Ok(())
+}
+
+/// Waits until what `h2` had is given back.
+fn reaped(h1: &Host) -> Result<()> {
+    eventually("what h2 had is given back", GONE, || {
+        let b = h1.netctl(["service", "inspect", "b.dev"])?;
+        ensure!(b.stderr.contains("there is no service b on network dev"), "{b:?}");
+        ensure!(service(h1, "c.ops")?["owner"].is_null(), "c.ops is attached");
+        Ok(())
+    })
+}
+
+#[test]
+fn what_a_host_had_that_is_gone_is_given_back() -> Result<()> {
+    let lab = furnished(Store::File)?;
+    let (h1, h2) = (lab.host(1), lab.host(2));
+    let address = service(h1, "b.dev")?["addresses"][0].clone();
+    h2.stop_daemon(Signal::SIGKILL)?;
+    reaped(h1)?;
+    reach(h1, "box1", &["a"])?;
+
+    // Its name and address are another's now; nobody has the other yet.
+    let plain = address.as_str().and_then(|text| text.split('/').next()).context("an address")?;
+    h1.ok(["service", "publish", "--ip", plain, "b.dev"])?;
+    lab.start_daemon(h2)?;
+    eventually("it has again what is free", SOON, || {
+        let owner = service(h1, "c.ops")?["owner"]["host"].clone();
+        ensure!(owner == "h2", "c.ops is attached on {owner}");
+        ensure!(service(h1, "b.dev")?["owner"].is_null(), "b.dev is attached");
+        state::check(&lab)
+    })?;
+    eventually("c is reached", SOON, || reach(h1, "box1", &["c"]))?;
+    ensure!(h2.log().contains("others have its name or address now"), "{}", h2.log());
+    lab.end()
+}
+
+#[test]
+fn a_host_that_was_cut_off_has_everything_again() -> Result<()> {
+    let lab = furnished(Store::Etcd)?;
+    let (h1, h2) = (lab.host(1), lab.host(2));
+    let before = service(h1, "b.dev")?;
+    h2.netns().ip(["link set eth0 down"])?;
+    reaped(h1)?;
+    h2.netns().ip(["link set eth0 up"])?;
+    eventually("it has everything again", Duration::from_secs(30), || {
+        let b = service(h1, "b.dev")?;
+        ensure!(b == before, "{b}\nwas\n{before}");
+        ensure!(service(h1, "c.ops")?["owner"]["host"] == "h2", "c.ops is not attached");
+        state::check(&lab)
+    })?;
+    // Names lead to a host once it has said that it is alive.
+    eventually("they reach each other", SOON, || {
+        reach(h1, "box1", &["b", "c"])?;
+        reach(h2, "box2", &["a"])
+    })?;
+    lab.end()
+}
