@@ -105,13 +105,13 @@ enum Command {
     Counters(counters::Args),
     /// Show how the daemon is doing
     Status,
-    /// Watch what endpoints carry and lose, and what is dropped, by second
-    Top(top::Args),
     /// Find what keeps packets from flowing on this host and to the others, and say what mends it
     ///
     /// Works too while the daemon is down. What is wrong is a line each; the exit code is 1 where something is, and 0
     /// where nothing is.
     Doctor(doctor::Args),
+    /// Watch what endpoints carry and lose, and what is dropped, by second
+    Top(top::Args),
     /// Measure between this host and another, and say what limits the path
     Bench(Box<bench::Args>),
     /// Put netctl where container runtimes look for CNI plugins, and take it away
@@ -167,8 +167,8 @@ impl Command {
             Self::Neigh => neigh::run(context).await,
             Self::Counters(args) => args.run(context).await,
             Self::Status => status::run(context).await,
-            Self::Top(args) => args.run(context).await,
             Self::Doctor(args) => args.run(context).await,
+            Self::Top(args) => args.run(context).await,
             Self::Bench(args) => args.run(context).await,
             Self::Cni(command) => command.run(context),
             Self::Docker(command) => command.run(context).await,

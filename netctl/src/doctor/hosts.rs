@@ -89,7 +89,7 @@ fn dead(note: &DaemonNote, hosts: &[Host], services: &[ServiceView]) -> Vec<Find
             "host-dead",
             name.as_str(),
             format!("{name} has {count} services and has given no sign of life for 15 s"),
-            "no name leads to them; they stay its own until somebody takes them over",
+            "no name leads to them, and after --reap-after it loses them",
             name,
             "systemctl start netctl    # or, where it will not return: netctl service unpublish -f",
         )
