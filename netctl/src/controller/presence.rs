@@ -108,11 +108,12 @@ pub(super) async fn keep(
 async fn beat(store: &SharedStore, host: &Host, lease: Option<LeaseId>) -> Result<LeaseId> {
     if let Some(lease) = lease {
         store.keep_alive(lease).await?;
-        return Ok(lease);
     }
     let key = keys::host(&host.name);
     let guard = match keys::get::<Host>(&**store, &key).await? {
         Some(other) if other.value.id != host.id => return Err(name_taken(&other.value)),
+        // The lease alone says nothing: somebody may have removed the key.
+        Some(_) if let Some(lease) = lease => return Ok(lease),
         Some(own) => own.unchanged(),
         None => Guard::Absent(key.clone()),
     };

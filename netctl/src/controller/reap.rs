@@ -202,10 +202,12 @@ impl Controller {
         for stored in keys::list::<Reaped>(&*self.store, &of_this).await? {
             let Reaped { endpoint, .. } = &stored.value;
             let mut txn = Txn::new().when(stored.unchanged()).delete(stored.key.clone());
-            let wanted = endpoint
-                .owner
-                .as_ref()
-                .is_some_and(|owner| self.knows(&owner.sandbox, &endpoint.id));
+            // What a plugin had given it has back, and may have given to others.
+            let wanted = endpoint.lease.is_none()
+                && endpoint
+                    .owner
+                    .as_ref()
+                    .is_some_and(|owner| self.knows(&owner.sandbox, &endpoint.id));
             if wanted {
                 txn = txn.and(self.owned_again(endpoint).await?);
             }

@@ -207,3 +207,18 @@ fn operations_are_not_disturbed_in_a_file() -> Result<()> {
 fn operations_are_not_disturbed_in_etcd() -> Result<()> {
     operations_are_not_disturbed(Store::Etcd)
 }
+
+/// Its lease would go on for ever, and nobody would know of the host.
+#[test]
+fn a_hosts_key_that_others_removed_is_put_again() -> Result<()> {
+    let lab = Lab::start(Options::default())?;
+    let listed = || lab.host(1).ok(["host", "ls", "-q"]);
+    eventually("h2 is listed", Duration::from_secs(10), || {
+        listed()?.contains("h2").then_some(()).context("h2 is missing")
+    })?;
+    meddle(&lab, Txn::new().delete("hosts/h2"))?;
+    eventually("h2 is listed again", Duration::from_secs(20), || {
+        listed()?.contains("h2").then_some(()).context("h2 is missing")
+    })?;
+    lab.end()
+}
