@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{Read as _, Write as _},
+    io::{self, Read as _, Write as _},
     net::{TcpListener, TcpStream},
     os::unix::process::CommandExt as _,
     path::Path,
@@ -90,8 +90,7 @@ impl Etcd {
         let mut process = command.spawn().expect("the package etcd-server is installed");
         let until = Instant::now() + Duration::from_secs(20);
         let ready = loop {
-            // It listens for clients when it has joined its cluster.
-            if TcpStream::connect(("127.0.0.1", self.ports[0])).is_ok() {
+            if self.answers() {
                 break true;
             }
             if process.try_wait().unwrap().is_some() || Instant::now() > until {
@@ -125,12 +124,27 @@ impl Etcd {
 
     /// A figure from its metrics, by name.
     pub(crate) fn metric(&self, name: &str) -> f64 {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.ports[0])).unwrap();
-        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
+        let text = self.ask("/metrics").unwrap();
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("{name} is not among the metrics")).parse().unwrap()
+    }
+
+    /// Whether it answers, be it that it is not well. Where it wants certificates, that it listens has to do: it does when it
+    /// has joined its cluster.
+    fn answers(&self) -> bool {
+        match self.scheme {
+            "http" => self.ask("/health").is_ok_and(|said| said.contains("health")),
+            _ => TcpStream::connect(("127.0.0.1", self.ports[0])).is_ok(),
+        }
+    }
+
+    fn ask(&self, path: &str) -> io::Result<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.ports[0]))?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        write!(stream, "GET {path} HTTP/1.0\r\n\r\n")?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        Ok(text)
     }
 
     fn log(&self) -> String {
