@@ -77,7 +77,8 @@ fn listen(lab: &Lab, container: &Container<'_>, group: IpAddr) -> Result<Listene
             IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
         };
-        let socket = UdpSocket::bind((any, PORT))?;
+        // That of the group before may be held still, by a process that another test is just starting.
+        let socket = eventually("the port is free", SOON, || Ok(UdpSocket::bind((any, PORT))?))?;
         let index = nix::net::if_::if_nametoindex("eth0")?;
         match group {
             IpAddr::V4(group) if group.is_multicast() => {
