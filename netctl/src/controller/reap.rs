@@ -18,10 +18,15 @@ use std::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use tokio::sync::{Notify, watch};
 
-use super::{Controller, Result, addresses, follow::Mirror, holdings, keys, now};
+use super::{
+    Controller, Result, addresses,
+    follow::Mirror,
+    holdings::{self, Holding},
+    keys, now,
+};
 use crate::{
     model::{Endpoint, EndpointId, Host, HostName, Network, NetworkId, UnixTime},
-    store::{Guard, Outcome, Revision, Store, Txn},
+    store::{Guard, Outcome, Store, Txn},
 };
 
 /// How often it is looked, at most and at least.
@@ -144,7 +149,9 @@ impl Controller {
                 reaped +=
                     u32::from(self.reap_one(&host, &keys::endpoint(&network, &endpoint)).await?);
             }
-            tracing::warn!(%host, endpoints = reaped, "it is gone for good: reaped what it had");
+            if reaped > 0 {
+                tracing::warn!(%host, endpoints = reaped, "it is gone for good: reaped what it had");
+            }
         }
         self.forget_reaped().await
     }
@@ -201,32 +208,24 @@ impl Controller {
         let of_this = keys::reaped(&self.config.host);
         for stored in keys::list::<Reaped>(&*self.store, &of_this).await? {
             let Reaped { endpoint, .. } = &stored.value;
-            let mut txn = Txn::new().when(stored.unchanged()).delete(stored.key.clone());
-            // What a plugin had given it has back, and may have given to others.
-            let wanted = endpoint.lease.is_none()
-                && endpoint
-                    .owner
-                    .as_ref()
-                    .is_some_and(|owner| self.knows(&owner.sandbox, &endpoint.id));
+            let Endpoint { name, id, owner, .. } = endpoint;
+            let forgotten = Txn::new().when(stored.unchanged()).delete(stored.key.clone());
+            let wanted = owner.as_ref().is_some_and(|owner| self.knows(&owner.sandbox, id));
             if wanted {
-                txn = txn.and(self.owned_again(endpoint).await?);
-            }
-            let Endpoint { name, id, .. } = endpoint;
-            match self.store.commit(txn).await? {
-                Outcome::Committed(_) if wanted => {
+                let again = match self.owned_again(endpoint).await? {
+                    Some(txn) => self.store.commit(txn.and(forgotten.clone())).await?,
+                    None => Outcome::Conflict,
+                };
+                if let Outcome::Committed(_) = again {
                     tracing::info!(service = %name, id = id.short(), "taken back: this host was thought to be gone");
+                    continue;
                 }
-                Outcome::Committed(_) => {}
-                Outcome::Conflict => {
-                    tracing::warn!(
-                        service = %name, id = id.short(),
-                        "lost: this host was thought to be gone, and others have its name or address now"
-                    );
-                    self.store
-                        .commit(Txn::new().when(stored.unchanged()).delete(stored.key.clone()))
-                        .await?;
-                }
+                tracing::warn!(
+                    service = %name, id = id.short(),
+                    "lost: this host was thought to be gone, and others have its name or address now"
+                );
             }
+            self.store.commit(forgotten).await?;
         }
         Ok(())
     }
@@ -248,8 +247,8 @@ impl Controller {
         }
     }
 
-    /// What makes an endpoint this host's again as it was, if nobody has anything of it.
-    async fn owned_again(&self, endpoint: &Endpoint) -> Result<Txn> {
+    /// What makes an endpoint this host's again as it was, if nobody has anything of it by then; nothing where somebody has.
+    async fn owned_again(&self, endpoint: &Endpoint) -> Result<Option<Txn>> {
         let mut endpoint = endpoint.clone();
         if let Some(owner) = &mut endpoint.owner {
             owner.vteps = self.vteps;
@@ -257,22 +256,20 @@ impl Controller {
         let key = keys::endpoint(&endpoint.network, &endpoint.id);
         if let Some(stored) = keys::get::<Endpoint>(&*self.store, &key).await? {
             // People published it: it is there still, and free or another's.
-            let free =
-                if stored.value.owner.is_none() { stored.unchanged() } else { Guard::Absent(key) };
-            return Ok(Txn { guards: vec![free], ..Self::ownership(&stored, &endpoint) });
+            let free = stored.value.owner.is_none();
+            return Ok(free.then(|| Self::ownership(&stored, &endpoint)));
         }
-        let held = holdings::of_endpoint(&endpoint);
-        let free = held.iter().map(|held| Guard::Absent(held.key.clone()));
         let network = keys::get::<Network>(&*self.store, &keys::network(&endpoint.network)).await?;
-        let there = match network {
-            Some(network) => network.unchanged(),
-            // Nothing is a guard that fails; its own key is absent, and so this does.
-            None => Guard::Unchanged(key.clone(), Revision(0)),
+        // What a plugin had given it has back, and may have given to others.
+        let Some(network) = network.filter(|_| endpoint.lease.is_none()) else { return Ok(None) };
+        let txn = Txn::new()
+            .when(network.unchanged())
+            .when(Guard::Absent(key.clone()))
+            .put(key, keys::write(&endpoint));
+        let take = |txn: Txn, held: Holding| {
+            txn.when(Guard::Absent(held.key.clone())).put(held.key, held.value)
         };
-        let mut txn = Txn::new().when(there).when(Guard::Absent(key.clone()));
-        txn.guards.extend(free);
-        let txn = held.into_iter().fold(txn, |txn, held| txn.put(held.key, held.value));
-        Ok(txn.put(key, keys::write(&endpoint)))
+        Ok(Some(holdings::of_endpoint(&endpoint).into_iter().fold(txn, take)))
     }
 }
 
