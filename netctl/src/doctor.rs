@@ -99,3 +99,16 @@ const SKEW: u64 = 5;
 
 /// What has a daemon make its host anew as it is to be.
 const RESTART: &str = "systemctl restart netctl";
+
+/// What a daemon with nothing out of the ordinary leaves.
+#[cfg(test)]
+fn sound_note() -> DaemonNote {
+    DaemonNote {
+        host: "h1".parse().expect("a name"),
+        state_dir: "/s".into(),
+        bpf_dir: "/b".into(),
+        underlay: Some("eth0".to_owned()),
+        addresses: Vec::new(),
+        vxlan_port: 4789,
+    }
+}

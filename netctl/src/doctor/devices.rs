@@ -192,7 +192,7 @@ fn socket_on(line: &str, port: u16) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::sound_note, *};
     use crate::{
         kernel::{AddressState, Sizes, Vxlan},
         model::DaemonNote,
@@ -218,14 +218,7 @@ mod tests {
         let net = "192.0.2.1/24".parse().expect("a net");
         let state = AddressState::Preferred;
         Facts {
-            note: DaemonNote {
-                host: "h1".parse().expect("a name"),
-                state_dir: "/s".into(),
-                bpf_dir: "/b".into(),
-                underlay: Some("eth0".to_owned()),
-                addresses: vec![net],
-                vxlan_port: 4789,
-            },
+            note: DaemonNote { addresses: vec![net], ..sound_note() },
             links: vec![link(2, "eth0", None), link(3, "netctl-vx", Some(4789))],
             addresses: vec![Address { link: 2, net, global: true, secondary: false, state }],
             off: vec![

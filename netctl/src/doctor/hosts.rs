@@ -148,7 +148,7 @@ fn settings(own: &Host, other: &Host) -> Option<Finding> {
 mod tests {
     use serde_json::json;
 
-    use super::*;
+    use super::{super::sound_note, *};
 
     fn host(name: &str, vtep: &str) -> Host {
         let id = "0123456789abcdef".repeat(4);
@@ -167,17 +167,6 @@ mod tests {
             "addresses": [], "owner": owner, "created": 0, "network_name": "dev",
         }))
         .expect("a service")
-    }
-
-    fn note() -> DaemonNote {
-        DaemonNote {
-            host: "h1".parse().expect("a name"),
-            state_dir: "/s".into(),
-            bpf_dir: "/b".into(),
-            underlay: Some("eth0".to_owned()),
-            addresses: Vec::new(),
-            vxlan_port: 4789,
-        }
     }
 
     #[test]
@@ -200,7 +189,7 @@ mod tests {
             (other(|host| host.vxlan_port = 8472), "h2", Some(("vxlan-port-differs", "h2"))),
             (other(|host| host.version = "0.2.0".into()), "h2", Some(("host-other-version", "h2"))),
         ] {
-            let found = judge(&note(), &hosts, &[service(owner)], 1000);
+            let found = judge(&sound_note(), &hosts, &[service(owner)], 1000);
             let found: Vec<_> = found.iter().map(|f| (f.id, f.object.as_str())).collect();
             assert_eq!(found, expected.into_iter().collect::<Vec<_>>());
         }

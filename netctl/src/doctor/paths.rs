@@ -129,7 +129,7 @@ fn judge(note: &DaemonNote, path: &Path) -> Option<Finding> {
 mod tests {
     use serde_json::json;
 
-    use super::*;
+    use super::{super::sound_note, *};
 
     #[test]
     fn what_is_wrong_first_on_the_way_is_named() {
@@ -139,14 +139,7 @@ mod tests {
             "mtu": 1500, "version": "0.1.0", "started": 0,
         }))
         .expect("a host");
-        let note = DaemonNote {
-            host: "h1".parse().expect("a name"),
-            state_dir: "/s".into(),
-            bpf_dir: "/b".into(),
-            underlay: Some("eth0".to_owned()),
-            addresses: Vec::new(),
-            vxlan_port: 4789,
-        };
+        let note = sound_note();
         let sound = Found { refused: false, answered: Answered::Tunnel, largest: Some(1500) };
         let heard = |answered| Some(Found { refused: false, answered, largest: None });
         let path = |routed, found| Path {
