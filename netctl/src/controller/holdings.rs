@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     ipam::{self, Hold},
-    model::{Endpoint, EndpointId, Network, NetworkId},
+    model::{Endpoint, EndpointId, Host, Network, NetworkId},
     store::{Entry, Txn},
 };
 
@@ -78,6 +78,28 @@ pub(super) fn of_endpoint(endpoint: &Endpoint) -> Vec<Holding> {
         held.push(Holding::new(key, keys::write(network)));
     }
     held
+}
+
+/// All keys of a network in the store, each with its value: its own, and those that it holds.
+pub fn network_entries(network: &Network) -> Vec<(String, Vec<u8>)> {
+    let own = (keys::network(&network.id), keys::write(network));
+    entries(own, of_network(network))
+}
+
+/// All keys of an endpoint in the store, each with its value: its own, and those that it holds.
+pub fn endpoint_entries(endpoint: &Endpoint) -> Vec<(String, Vec<u8>)> {
+    let own = (keys::endpoint(&endpoint.network, &endpoint.id), keys::write(endpoint));
+    entries(own, of_endpoint(endpoint))
+}
+
+/// The key by which a host says under its lease that it is alive, with its value.
+pub fn host_entry(host: &Host) -> (String, Vec<u8>) {
+    (keys::host(&host.name), keys::write(host))
+}
+
+fn entries(own: (String, Vec<u8>), held: Vec<Holding>) -> Vec<(String, Vec<u8>)> {
+    let held = held.into_iter().filter(|holding| holding.required);
+    std::iter::once(own).chain(held.map(|Holding { key, value, .. }| (key, value))).collect()
 }
 
 /// The piece of a transaction that gives back what an object held.
