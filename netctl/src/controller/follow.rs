@@ -22,6 +22,8 @@ pub(super) struct Mirror<T> {
     pub(super) damaged: bool,
     /// What it shows is not older than this.
     pub(super) revision: Revision,
+    /// Moves whenever it changes, as the revision may not where a store was put back to an earlier state.
+    pub(super) version: u64,
     /// By key without the prefix, each with the revision that last put it.
     pub(super) entries: BTreeMap<String, (Arc<T>, Revision)>,
 }
@@ -41,6 +43,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Follower<T> {
             complete: false,
             damaged: false,
             revision: Revision(0),
+            version: 0,
             entries: BTreeMap::new(),
         };
         let (sender, mirror) = watch::channel(empty);
@@ -131,13 +134,19 @@ impl<T: DeserializeOwned> Feed<T> {
         let entries: BTreeMap<_, _> =
             entries.into_iter().filter_map(|entry| self.read(entry)).collect();
         let damaged = entries.len() < all;
-        drop(self.mirror.send_replace(Mirror { complete: true, damaged, revision, entries }));
+        self.mirror.send_modify(|mirror| {
+            let version = mirror.version + 1;
+            *mirror = Mirror { complete: true, damaged, revision, version, entries };
+        });
         self.bell.ring();
     }
 
     fn apply(&self, changes: Vec<Change>) {
         self.mirror.send_modify(|mirror| {
-            for change in changes {
+            // What comes once more is older than what is known, and must not take its place.
+            let known = mirror.revision;
+            mirror.version += 1;
+            for change in changes.into_iter().filter(|change| change.revision() > known) {
                 let revision = match change {
                     Change::Put(entry) => {
                         let (key, revision) = (self.short(&entry.key), entry.modified);
@@ -175,3 +184,6 @@ impl<T: DeserializeOwned> Feed<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

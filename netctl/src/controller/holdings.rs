@@ -4,7 +4,7 @@
 //! it. [`of_network`] and [`of_endpoint`] say which there are; nothing else does.
 
 use super::{
-    keys::{self, Stored},
+    keys,
     networks::GATEWAY,
 };
 use crate::{
@@ -13,17 +13,13 @@ use crate::{
     store::{Entry, Txn},
 };
 
-/// What the keys begin with that are held.
-pub(super) const PREFIXES: [&str; 8] = [
-    ipam::ADDRESSES,
-    ipam::MACS,
-    ipam::POOLS,
-    ipam::HINTS,
-    ipam::VNIS,
-    keys::NAMES,
-    keys::SOLE,
-    keys::ATTACHMENTS,
-];
+/// What the keys of one network begin with, before its identifier, that it and its endpoints hold.
+pub(super) const OF_NETWORKS: [&str; 4] =
+    [ipam::ADDRESSES, ipam::MACS, ipam::HINTS, keys::ENDPOINT_NAMES];
+
+/// What the keys begin with that networks hold, and that are together for all of them.
+pub(super) const SHARED: [&str; 5] =
+    [ipam::POOLS, ipam::VNIS, keys::NETWORK_NAMES, keys::LOCAL_NAMES, keys::SOLE];
 
 /// A key that an object holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,8 +142,8 @@ pub(super) fn named(entry: &Entry) -> Option<Named> {
 /// What the object of an entry holds.
 pub(super) fn of(entry: &Entry) -> super::Result<Vec<Holding>> {
     if entry.key.starts_with(keys::NETWORKS) {
-        Stored::read(entry.clone()).map(|stored| of_network(&stored.value))
+        keys::parse(entry).map(|network| of_network(&network))
     } else {
-        Stored::read(entry.clone()).map(|stored| of_endpoint(&stored.value))
+        keys::parse(entry).map(|endpoint| of_endpoint(&endpoint))
     }
 }
