@@ -9,6 +9,8 @@ mod args;
 mod call;
 mod check;
 mod config;
+#[cfg(test)]
+mod fuzz;
 mod error;
 mod inside;
 mod result;
