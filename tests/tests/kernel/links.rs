@@ -32,8 +32,8 @@ async fn a_veth_pair_goes_into_a_namespace() {
     let pair = netlink.create_veth(&spec(Some(&inner_netlink))).await.unwrap();
     assert!(pair.created);
 
-    let outside = &ip(&netns, "-details link show nc0123456789ab")[0];
-    let inside = &ip(&inner, "-details link show eth0")[0];
+    let outside = &ip(&netns, "link show nc0123456789ab")[0];
+    let inside = &ip(&inner, "link show eth0")[0];
     for end in [outside, inside] {
         assert_eq!((&end["num_tx_queues"], &end["num_rx_queues"]), (&1.into(), &1.into()));
     }
