@@ -8,6 +8,7 @@ mod addresses;
 mod attach;
 mod audit;
 mod big_tcp;
+mod cleanup;
 mod connect;
 mod containers;
 mod engine;
@@ -52,6 +53,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
+    cleanup::{Cleaned, Remainder, Thing, clean},
     engine::{
         EngineAddress, EngineAttachment, EngineEndpointSpec, EngineHolds, EngineNetworkSpec,
         EnginePoolSpec, EnginePoolView, EngineScope, EngineSubnet,

@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Error, Result, anyhow, bail, ensure};
@@ -306,6 +307,14 @@ impl Lab {
     pub fn restart_daemon(&self, host: &Host, signal: Signal) -> Result<()> {
         host.stop_daemon(signal)?;
         self.start_daemon(host)
+    }
+
+    /// What a host's daemon is run by, with further arguments: for what `netctl daemon` does besides running. In a debug
+    /// build it kills itself at a step as the daemon would ([`Host::crash_file`]).
+    pub fn daemon_command(&self, host: &Host, further: &[&str]) -> Command {
+        let further: Vec<String> = further.iter().map(|&word| word.to_owned()).collect();
+        let all = [&self.options.arguments[..], &further[..]].concat();
+        host.daemon_command(&self.store_of(host), &all)
     }
 
     /// Does `work` while a host's daemon, of a debug build, is to kill itself at its step of that number, and starts it

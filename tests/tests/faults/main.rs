@@ -4,6 +4,7 @@
 mod absence;
 mod audit;
 mod away;
+mod cleanup;
 mod clients;
 mod deaths;
 mod http;
