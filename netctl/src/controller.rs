@@ -230,6 +230,7 @@ impl Controller {
             Arc::clone(&controller.store),
             host.clone(),
             underlay_mtu,
+            hosts.clone(),
             cancel.clone(),
         );
         let recovering = Arc::clone(&controller);
@@ -340,5 +341,9 @@ async fn start_dataplane(
 }
 
 fn now() -> UnixTime {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    unix_time(SystemTime::now())
+}
+
+fn unix_time(time: SystemTime) -> UnixTime {
+    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -6,7 +6,10 @@ mod audit;
 mod away;
 mod cleanup;
 mod clients;
+mod cluster;
 mod deaths;
+#[path = "../support/echoes.rs"]
+mod echoes;
 mod http;
 mod inputs;
 mod interference;
@@ -16,3 +19,6 @@ mod races;
 mod scale;
 mod start;
 mod state;
+#[path = "../support/stream.rs"]
+mod stream;
+mod traffic;
