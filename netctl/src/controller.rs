@@ -8,6 +8,7 @@ mod addresses;
 mod attach;
 mod audit;
 mod big_tcp;
+mod cleanup;
 mod connect;
 mod containers;
 mod engine;
@@ -52,6 +53,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
+    cleanup::{Cleaned, Remainder, Thing, clean},
     engine::{
         EngineAddress, EngineAttachment, EngineEndpointSpec, EngineHolds, EngineNetworkSpec,
         EnginePoolSpec, EnginePoolView, EngineScope, EngineSubnet,
@@ -228,6 +230,7 @@ impl Controller {
             Arc::clone(&controller.store),
             host.clone(),
             underlay_mtu,
+            hosts.clone(),
             cancel.clone(),
         );
         let recovering = Arc::clone(&controller);
@@ -338,5 +341,9 @@ async fn start_dataplane(
 }
 
 fn now() -> UnixTime {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    unix_time(SystemTime::now())
+}
+
+fn unix_time(time: SystemTime) -> UnixTime {
+    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -70,6 +70,11 @@ impl Observer {
             hosts: reconciler.hosts(),
         })
     }
+
+    /// What becomes of calls to the store.
+    pub(super) fn measures(&self) -> &Measures {
+        &self.measures
+    }
 }
 
 /// The numbers.

@@ -27,7 +27,7 @@ use self::{interest::Interests, names::Names, pass::Built};
 use super::{
     follow::{Follower, Mirror},
     observation::Inventory,
-    outside::Outside,
+    outside::{LENT, Outside},
     pulse::{Bell, Pulse},
     records::Records,
     routes::Wanted,
@@ -141,7 +141,7 @@ impl Reconciler {
             Arc::clone(&store),
             bell.clone(),
         );
-        let outside = Outside::new(records.run_dir().join("lent.json"));
+        let outside = Outside::new(records.run_dir().join(LENT));
         let reconciler = Self {
             host,
             store,

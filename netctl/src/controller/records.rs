@@ -13,7 +13,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use self::disk::Disk;
-use super::{Error, Result, find};
+use super::{Config, Error, Result, find};
 use crate::{
     crash,
     kernel::Link,
@@ -144,6 +144,12 @@ impl Records {
         })?;
         let records = Self { dir, disk, run_dir: run_dir.to_owned(), all: Mutex::new(all) };
         records.all().iter().try_for_each(|record| records.write_files(record)).map(|()| records)
+    }
+
+    /// None, where those that there are cannot be read.
+    pub(super) fn none(config: &Config) -> Self {
+        let dir = config.state_dir.join("sandboxes");
+        Self { dir, run_dir: config.run_dir.clone(), all: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<SandboxId, Record>> {
