@@ -81,7 +81,8 @@ impl WebListener {
         let Self { door, address } = self;
         let mut routes = Router::new().route(SCENE, get(scene));
         for (path, kind, content) in FILES {
-            routes = routes.route(path, get(async move || ([(header::CONTENT_TYPE, kind)], content)));
+            routes =
+                routes.route(path, get(async move || ([(header::CONTENT_TYPE, kind)], content)));
         }
         let guarded = middleware::from_fn(move |request, next| guard(address, request, next));
         let router = routes

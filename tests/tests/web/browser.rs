@@ -145,7 +145,9 @@ impl Browser {
 
     /// The text of what a selector finds first, as people see it.
     pub(crate) fn text(&mut self, selector: &str) -> Result<String> {
-        let text = self.ask(&format!("document.querySelector({selector:?})?.innerText"))?;
+        let text = self.ask(&format!(
+            "(e => e?.innerText ?? e?.textContent)(document.querySelector({selector:?}))"
+        ))?;
         Ok(text.as_str().with_context(|| format!("no {selector}"))?.to_owned())
     }
 
@@ -192,7 +194,8 @@ impl Browser {
     }
 
     pub(crate) fn size(&mut self, width: u32, height: u32) -> Result<()> {
-        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        let metrics =
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         self.call("Emulation.setDeviceMetricsOverride", metrics).map(drop)
     }
 

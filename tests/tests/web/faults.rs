@@ -29,7 +29,9 @@ fn pair(scenario: impl FnOnce(&Lab, &mut Browser) -> Result<()>) -> Result<()> {
 fn a_daemon_that_is_gone_was_last_heard() -> Result<()> {
     pair(|lab, browser| {
         lab.host(1).stop_daemon(Signal::SIGKILL)?;
-        browser.until("/^last heard [0-9]+ s ago$/.test(document.getElementById('state').innerText)")?;
+        browser.until(
+            "/^last heard [0-9]+ s ago$/.test(document.getElementById('state').innerText)",
+        )?;
         browser.shows("#notices .bad", "The daemon of h1 was last heard ")?;
         ensure!(browser.rows("services")?.len() == 2, "what was known is shown");
         browser.pictures("gone")?;
@@ -44,7 +46,8 @@ fn a_store_that_is_away_is_named() -> Result<()> {
     pair(|lab, browser| {
         let etcd = lab.etcd().expect("the lab has one");
         etcd.stop(Signal::SIGKILL)?;
-        browser.shows("#notices .warn", "The store (etcd:http://192.0.2.253:2379) has not answered")?;
+        browser
+            .shows("#notices .warn", "The store (etcd http://192.0.2.253:2379) has not answered")?;
         let rows = browser.rows("services")?;
         ensure!(rows.len() == 2 && rows[1][2] == "h2", "{rows:?}");
         browser.pictures("store-away")?;

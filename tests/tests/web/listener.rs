@@ -89,7 +89,10 @@ fn other_names_for_loopback_are_not_answered() -> Result<()> {
             let body: Value = serde_json::from_str(&answer.body)?;
             let said = body["error"].as_str().context("no sentence")?;
             ensure!(said.starts_with("the page of \""), "{said}");
-            ensure!(said.contains("is not here; ask for http://localhost/ with the port"), "{said}");
+            ensure!(
+                said.contains("is not here; ask for http://localhost/ with the port"),
+                "{said}"
+            );
             ensure!(!answer.body.contains("10.91.0.0"), "{answer:?}");
         }
     }

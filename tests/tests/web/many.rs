@@ -19,7 +19,8 @@ use crate::{
 const HOSTS: u8 = 50;
 const SERVICES: u8 = 10;
 /// What a browser would run if the page took it for more than text.
-const SCRIPT: &str = "<img src=x onerror=\"document.title='run'\"><script>document.title='run'</script>";
+const SCRIPT: &str =
+    "<img src=x onerror=\"document.title='run'\"><script>document.title='run'</script>";
 
 /// The host and its services, in as many networks.
 fn simulated(number: u8, networks: &[Network]) -> Result<Txn> {

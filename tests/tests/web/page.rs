@@ -56,7 +56,9 @@ fn hosts_services_traffic_and_drops_are_shown() -> Result<()> {
         ensure!(browser.text("h1")? == "netctl h1");
         let rows = browser.rows("services")?;
         ensure!(rows.len() == 10, "{rows:#?}");
-        for (service, network, on) in [("web1", "dev", "h1"), ("db2", "data", "h2"), ("batch", "dev", "h3")] {
+        for (service, network, on) in
+            [("web1", "dev", "h1"), ("db2", "data", "h2"), ("batch", "dev", "h3")]
+        {
             let row = rows.iter().find(|row| row[0] == service).context("no row")?;
             ensure!(row[1] == network && row[2] == on, "{row:?}");
             ensure!(row[3] == address(host, &format!("{service}.{network}"))?, "{row:?}");
@@ -79,7 +81,9 @@ fn hosts_services_traffic_and_drops_are_shown() -> Result<()> {
         let busy = browser.text("#map .chip.busy")?;
         ensure!(busy.contains("web1") && busy.contains("b/s"), "{busy}");
         let rows = browser.rows("services")?;
-        let rates = |name: &str| rows.iter().find(|row| row[0] == name).map(|row| (row[4].clone(), row[5].clone()));
+        let rates = |name: &str| {
+            rows.iter().find(|row| row[0] == name).map(|row| (row[4].clone(), row[5].clone()))
+        };
         let (receives, sends) = rates("web1").context("no row")?;
         ensure!(receives.ends_with("kb/s") && sends.ends_with("kb/s"), "{receives} {sends}");
         ensure!(rates("api1") == Some(("0 b/s".to_owned(), "0 b/s".to_owned())), "{rows:?}");
@@ -98,7 +102,8 @@ fn hosts_services_traffic_and_drops_are_shown() -> Result<()> {
                 }
                 anyhow::Ok(())
             });
-            browser.until("document.querySelector('#map .box.own').classList.contains('dropping')")?;
+            browser
+                .until("document.querySelector('#map .box.own').classList.contains('dropping')")?;
             browser.shows("#map .box.own .strip", "source-mac")?;
             browser.until("document.getElementById('dropped').classList.contains('bad')")?;
             let drops = browser.rows("drops")?;
@@ -133,7 +138,10 @@ fn people_get_about_by_keys_filter_and_order() -> Result<()> {
         ensure!(browser.ask(focused)? == "host h1, 4 services");
         browser.press("ArrowRight")?;
         let label = browser.ask(focused)?;
-        ensure!(label.as_str().is_some_and(|label| label.starts_with("service cache of data")), "{label}");
+        ensure!(
+            label.as_str().is_some_and(|label| label.starts_with("service cache of data")),
+            "{label}"
+        );
         browser.press("ArrowDown")?;
         ensure!(browser.ask(focused)? == "host h2, 3 services");
         browser.press("Enter")?;

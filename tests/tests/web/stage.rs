@@ -45,15 +45,11 @@ pub(crate) fn connect(from: &Host, to: SocketAddr) -> Result<TcpStream> {
 }
 
 /// What is answered to `METHOD PATH` with this `Host`.
-pub(crate) fn ask(
-    from: &Host,
-    to: SocketAddr,
-    line: &str,
-    named: Option<&str>,
-) -> Result<Answer> {
+pub(crate) fn ask(from: &Host, to: SocketAddr, line: &str, named: Option<&str>) -> Result<Answer> {
     let mut stream = connect(from, to)?;
     let named = named.map(|name| format!("host: {name}\r\n")).unwrap_or_default();
-    let request = format!("{line} HTTP/1.1\r\n{named}connection: close\r\ncontent-length: 0\r\n\r\n");
+    let request =
+        format!("{line} HTTP/1.1\r\n{named}connection: close\r\ncontent-length: 0\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;

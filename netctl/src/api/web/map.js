@@ -29,6 +29,10 @@ export function colour(network) {
   return `n${network % 10}`;
 }
 
+function isDead(box) {
+  return box.host?.alive === false;
+}
+
 /** How thick a line is that carries so many bits a second. */
 function thickness(rate) {
   return rate > 0 ? Math.min(8, 1.5 + Math.log10(1 + rate / 1000)) : 1.5;
@@ -99,18 +103,23 @@ export class Scenery {
     }
     this.#taps = seen.taps.map((tap) => {
       const d = `M${tap.x} ${tap.y1}V${tap.y2}`;
-      const line = element("path", { class: `tap ${colour(tap.network)}`, "data-network": tap.network, d });
+      const line = element("path", { class: `tap ${colour(tap.network)}${isDead(tap.box) ? " dead" : ""}`, "data-network": tap.network, d });
       const flow = element("path", { class: "flow", d });
       lines.append(line, flow);
       lines.append(element("circle", { class: `stop ${colour(tap.network)}`, "data-network": tap.network, cx: tap.x, cy: tap.y1, r: 3.5 }));
-      lines.append(element("circle", { class: `port ${colour(tap.network)}`, "data-network": tap.network, cx: tap.x, cy: tap.y2, r: 3.5 }));
       return { ...tap, line, flow };
     });
     svg.append(lines);
-    this.#rails = [...lines.querySelectorAll("[data-network]")];
     for (const box of seen.boxes) {
       svg.append(this.#box(scene, box));
     }
+    const ports = element("g", { class: "lines", "aria-hidden": "true" });
+    for (const { network, box, x, y2 } of seen.taps) {
+      const kind = `port ${colour(network)}${isDead(box) ? " dead" : ""}`;
+      ports.append(element("circle", { class: kind, "data-network": network, cx: x, cy: y2, r: 3.5 }));
+    }
+    svg.append(ports);
+    this.#rails = [...svg.querySelectorAll("[data-network]")];
     this.#drawn = seen;
     this.#place.replaceChildren(svg);
     this.#items = [...svg.querySelectorAll("[data-key]")];
@@ -120,7 +129,7 @@ export class Scenery {
   }
 
   #box(scene, box) {
-    const dead = box.host?.alive === false;
+    const dead = isDead(box);
     const kind = box.kind === "host" ? (dead ? "host dead" : box.own ? "host own" : "host") : box.kind;
     const group = element("g", {
       class: `box ${kind}`, transform: `translate(${box.x} ${box.y})`,
@@ -140,7 +149,7 @@ export class Scenery {
     }
     let strip = null;
     if (box.own) {
-      strip = element("text", { class: "strip", x: 29, y: box.strip + 13 });
+      strip = element("text", { class: "strip", x: 14, y: box.strip + 13 });
       const mark = element("rect", { class: "stripe", x: 1, y: box.strip - 3, width: box.w - 2, height: box.h - box.strip + 2, rx: 9 });
       group.append(mark, strip);
     }
@@ -219,7 +228,7 @@ export class Scenery {
         group.classList.toggle("dropping", worst.length > 0);
         const more = worst.length > 1 ? ` and ${worst.length - 1} more` : "";
         const all = worst.length > 0 ? `drops ${perSecond(scene.dropRate)}: ${worst[0].counter}${more}` : "drops nothing";
-        strip.textContent = shorten(all, box.w - 42, measure(FONTS.small));
+        strip.textContent = shorten(all, box.w - 28, measure(FONTS.small));
       }
     }
   }
