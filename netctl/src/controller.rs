@@ -39,6 +39,7 @@ mod recover;
 mod retry;
 mod routes;
 mod sandboxes;
+mod scene;
 mod services;
 mod underlay;
 mod views;

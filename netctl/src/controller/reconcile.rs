@@ -82,7 +82,7 @@ pub(super) enum Service {
 /// A network of interest: it has an endpoint on this host, or this host's engine has it.
 #[derive(Debug)]
 struct Followed {
-    network: Network,
+    network: Arc<Network>,
     endpoints: Follower<Endpoint>,
     /// Once it was entered.
     presence: Option<Presence>,

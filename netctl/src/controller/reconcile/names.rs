@@ -203,7 +203,7 @@ impl Reconciler {
             if let (Some(gateway), true, false) =
                 (gateway, zones.0.contains_key(id), keepers.contains_key(id))
             {
-                let network = followed.network.clone();
+                let network = Network::clone(&followed.network);
                 let keeper = Keeper::start(
                     dir,
                     gateway.name.clone(),

@@ -153,7 +153,7 @@ impl Reconciler {
         tracing::info!(network = %network.name, "of interest here");
         let store = Arc::clone(&self.store);
         let endpoints = Follower::start(store, keys::endpoints(&network.id), self.bell.clone());
-        let id = network.id.clone();
+        let (id, network) = (network.id.clone(), Arc::new(network));
         self.followed.insert(id, Followed { network, endpoints, presence: None, of_engine });
     }
 
@@ -170,7 +170,7 @@ impl Reconciler {
         for (id, followed) in &mut self.followed {
             match keys::get::<Network>(&*self.store, &keys::network(id)).await {
                 Ok(Some(stored)) if stored.value.name != followed.network.name => {
-                    followed.network = stored.value;
+                    followed.network = Arc::new(stored.value);
                     self.names.forget(id).await;
                 }
                 Ok(_) => {}
