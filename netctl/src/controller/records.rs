@@ -149,7 +149,8 @@ impl Records {
     /// None, where those that there are cannot be read.
     pub(super) fn none(config: &Config) -> Self {
         let dir = config.state_dir.join("sandboxes");
-        Self { dir, run_dir: config.run_dir.clone(), all: Mutex::default() }
+        let disk = Disk::unread(dir.clone());
+        Self { dir, disk, run_dir: config.run_dir.clone(), all: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<SandboxId, Record>> {
