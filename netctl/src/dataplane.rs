@@ -227,12 +227,25 @@ pub const PROGRAMS: [&str; 3] = [
     netctl_common::config::FROM_TUNNEL,
 ];
 
-/// Detaches and unpins all that any version of netctl left in `bpf_dir`; no error where nothing is.
+/// Whether the vxlan device `device` of the caller's namespace is served by a data plane that has its pins elsewhere than
+/// below `bpf_dir`.
+///
+/// # Errors
+/// Where the kernel does not say.
+pub async fn is_served_by_another(bpf_dir: &Path, device: &str) -> Result<bool, Error> {
+    let (dir, device) = (bpf_dir.to_owned(), device.to_owned());
+    let look = move || links::is_served_by_another(&dir, links::Role::Tunnel, &device);
+    let looked = tokio::task::spawn_blocking(look).await;
+    looked.map_err(|_panicked| Error::Stopped)?
+}
+
+/// Detaches and unpins all that any version of netctl left in `bpf_dir`, and says where that was; no error where nothing
+/// is.
 ///
 /// # Errors
 ///
 /// [`Error::Busy`] where a daemon runs on it, and whatever the file system refuses.
-pub async fn remove(bpf_dir: &Path) -> Result<(), Error> {
+pub async fn remove(bpf_dir: &Path) -> Result<Vec<PathBuf>, Error> {
     let dir = bpf_dir.to_owned();
     let removed = tokio::task::spawn_blocking(move || bpffs::remove(&dir)).await;
     removed.map_err(|_panicked| Error::Stopped)?

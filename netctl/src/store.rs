@@ -280,6 +280,10 @@ pub trait Watch: Send {
     ///
     /// A backend survives lost connections by itself and goes on where it was; it returns an error only where it
     /// cannot: [`Error::Compacted`] (list again), or a refusal. While the store is away it waits. Cancel safe.
+    ///
+    /// No changes at all say that a connection was lost and there is another. Nothing is missing unless the store was put
+    /// back to an earlier state meanwhile, and has come past the revision that was waited for by other changes: who has to
+    /// be sure of that lists again.
     async fn next(&mut self) -> Result<Vec<Change>, Error>;
 }
 

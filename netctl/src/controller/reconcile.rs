@@ -32,7 +32,7 @@ use self::{
 use super::{
     follow::{Follower, Mirror},
     observation::Inventory,
-    outside::Outside,
+    outside::{LENT, Outside},
     pulse::{Bell, Pulse},
     records::Records,
     routes::Wanted,
@@ -87,7 +87,7 @@ pub(super) enum Service {
 /// A network of interest: it has an endpoint on this host, or this host's engine has it.
 #[derive(Debug)]
 struct Followed {
-    network: Network,
+    network: Arc<Network>,
     endpoints: Follower<Endpoint>,
     /// Once it was entered.
     presence: Option<Presence>,
@@ -156,7 +156,7 @@ impl Reconciler {
             Arc::clone(&store),
             bell.clone(),
         );
-        let outside = Outside::new(records.run_dir().join("lent.json"));
+        let outside = Outside::new(records.run_dir().join(LENT));
         let reconciler = Self {
             host,
             store,

@@ -67,8 +67,24 @@ pub(crate) async fn committed(store: &SharedStore, txn: Txn) -> Revision {
     }
 }
 
+/// The next changes, past word that the connection is another.
 pub(crate) async fn next(watch: &mut Box<dyn Watch>) -> Vec<Change> {
-    timeout(PATIENCE, watch.next()).await.expect("a change in time").unwrap()
+    loop {
+        let changes = timeout(PATIENCE, watch.next()).await.expect("a change in time").unwrap();
+        if !changes.is_empty() {
+            return changes;
+        }
+    }
+}
+
+/// What a watch fails with, past word that the connection is another.
+pub(crate) async fn failure(watch: &mut Box<dyn Watch>) -> Error {
+    loop {
+        match timeout(PATIENCE, watch.next()).await.expect("an end in time") {
+            Ok(changes) => assert!(changes.is_empty(), "{changes:?}"),
+            Err(error) => return error,
+        }
+    }
 }
 
 async fn value(store: &SharedStore, key: &str) -> Option<String> {

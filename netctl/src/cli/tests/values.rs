@@ -104,6 +104,12 @@ const ROWS: &[Row] = &[
     (SETTINGS, "reap_after", "soon", "\"soon\" is no time: write 900s, 15m, 2h, 7d, or never"),
     (SETTINGS, "default_pool", "10.0.0.0/8", "is none: write BASE,SIZE, as in 10.0.0.0/8,24"),
     (SETTINGS, "metrics_listen", "9469", "--metrics-listen \"9469\" is not usable: write an IP"),
+    (
+        SETTINGS,
+        "web_listen",
+        "h1",
+        "--web-listen \"h1\" is not usable: write a port, an IP address",
+    ),
     (SETTINGS, "host_name", "a b", "name \"a b\" must consist of"),
     (SETTINGS, "log", "loud", "--log \"loud\" is not usable: \"loud\" is no level"),
 ];

@@ -10,6 +10,7 @@ use crate::{
     dataplane::{self, Applied, Desired, Sweep},
     drivers::{Local, Presence},
     model::{Endpoint, Vni},
+    store::Revision,
 };
 
 /// What the data plane should hold of one network.
@@ -24,9 +25,9 @@ pub(super) struct Part {
 /// All that a [`Part`] follows from, besides what never changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Origin {
-    /// The version of what is known of its endpoints.
-    endpoints: u64,
-    /// The same of the interfaces that stand here.
+    /// As of when its endpoints are known.
+    endpoints: (u64, Revision),
+    /// Which interfaces stand here.
     building: u64,
     presence: Presence,
     underlay_mtu: u32,
@@ -77,7 +78,7 @@ impl Reconciler {
                 continue;
             };
             let mirror = followed.endpoints.borrow();
-            let endpoints = mirror.version;
+            let endpoints = mirror.at();
             let of = Origin { endpoints, building: *building, presence, underlay_mtu };
             if followed.part.as_ref().is_some_and(|part| part.of == of) {
                 continue;

@@ -48,7 +48,7 @@ pub(super) struct Names {
 ///
 /// A zone follows from these alone, whatever came before it: what is answered cannot drift from what the store says.
 #[derive(Debug, Default)]
-struct Zones(BTreeMap<NetworkId, ((Revision, Revision), Arc<Zone>)>);
+struct Zones(BTreeMap<NetworkId, ([(u64, Revision); 2], Arc<Zone>)>);
 
 impl Zones {
     /// Makes a network's zone as `host` sees it, unless it is as of that already.
@@ -59,7 +59,7 @@ impl Zones {
         endpoints: &Mirror<Endpoint>,
         hosts: &Mirror<Host>,
     ) {
-        let at = (endpoints.revision, hosts.revision);
+        let at = [endpoints.at(), hosts.at()];
         if !endpoints.complete || self.0.get(&network.id).is_some_and(|(made, _)| *made == at) {
             return;
         }
@@ -203,7 +203,7 @@ impl Reconciler {
             if let (Some(gateway), true, false) =
                 (gateway, zones.0.contains_key(id), keepers.contains_key(id))
             {
-                let network = followed.network.clone();
+                let network = Network::clone(&followed.network);
                 let keeper = Keeper::start(
                     dir,
                     gateway.name.clone(),

@@ -53,8 +53,8 @@ struct Seen {
 /// What was found among the endpoints of a network.
 #[derive(Debug, Default)]
 pub(super) struct Looked {
-    /// Which version of them that was.
-    version: u64,
+    /// As of when that was.
+    at: (u64, Revision),
     own: Vec<Own>,
     /// How many are attached on other hosts.
     elsewhere: usize,
@@ -63,10 +63,10 @@ pub(super) struct Looked {
 impl Looked {
     /// Looks again, unless they are as they were.
     fn update(&mut self, endpoints: &Mirror<Endpoint>, host: &HostName) {
-        if self.version == endpoints.version {
+        if self.at == endpoints.at() {
             return;
         }
-        *self = Self { version: endpoints.version, ..Self::default() };
+        *self = Self { at: endpoints.at(), ..Self::default() };
         for (endpoint, revision) in endpoints.entries.values() {
             let Some(owner) = &endpoint.owner else { continue };
             if owner.host == *host {
@@ -182,7 +182,7 @@ impl Reconciler {
         tracing::info!(network = %network.name, "of interest here");
         let store = Arc::clone(&self.store);
         let endpoints = Follower::start(store, keys::endpoints(&network.id), self.bell.clone());
-        let id = network.id.clone();
+        let (id, network) = (network.id.clone(), Arc::new(network));
         let (looked, part) = (Looked::default(), None);
         let followed = Followed { network, endpoints, presence: None, of_engine, looked, part };
         self.followed.insert(id, followed);
@@ -202,7 +202,7 @@ impl Reconciler {
         for (id, followed) in &mut self.followed {
             match keys::get::<Network>(&*self.store, &keys::network(id)).await {
                 Ok(Some(stored)) if stored.value.name != followed.network.name => {
-                    followed.network = stored.value;
+                    followed.network = Arc::new(stored.value);
                     self.names.forget(id).await;
                 }
                 Ok(_) => {}
