@@ -128,7 +128,7 @@ fn the_programs_do_what_the_model_does() -> Result<()> {
     for share in tallies {
         add(&mut tally, share);
     }
-    show(&tally, began.elapsed());
+    show(&tally, began);
     for (direction, outcomes) in REACHED {
         for outcome in *outcomes {
             let packets = tally.get(&(*direction, *outcome)).map_or(0, |counted| counted.0);
@@ -241,9 +241,9 @@ fn seed() -> Result<u64> {
 }
 
 #[expect(clippy::print_stdout, reason = "it is shown where the test fails")]
-fn show(tally: &Counters, took: Duration) {
+fn show(tally: &Counters, began: Instant) {
     let all: u64 = tally.values().map(|(packets, _)| packets).sum();
-    println!("{all} packets in {:.1} s", took.as_secs_f64());
+    println!("{all} packets in {:.1} s", began.elapsed().as_secs_f64());
     for ((direction, outcome), (packets, _)) in tally {
         println!("{packets:8} {} {}", direction.as_str(), outcome.as_str());
     }

@@ -31,6 +31,7 @@ use testbed::Run;
 
 use self::figure::{Figure, Load, Measured};
 use self::report::Report;
+pub(crate) use self::rig::container_of;
 use self::rig::{Column, Ground, Rig, Scene};
 use crate::{say, setup, shell};
 

@@ -13,6 +13,7 @@ mod measure;
 mod package;
 mod setup;
 mod shell;
+mod soak;
 mod test;
 
 use std::process::ExitCode;

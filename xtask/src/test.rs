@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 use testbed::Forward;
 
-use crate::{say, setup, shell};
+use crate::{say, setup, shell, soak};
 use tally::{Failure, Tally};
 
 #[derive(Args)]
@@ -20,6 +20,12 @@ pub(crate) struct Options {
     /// Only the tests of this package: netctl, netctl-common, netctl-tests, testbed, xtask
     #[arg(long, short)]
     package: Option<String>,
+    /// Instead of all that: three hosts under random faults for so many minutes, with every lost packet counted
+    #[arg(long, value_name = "MINUTES", num_args = 0..=1, default_missing_value = "10")]
+    soak: Option<u64>,
+    /// The seed of the faults, in hexadecimal digits; another each time where none is given
+    #[arg(long, requires = "soak")]
+    seed: Option<String>,
     /// Only tests with this in their name; what follows goes to the test programs
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     filter: Vec<String>,
@@ -42,6 +48,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         say::done(&format!("cleared away what {left} killed runs had left"));
     }
     shell::build_netctl()?;
+    if let Some(minutes) = options.soak {
+        let seed = options.seed.clone().map_or_else(seed, Ok)?;
+        return soak::run(minutes, &seed);
+    }
     let seed = seed()?;
     let (tally, mut success) = test(options, &seed)?;
     let Tally { passed, failed, .. } = tally;

@@ -63,7 +63,7 @@ fn run(
         kernel.all_counted()
     })?;
     place.end()?;
-    show(&tally);
+    show(&tally, began);
     Ok(tally)
 }
 

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use netctl::store::{Change, Entry, Outcome, Revision, SharedStore, Txn, Watch};
+use netctl::store::{Change, Entry, Error, Outcome, Revision, SharedStore, Txn, Watch};
 use tokio::time::timeout;
 
 /// A place with an empty store.

@@ -23,6 +23,7 @@ use super::generator::{Generator, Outcome, Traffic};
 use super::program::{self, Costs};
 use crate::measure::use_cubic;
 
+pub(crate) use self::overlay::container_of;
 pub(super) use self::overlay::{container, sandbox};
 
 /// A way that is measured: its two ends, and what it is made of.

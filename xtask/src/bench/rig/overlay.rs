@@ -26,14 +26,25 @@ fn joined(lab: &Lab) -> Result<[Netns; 2]> {
     Ok([container(lab, h1, "near", "10.1.0.11")?, container(lab, h2, "far", "10.1.0.12")?])
 }
 
-/// A sandbox that has joined the network, as a namespace.
+/// A sandbox that has joined the network of the benchmarks, as a namespace.
 pub(in crate::bench) fn container(
     lab: &Lab,
     host: &Host,
     name: &str,
     address: &str,
 ) -> Result<Netns> {
-    let service = format!("{name}.bench");
+    container_of(lab, host, "bench", name, address)
+}
+
+/// A sandbox that has joined a network, as a namespace.
+pub(crate) fn container_of(
+    lab: &Lab,
+    host: &Host,
+    network: &str,
+    name: &str,
+    address: &str,
+) -> Result<Netns> {
+    let service = format!("{name}.{network}");
     host.ok(["sandbox", "create", name])?;
     host.ok(["service", "publish", "--ip", address, &service])?;
     host.ok(["service", "attach", name, &service])?;

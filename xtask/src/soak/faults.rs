@@ -1,0 +1,165 @@
+//! What happens.
+
+use std::cell::Cell;
+use std::thread::sleep;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+use testbed::{Etcd, Lab, Signal};
+
+use super::HOSTS;
+
+/// Numbers: the same for the same seed (`SplitMix64`).
+pub(super) struct Random(Cell<u64>);
+
+impl Random {
+    pub(super) const fn new(seed: u64) -> Self {
+        Self(Cell::new(seed))
+    }
+
+    pub(super) fn below(&self, bound: u64) -> u64 {
+        let state = self.0.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.0.set(state);
+        let mixed = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ mixed >> 31) % bound
+    }
+
+    fn host(&self) -> usize {
+        usize::try_from(self.below(3)).unwrap_or_default()
+    }
+
+    fn seconds(&self, least: u64, most: u64) -> Duration {
+        Duration::from_millis(least * 1000 + self.below((most - least) * 1000 + 1))
+    }
+}
+
+/// A fault; hosts and members are counted from 0.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fault {
+    /// A daemon dies, and is started again after a while.
+    DaemonKilled { host: usize },
+    /// A daemon is restarted in good order.
+    DaemonRestarted { host: usize },
+    /// A member of etcd is held up.
+    MemberPaused { member: usize },
+    /// A member of etcd dies, and is started again.
+    MemberKilled { member: usize },
+    /// All of etcd dies, and is started again.
+    StoreKilled,
+    /// A host is cut off from the underlay.
+    CutOff { host: usize },
+    /// A host's own device goes down and up.
+    DeviceFlapped { host: usize },
+    /// An endpoint is published, attached, detached and removed, on hosts of its own.
+    Churn { host: usize, other: usize },
+    /// Somebody removes the host's table of the packet filter.
+    TableRemoved { host: usize },
+    /// The store forgets its history.
+    Compacted,
+}
+
+impl Fault {
+    pub(super) fn any(random: &Random) -> Self {
+        let (host, member) = (random.host(), random.host());
+        match random.below(13) {
+            0 | 1 => Self::DaemonKilled { host },
+            2 => Self::DaemonRestarted { host },
+            3 => Self::MemberPaused { member },
+            4 => Self::MemberKilled { member },
+            5 => Self::StoreKilled,
+            6 => Self::CutOff { host },
+            7 => Self::DeviceFlapped { host },
+            8..=10 => Self::Churn { host, other: member },
+            11 => Self::TableRemoved { host },
+            _ => Self::Compacted,
+        }
+    }
+
+    /// The host that can send and receive nothing meanwhile.
+    pub(super) fn cuts(self) -> impl Iterator<Item = usize> {
+        let cut = match self {
+            Self::CutOff { host } | Self::DeviceFlapped { host } => Some(host),
+            Self::DaemonKilled { .. }
+            | Self::DaemonRestarted { .. }
+            | Self::MemberPaused { .. }
+            | Self::MemberKilled { .. }
+            | Self::StoreKilled
+            | Self::Churn { .. }
+            | Self::TableRemoved { .. }
+            | Self::Compacted => None,
+        };
+        cut.into_iter()
+    }
+
+    pub(super) fn bring_about(self, lab: &Lab, random: &Random) -> Result<()> {
+        match self {
+            Self::DaemonKilled { host } => {
+                let host = &lab.hosts()[host];
+                host.stop_daemon(Signal::SIGKILL)?;
+                sleep(random.seconds(0, 3));
+                lab.start_daemon(host)
+            }
+            Self::DaemonRestarted { host } => {
+                lab.restart_daemon(&lab.hosts()[host], Signal::SIGTERM)
+            }
+            Self::MemberPaused { member } => {
+                let member = &lab.etcds()[member];
+                member.signal(Signal::SIGSTOP)?;
+                sleep(random.seconds(1, 8));
+                member.signal(Signal::SIGCONT)
+            }
+            Self::MemberKilled { member } => {
+                let member = &lab.etcds()[member];
+                member.stop(Signal::SIGKILL)?;
+                sleep(random.seconds(0, 5));
+                member.start()
+            }
+            Self::StoreKilled => {
+                lab.etcds().iter().try_for_each(|member| member.stop(Signal::SIGKILL))?;
+                sleep(random.seconds(1, 10));
+                lab.etcds().iter().try_for_each(Etcd::launch)?;
+                lab.etcds().iter().try_for_each(Etcd::wait)
+            }
+            Self::CutOff { host } => {
+                let (underlay, port) = (lab.underlay(), lab.hosts()[host].name());
+                underlay.ip([format!("link set {port} down")])?;
+                sleep(random.seconds(1, 6));
+                underlay.ip([format!("link set {port} up")])
+            }
+            Self::DeviceFlapped { host } => {
+                let netns = lab.hosts()[host].netns();
+                netns.ip(["link set eth0 down"])?;
+                sleep(random.seconds(0, 2));
+                netns.ip(["link set eth0 up"])
+            }
+            Self::Churn { host, other } => churn(lab, host, other, random),
+            Self::TableRemoved { host } => {
+                // Where it is being made anew at this moment, there is none.
+                lab.hosts()[host].run(["nft", "delete", "table", "inet", "netctl"]).map(drop)
+            }
+            Self::Compacted => compact(lab),
+        }
+    }
+}
+
+fn churn(lab: &Lab, host: usize, other: usize, random: &Random) -> Result<()> {
+    let name = format!("guest-{:x}.soak", random.below(u64::MAX));
+    lab.hosts()[other].ok(["service", "publish", &name])?;
+    let (host, guest) = (&lab.hosts()[host % HOSTS], format!("guest{}", host + 1));
+    host.ok(["service", "attach", &guest, &name])?;
+    super::state::converged(lab, super::PATIENCE)?;
+    host.ok(["service", "detach", &guest, &name])?;
+    lab.hosts()[other].ok(["service", "unpublish", &name]).map(drop)
+}
+
+fn compact(lab: &Lab) -> Result<()> {
+    let member = lab.etcds().first().context("no etcd")?;
+    let status: Value = serde_json::from_str(&member.ctl(["endpoint", "status", "-w", "json"])?)?;
+    let revision = status.pointer("/0/Status/header/revision").and_then(Value::as_u64);
+    let revision = revision.with_context(|| format!("no revision in {status}"))?;
+    // Where nothing has happened since the last time, etcd refuses.
+    drop(member.ctl(["compaction", &revision.to_string()]));
+    Ok(())
+}
