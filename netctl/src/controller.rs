@@ -60,6 +60,7 @@ pub use self::{
         EnginePoolSpec, EnginePoolView, EngineScope, EngineSubnet,
     },
     error::{Error, Kind},
+    holdings::{endpoint_entries, host_entry, network_entries},
     note::noted,
     observation::{Activity, GatewayTraffic, NetworkCount, Observation},
     outside::{Ways, ways},

@@ -44,7 +44,7 @@ use self::{
 };
 use crate::{
     kernel::{Netlink, Netns},
-    model::Vteps,
+    model::{Vni, Vteps},
 };
 
 /// How many requests may wait for the owner before those who ask wait too.
@@ -134,6 +134,20 @@ impl Dataplane {
     /// As [`Self::apply`].
     pub async fn apply_new(&self, desired: Desired, sweep: Sweep) -> Result<Applied, Error> {
         self.ask(|reply| Request::Apply(Box::new(desired), sweep, Look::New, reply)).await
+    }
+
+    /// As [`Self::apply_new`] with [`Sweep::Remove`], but for these networks alone: all others stay as they were applied, and
+    /// what it costs does not grow with them. Of the others `desired` has the tunnels, and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::apply`].
+    pub async fn apply_part(
+        &self,
+        desired: Desired,
+        networks: BTreeSet<Vni>,
+    ) -> Result<Applied, Error> {
+        self.ask(|reply| Request::ApplyPart(Box::new(desired), networks, reply)).await
     }
 
     /// Where each station is, as the map says.

@@ -17,6 +17,8 @@ pub mod discovery;
 pub mod docker;
 pub mod doctor;
 pub mod drivers;
+#[cfg(test)]
+mod fuzz;
 pub mod ipam;
 pub mod kernel;
 pub mod model;

@@ -27,8 +27,8 @@ pub(super) struct Mirror<T> {
     pub(super) damaged: bool,
     /// What it shows is not older than this. It goes back where the store was put back to an earlier state.
     pub(super) revision: Revision,
-    /// How often it was listed. With the revision it says which state it shows.
-    pub(super) listings: u64,
+    /// Moves whenever it changes, as the revision may not where a store was put back to an earlier state.
+    pub(super) version: u64,
     /// By key without the prefix, each with the revision that last put it.
     pub(super) entries: BTreeMap<String, (Arc<T>, Revision)>,
 }
@@ -48,7 +48,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Follower<T> {
             complete: false,
             damaged: false,
             revision: Revision(0),
-            listings: 0,
+            version: 0,
             entries: BTreeMap::new(),
         };
         let (sender, mirror) = watch::channel(empty);
@@ -99,7 +99,7 @@ impl<T: DeserializeOwned> Feed<T> {
     async fn run(self) -> ! {
         let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
         loop {
-            let listed = self.mirror.borrow().listings;
+            let listed = self.mirror.borrow().version;
             match self.follow().await {
                 Ok(()) => {
                     tracing::debug!(
@@ -112,7 +112,7 @@ impl<T: DeserializeOwned> Feed<T> {
                     tracing::debug!(prefix = self.prefix, %error, "listing again");
                 }
                 Err(error) => {
-                    if self.mirror.borrow().listings > listed {
+                    if self.mirror.borrow().version > listed {
                         backoff.reset();
                     }
                     tracing::warn!(prefix = self.prefix, %error, "cannot follow the store; trying again");
@@ -143,20 +143,19 @@ impl<T: DeserializeOwned> Feed<T> {
         let entries: BTreeMap<_, _> =
             entries.into_iter().filter_map(|entry| self.read(entry)).collect();
         let damaged = entries.len() < all;
-        let listings = self.mirror.borrow().listings + 1;
-        drop(self.mirror.send_replace(Mirror {
-            complete: true,
-            damaged,
-            revision,
-            listings,
-            entries,
-        }));
+        self.mirror.send_modify(|mirror| {
+            let version = mirror.version + 1;
+            *mirror = Mirror { complete: true, damaged, revision, version, entries };
+        });
         self.bell.ring();
     }
 
     fn apply(&self, changes: Vec<Change>) {
         self.mirror.send_modify(|mirror| {
-            for change in changes {
+            // What comes once more is older than what is known, and must not take its place.
+            let known = mirror.revision;
+            mirror.version += 1;
+            for change in changes.into_iter().filter(|change| change.revision() > known) {
                 let revision = match change {
                     Change::Put(entry) => {
                         let (key, revision) = (self.short(&entry.key), entry.modified);
@@ -194,3 +193,6 @@ impl<T: DeserializeOwned> Feed<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
