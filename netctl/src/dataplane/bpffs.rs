@@ -50,7 +50,7 @@ impl Pins {
 
     /// Where maps are pinned, by their names.
     pub(super) fn maps(&self) -> PathBuf {
-        version(&self.root).join("maps")
+        maps(&self.root)
     }
 
     /// Where links are pinned.
@@ -129,6 +129,11 @@ pub(super) fn clear(version: &Path) -> Result<(), Error> {
 /// The directory of this version of the layout.
 fn version(root: &Path) -> PathBuf {
     root.join(format!("v{ABI_VERSION}"))
+}
+
+/// Where this version of the layout pins maps below `root`, by their names.
+pub(super) fn maps(root: &Path) -> PathBuf {
+    version(root).join("maps")
 }
 
 /// Whether links of this version of the layout are pinned below `root`.
