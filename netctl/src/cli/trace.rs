@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use clap::builder::NonEmptyStringValueParser;
+
 use super::{Context, Error, Result};
 use crate::trace::{self, Protocol, Question, Report};
 
@@ -11,10 +13,10 @@ const STOPS: u8 = 1;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Who sends it: a service, a sandbox, or an address of this host
-    #[arg(value_name = "SRC")]
+    #[arg(value_name = "SRC", value_parser = NonEmptyStringValueParser::new())]
     source: String,
     /// Whom it is for: a service on any host, or an address
-    #[arg(value_name = "DST")]
+    #[arg(value_name = "DST", value_parser = NonEmptyStringValueParser::new())]
     destination: String,
     /// The port that it is for; without --proto, of TCP
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]

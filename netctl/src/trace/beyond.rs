@@ -54,7 +54,7 @@ pub(super) async fn here(scene: &Scene, mac: MacAddr, hops: &mut Hops) -> Result
     };
     match Netlink::open(&netns).await?.find_link(device).await? {
         Some(link) if link.up => {
-            hops.pass(at, format!("{} takes it by {device}", interface.service))
+            hops.pass(at, format!("{} takes it by {device}", interface.service));
         }
         Some(_) => {
             let mend = format!("netctl exec {name} -- ip link set {device} up");

@@ -66,8 +66,8 @@ pub(super) async fn leave<'a>(
     }
     let link = links.iter().find(|link| link.index == departure.link);
     let device = link.map_or("a device that is gone", |link| link.name.as_str());
-    let own = sender.sandbox.interfaces.iter();
-    let interface = own.filter(|own| own.device.as_deref() == Some(device)).next();
+    let mut own = sender.sandbox.interfaces.iter();
+    let interface = own.find(|own| own.device.as_deref() == Some(device));
     let Some((interface, link)) = interface.zip(link) else {
         hops.doubt(at, format!("it goes out by {device}, which is not netctl's"));
         return Ok(None);
@@ -131,8 +131,8 @@ fn stands(
 
 /// The interface's address of the family of `to`.
 fn address(interface: &InterfaceView, to: IpAddr) -> Option<IpAddr> {
-    let own = interface.addresses.iter().map(ipnet::IpNet::addr);
-    own.filter(|own| own.is_ipv4() == to.is_ipv4()).next()
+    let mut own = interface.addresses.iter().map(ipnet::IpNet::addr);
+    own.find(|own| own.is_ipv4() == to.is_ipv4())
 }
 
 fn no_route(scene: &Scene, sender: &Sender<'_>, to: IpAddr) -> String {

@@ -109,18 +109,14 @@ async fn own(
         owner.is_some_and(|owner| owner.host == scene.note.host && owner.ports.iter().any(led))
     };
     let services = scene.store.as_ref().map(|store| &store.services[..]).unwrap_or_default();
-    match services.iter().find(published) {
-        Some(service) => {
-            let name = format!("{}.{}", service.endpoint.name, service.network_name);
-            hops.pass(at, format!("{to} is its own, and the port is published: it goes to {name}"));
-            match service.endpoint.mac {
-                Some(mac) => beyond::here(scene, mac, hops).await,
-                None => Ok(()),
-            }
-        }
-        None => {
-            hops.pass(at, format!("{to} is its own address: it takes it itself"));
-            Ok(())
-        }
+    let Some(service) = services.iter().find(published) else {
+        hops.pass(at, format!("{to} is its own address: it takes it itself"));
+        return Ok(());
+    };
+    let name = format!("{}.{}", service.endpoint.name, service.network_name);
+    hops.pass(at, format!("{to} is its own, and the port is published: it goes to {name}"));
+    match service.endpoint.mac {
+        Some(mac) => beyond::here(scene, mac, hops).await,
+        None => Ok(()),
     }
 }

@@ -157,23 +157,20 @@ fn station(scene: &Scene, start: &Start<'_>, destination: &Destination, next: Ma
 fn explain(scene: &Scene, start: &Start<'_>, reason: DropReason) -> (String, Option<String>) {
     let sentence = reason.describe();
     let network = &start.network.name;
-    let restart = || Some("systemctl restart netctl".to_owned());
-    match reason {
-        DropReason::UnknownDestination | DropReason::UnknownVtep => {
-            let (compared, mend) = compare(scene, &start.network, start.via);
-            (format!("{sentence} {compared}"), mend)
-        }
-        DropReason::UnknownPort => {
-            (format!("{sentence} The maps of this host lack it."), restart())
-        }
-        DropReason::SourceMac | DropReason::SourceAddress => {
-            let what = format!("{sentence} Network {network} checks that (port-security).");
-            (what, Some("netctl network create -o port-security=off NAME".to_owned()))
-        }
-        DropReason::Isolated => {
-            let what = format!("{sentence} Network {network} has icc=off.");
-            (what, Some("netctl network create NAME    # without -o icc=off".to_owned()))
-        }
-        _ => (sentence.to_owned(), None),
+    let is = |reasons: &[DropReason]| reasons.contains(&reason);
+    if is(&[DropReason::UnknownDestination, DropReason::UnknownVtep]) {
+        let (compared, mend) = compare(scene, &start.network, start.via);
+        (format!("{sentence} {compared}"), mend)
+    } else if is(&[DropReason::UnknownPort]) {
+        let what = format!("{sentence} The maps of this host lack it.");
+        (what, Some("systemctl restart netctl".to_owned()))
+    } else if is(&[DropReason::SourceMac, DropReason::SourceAddress]) {
+        let what = format!("{sentence} Network {network} checks that (port-security).");
+        (what, Some("netctl network create -o port-security=off NAME".to_owned()))
+    } else if is(&[DropReason::Isolated]) {
+        let what = format!("{sentence} Network {network} has icc=off.");
+        (what, Some("netctl network create NAME    # without -o icc=off".to_owned()))
+    } else {
+        (sentence.to_owned(), None)
     }
 }

@@ -65,24 +65,24 @@ impl Report {
     /// A line for each hop, and one for the end.
     pub fn text(&self) -> String {
         let wide = self.hops.iter().map(|hop| hop.at.chars().count()).max().unwrap_or(0);
-        let mut text = format!("{} from {} to {}\n", self.packet, self.source, self.destination);
+        let mut lines =
+            vec![format!("{} from {} to {}", self.packet, self.source, self.destination)];
         for Hop { at, verdict, reason, what, mend } in &self.hops {
             let reason = reason.as_ref().map(|reason| format!("{reason}: ")).unwrap_or_default();
-            text += &format!("  {verdict:<4}  {at:<wide$}  {reason}{what}\n");
-            if let Some(mend) = mend {
-                text += &format!("{:width$}Mend it: {mend}\n", "", width = wide + 10);
-            }
+            lines.push(format!("  {verdict:<4}  {at:<wide$}  {reason}{what}"));
+            let mend = mend.as_ref();
+            lines.extend(mend.map(|mend| format!("{:1$}Mend it: {mend}", "", wide + 10)));
         }
         let last = self.hops.last().map(|hop| hop.at.as_str()).unwrap_or_default();
-        let doubts = self.hops.iter().filter(|hop| hop.verdict == Verdict::Unknown).count();
-        text += &match (self.arrives, doubts) {
-            (false, _) => format!("It would stop at {last}.\n"),
-            (true, 0) => "It would arrive.\n".to_owned(),
-            (true, _) => {
-                "It would arrive, unless what cannot be told from here stops it.\n".to_owned()
-            }
-        };
-        text
+        let doubts = self.hops.iter().any(|hop| hop.verdict == Verdict::Unknown);
+        lines.push(if !self.arrives {
+            format!("It would stop at {last}.")
+        } else if doubts {
+            "It would arrive, unless what cannot be told from here stops it.".to_owned()
+        } else {
+            "It would arrive.".to_owned()
+        });
+        lines.join("\n") + "\n"
     }
 }
 

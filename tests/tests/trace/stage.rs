@@ -63,9 +63,10 @@ pub(crate) fn trace(host: &Host, question: &str) -> Result<Report> {
     Ok(report)
 }
 
-/// Whether a ping from `box-NAME` arrives.
+/// Whether a ping from `box-NAME` arrives: by IPv4, as a name is followed, unless it says otherwise.
 pub(crate) fn pings(host: &Host, name: &str, ping: &str) -> Result<bool> {
-    let line = format!("exec box-{name} -- ping -n -c 2 -i 0.2 -W 1 {ping}");
+    let family = if ping.contains("-6 ") { "" } else { "-4 " };
+    let line = format!("exec box-{name} -- ping -n -c 2 -i 0.2 -W 1 {family}{ping}");
     Ok(host.netctl(line.split(' '))?.success())
 }
 
@@ -84,7 +85,7 @@ pub(crate) fn arrives(
         let reason = hop.reason.as_deref().unwrap_or_default();
         ensure!(hop.what.contains(said) || reason == *said, "{question}: {hop:?}");
     }
-    let from = question.split(' ').next().unwrap_or_default();
+    let from = question.split([' ', '.']).next().unwrap_or_default();
     eventually(&format!("a ping of {ping} arrives"), SOON, || {
         ensure!(pings(host, from, ping)?, "it does not, and the trace says {report:#?}");
         Ok(())
@@ -104,7 +105,7 @@ pub(crate) fn stops(
     let last = report.hops.pop().with_context(|| said.clone())?;
     ensure!(last.verdict == "stop" && last.at.starts_with(at), "{said}");
     ensure!(last.reason.as_deref() == Some(reason), "{said}");
-    let from = question.split(' ').next().unwrap_or_default();
+    let from = question.split([' ', '.']).next().unwrap_or_default();
     ensure!(!pings(host, from, ping)?, "a ping arrives: {said}");
     Ok(last)
 }
