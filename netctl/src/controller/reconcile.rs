@@ -12,6 +12,7 @@ mod outside;
 mod pass;
 mod raise;
 mod routes;
+mod without;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -136,7 +137,7 @@ impl Reconciler {
         let pulse = Arc::<Pulse>::default();
         let bell = Bell::new(Arc::clone(&wake), Arc::clone(&pulse));
         let names = Names::new(
-            records.run_dir().join("names"),
+            records.synced_dir(),
             context.netlink.netns().clone(),
             Arc::clone(&store),
             bell.clone(),
