@@ -9,9 +9,9 @@ mod args;
 mod call;
 mod check;
 mod config;
+mod error;
 #[cfg(test)]
 mod fuzz;
-mod error;
 mod inside;
 mod result;
 mod runtime;

@@ -17,6 +17,7 @@ mod mirror;
 mod owner;
 mod paths;
 mod plan;
+mod rehearse;
 mod rows;
 mod usage;
 mod values;
@@ -35,6 +36,7 @@ pub use self::{
     error::Error,
     features::Features,
     paths::Path as HostPath,
+    rehearse::{LONGEST, Rehearsal, rehearse},
     rows::{CounterRow, FdbRow, FloodRow, NeighRow, PortRow},
     usage::{MapRow, ProgramRow, Usage},
 };

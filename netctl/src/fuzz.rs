@@ -23,10 +23,42 @@ const MEMORY: (usize, usize) = (64 << 10, 256);
 
 /// What is put in anywhere.
 const PIECES: &[&[u8]] = &[
-    b"null", b"true", b"[]", b"{}", b"\"\"", b"-1", b"0", b"65536", b"4294967296", b"1e999",
-    b"18446744073709551616", b"\"0.0.0.0/0\"", b"\"::/0\"", b"::", b"/", b".", b",", b":", b"=",
-    b"-", b" ", b"\n", b"\0", b"\xff", b"\xc3\xa9", b"\\u0000", b"\\ud800", b"[[[[[[[[", b"{\"a\":",
-    b"\"", b"%", b"%00", b"255.255.255.255", b"ffff:ffff::", b"a.a.a.a.a.a.a.a", b"9999999999",
+    b"null",
+    b"true",
+    b"[]",
+    b"{}",
+    b"\"\"",
+    b"-1",
+    b"0",
+    b"65536",
+    b"4294967296",
+    b"1e999",
+    b"18446744073709551616",
+    b"\"0.0.0.0/0\"",
+    b"\"::/0\"",
+    b"::",
+    b"/",
+    b".",
+    b",",
+    b":",
+    b"=",
+    b"-",
+    b" ",
+    b"\n",
+    b"\0",
+    b"\xff",
+    b"\xc3\xa9",
+    b"\\u0000",
+    b"\\ud800",
+    b"[[[[[[[[",
+    b"{\"a\":",
+    b"\"",
+    b"%",
+    b"%00",
+    b"255.255.255.255",
+    b"ffff:ffff::",
+    b"a.a.a.a.a.a.a.a",
+    b"9999999999",
 ];
 
 /// Numbers: the same for the same seed (`SplitMix64`).
@@ -79,8 +111,11 @@ pub(crate) fn each<T: AsRef<[u8]>>(corpus: &[T], read: impl Fn(&[u8])) {
 }
 
 /// What can be read is written, and then read as the same. The first texts of the corpus have to be readable.
-pub(crate) fn same_again<T, S>(corpus: &[S], read: impl Fn(&[u8]) -> Option<T>, write: impl Fn(&T) -> Vec<u8>)
-where
+pub(crate) fn same_again<T, S>(
+    corpus: &[S],
+    read: impl Fn(&[u8]) -> Option<T>,
+    write: impl Fn(&T) -> Vec<u8>,
+) where
     T: PartialEq + std::fmt::Debug,
     S: AsRef<[u8]>,
 {
@@ -124,7 +159,10 @@ fn mangled(random: &Random, corpus: &[&[u8]]) -> Vec<u8> {
                 text.truncate(at);
                 text.extend(&other[from..]);
             }
-            _ => drop(text.splice(at..(at + random.below(3)).min(text.len()).max(at), random.pick(PIECES).iter().copied())),
+            _ => drop(text.splice(
+                at..(at + random.below(3)).min(text.len()).max(at),
+                random.pick(PIECES).iter().copied(),
+            )),
         }
     }
     text.truncate(LONGEST);

@@ -1,8 +1,8 @@
 //! netctl: container networking across hosts, on eBPF.
 //!
 //! The modules form layers, from the bottom up: `model`, `store`, `ipam`, `kernel`, `dataplane`, `discovery`, `plugin`,
-//! `drivers`, `controller`, `observe`, `api`, `docker`, `cni`, `bench`, `doctor`, `cli`. A module imports only from those
-//! before it in this list; `backoff`, `counts` and `crash` are for all.
+//! `drivers`, `controller`, `observe`, `api`, `docker`, `cni`, `bench`, `doctor`, `trace`, `cli`. A module imports only from
+//! those before it in this list; `backoff`, `counts` and `crash` are for all.
 
 pub mod api;
 mod backoff;
@@ -25,3 +25,4 @@ pub mod model;
 pub mod observe;
 pub mod plugin;
 pub mod store;
+pub mod trace;

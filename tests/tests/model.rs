@@ -203,7 +203,12 @@ fn run(place: &Place, seed: u64, random: &Random, local: Local, worlds: usize) -
         }
         // Every packet moved its own counter; none moved another, or sent a copy that nobody expected.
         if programs.all_counted()? != tally {
-            let mut both = Both { place, programs: &mut programs, world: &world, direction: Direction::FromContainer };
+            let mut both = Both {
+                place,
+                programs: &mut programs,
+                world: &world,
+                direction: Direction::FromContainer,
+            };
             bail!("MODEL_SEED={seed:#x}, {}", both.find_miscounted(&given, &before, &tally)?);
         }
         let copies = place.copies(0)?;
@@ -291,7 +296,9 @@ impl Both<'_> {
             }
         }
         let counted = self.programs.all_counted()?;
-        Ok(format!("no packet by itself is counted wrongly, but all together: {before:?}, {after:?}, {counted:?}"))
+        Ok(format!(
+            "no packet by itself is counted wrongly, but all together: {before:?}, {after:?}, {counted:?}"
+        ))
     }
 
     fn try_to_compare(&mut self, input: &Input) -> Result<Result<Option<Outcome>, String>> {

@@ -143,9 +143,7 @@ mod tests {
             "dns_options":["ndots:1"],"pid":7}"#;
         body::<SandboxSpec>(&[sandbox, "{}"]);
         body::<RunSpec>(&[&format!(r#"{{"sandbox":{sandbox},"publish":[{service}]}}"#)]);
-        body::<ConnectSpec>(&[
-            &format!(r#"{{"publish":{service},"attach":{{"sandbox":"box"}}}}"#),
-        ]);
+        body::<ConnectSpec>(&[&format!(r#"{{"publish":{service},"attach":{{"sandbox":"box"}}}}"#)]);
         body::<LeaveSpec>(&[
             r#"{"configuration":"net","attachment":{"container":"c0ffee","device":"eth0"}}"#,
         ]);

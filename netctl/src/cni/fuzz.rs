@@ -20,8 +20,7 @@ fn recorded() -> Vec<Value> {
 
 #[test]
 fn any_configuration_is_read_or_refused() {
-    let mut corpus: Vec<String> =
-        recorded().iter().map(|call| call["stdin"].to_string()).collect();
+    let mut corpus: Vec<String> = recorded().iter().map(|call| call["stdin"].to_string()).collect();
     corpus.sort();
     corpus.dedup();
     corpus.push(
@@ -36,7 +35,9 @@ fn any_configuration_is_read_or_refused() {
     each(&corpus, |text| {
         let call = Call::read(|_| Err(std::env::VarError::NotPresent), text);
         drop((call.version(), call.verb(), call.attachment()));
-        let (Ok(head), Ok(configuration)) = (Head::read(&call), call.configuration()) else { return };
+        let (Ok(head), Ok(configuration)) = (Head::read(&call), call.configuration()) else {
+            return;
+        };
         drop(head.valid());
         drop(Wish::read(configuration, &head));
         if let Ok(arguments) = Arguments::read("K8S_POD_NAME=web-0;IgnoreUnknown=1") {
@@ -54,7 +55,8 @@ fn any_arguments_are_read_or_refused() {
         .iter()
         .filter_map(|call| call["env"]["CNI_ARGS"].as_str().map(str::to_owned))
         .collect();
-    corpus.extend(["IP=10.0.0.2;MAC=02:42:0a:00:00:02", "IgnoreUnknown=true;a=b"].map(str::to_owned));
+    corpus
+        .extend(["IP=10.0.0.2;MAC=02:42:0a:00:00:02", "IgnoreUnknown=true;a=b"].map(str::to_owned));
     each(&corpus, |text| {
         if let Ok(text) = str::from_utf8(text) {
             drop(Arguments::read(text));

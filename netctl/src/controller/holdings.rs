@@ -3,10 +3,7 @@
 //! A key of these is put in the transaction that makes its object, or changes it, and removed in the one that removes
 //! it. [`of_network`] and [`of_endpoint`] say which there are; nothing else does.
 
-use super::{
-    keys,
-    networks::GATEWAY,
-};
+use super::{keys, networks::GATEWAY};
 use crate::{
     ipam::{self, Hold},
     model::{Endpoint, EndpointId, Host, Network, NetworkId},

@@ -106,7 +106,9 @@ mod tests {
             r#"{"com.docker.network.portmap":[]}"#,
         ];
         crate::fuzz::each(&corpus, |text| {
-            let Ok(options) = serde_json::from_slice::<BTreeMap<String, Value>>(text) else { return };
+            let Ok(options) = serde_json::from_slice::<BTreeMap<String, Value>>(text) else {
+                return;
+            };
             drop(exposed(&options));
             for port in published(&options).into_iter().flatten() {
                 assert_eq!(port.to_string().parse(), Ok(port));

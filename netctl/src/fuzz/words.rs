@@ -44,7 +44,11 @@ fn addresses_and_ports_are_printed_as_they_are_read() {
 
 #[test]
 fn settings_are_printed_as_they_are_read() {
-    word::<StoreSpec>(&["file", "file:/var/lib/netctl/store.db", "etcd:http://10.0.0.1:2379,http://10.0.0.2:2379"]);
+    word::<StoreSpec>(&[
+        "file",
+        "file:/var/lib/netctl/store.db",
+        "etcd:http://10.0.0.1:2379,http://10.0.0.2:2379",
+    ]);
     word::<ReapAfter>(&["15m", "900s", "2h", "7d", "never"]);
     word::<GatewayMode>(&["nat", "routed"]);
 }

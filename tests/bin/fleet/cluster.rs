@@ -143,12 +143,7 @@ impl Cluster {
     }
 
     /// What leads from the keys `before` to those of an endpoint.
-    fn change(
-        &self,
-        what: &'static str,
-        endpoint: Option<&Endpoint>,
-        before: &[String],
-    ) -> Change {
+    fn change(&self, what: &'static str, endpoint: Option<&Endpoint>, before: &[String]) -> Change {
         let entries = endpoint.map(endpoint_entries).unwrap_or_default();
         let gone = before.iter().filter(|key| entries.iter().all(|(other, _)| other != *key));
         let txn = gone.fold(Txn::new(), |txn, key| txn.delete(key.clone()));

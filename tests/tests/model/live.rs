@@ -40,6 +40,7 @@ fn run(
     packet: impl Fn(&Random, &World) -> (u32, Vec<Vec<u8>>, Expected) + Sync,
 ) -> Result<Counters> {
     let seed = seed()?;
+    let began = Instant::now();
     let place = Place::new()?;
     let tally = place.host.within(|| {
         let random = Random::new(seed);

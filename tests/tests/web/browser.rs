@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use testbed::{Host, Lab, Signal, eventually, output_fed};
 
 /// How long the browser may take for one command: it starts slowly beside others.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Within which the page shows what has happened: it looks every two seconds, and rates take two looks.
 const SOON: Duration = Duration::from_secs(30);
 /// The browser reads commands from descriptor 3 and answers on 4.
@@ -83,19 +83,19 @@ impl Browser {
             complaints: Vec::new(),
             requests: Vec::new(),
         };
-        let target = browser.call("Target.createTarget", json!({ "url": "about:blank" }))?;
+        let target = browser.call("Target.createTarget", &json!({ "url": "about:blank" }))?;
         let target = json!({ "targetId": target["targetId"], "flatten": true });
-        let session = browser.call("Target.attachToTarget", target)?;
+        let session = browser.call("Target.attachToTarget", &target)?;
         browser.session = session["sessionId"].as_str().map(str::to_owned);
         for domain in ["Page", "Runtime", "Log", "Network"] {
-            browser.call(&format!("{domain}.enable"), json!({}))?;
+            browser.call(&format!("{domain}.enable"), &json!({}))?;
         }
         browser.size(1280, 800)?;
-        browser.call("Page.navigate", json!({ "url": url }))?;
+        browser.call("Page.navigate", &json!({ "url": url }))?;
         Ok(browser)
     }
 
-    fn call(&mut self, method: &str, parameters: Value) -> Result<Value> {
+    fn call(&mut self, method: &str, parameters: &Value) -> Result<Value> {
         self.number += 1;
         let mut message = json!({ "id": self.number, "method": method, "params": parameters });
         if let Some(session) = &self.session {
@@ -138,7 +138,7 @@ impl Browser {
     pub(crate) fn ask(&mut self, expression: &str) -> Result<Value> {
         let parameters =
             json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
-        let answer = self.call("Runtime.evaluate", parameters)?;
+        let answer = self.call("Runtime.evaluate", &parameters)?;
         ensure!(answer["exceptionDetails"].is_null(), "{expression}: {answer}");
         Ok(answer["result"]["value"].clone())
     }
@@ -188,7 +188,7 @@ impl Browser {
         };
         for kind in ["rawKeyDown", "keyUp"] {
             let parameters = json!({ "type": kind, "key": key, "windowsVirtualKeyCode": code });
-            self.call("Input.dispatchKeyEvent", parameters)?;
+            self.call("Input.dispatchKeyEvent", &parameters)?;
         }
         Ok(())
     }
@@ -196,7 +196,7 @@ impl Browser {
     pub(crate) fn size(&mut self, width: u32, height: u32) -> Result<()> {
         let metrics =
             json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
-        self.call("Emulation.setDeviceMetricsOverride", metrics).map(drop)
+        self.call("Emulation.setDeviceMetricsOverride", &metrics).map(drop)
     }
 
     /// Looks at the page on screens of three sizes, by day and by night: nothing may stand out at the side. The pictures are
@@ -222,12 +222,12 @@ impl Browser {
     fn picture(&mut self, path: &PathBuf, scheme: Scheme) -> Result<()> {
         let scheme = format!("{scheme:?}").to_lowercase();
         let feature = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
-        self.call("Emulation.setEmulatedMedia", json!({ "features": feature }))?;
+        self.call("Emulation.setEmulatedMedia", &json!({ "features": feature }))?;
         // Two frames: one that has the new size, and one after what follows from it.
         let frames = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))";
         self.ask(frames)?;
         let parameters = json!({ "format": "png", "captureBeyondViewport": false });
-        let picture = self.call("Page.captureScreenshot", parameters)?;
+        let picture = self.call("Page.captureScreenshot", &parameters)?;
         let mut decode = Command::new("sh");
         decode.args(["-c", "base64 -d >\"$0\""]).arg(path);
         let data = picture["data"].as_str().context("no picture")?;

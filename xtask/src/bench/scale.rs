@@ -56,7 +56,11 @@ pub(crate) struct Options {
 
 pub(super) fn run(options: &Options) -> Result<()> {
     ensure!(testbed::is_root(), "the rig is made of network namespaces and needs root: use sudo");
-    ensure!((1..=250).contains(&options.networks), "{} networks: ask for 1 to 250", options.networks);
+    ensure!(
+        (1..=250).contains(&options.networks),
+        "{} networks: ask for 1 to 250",
+        options.networks
+    );
     ensure!(
         (1..=options.networks).contains(&options.local),
         "{} local networks: ask for 1 to {}",

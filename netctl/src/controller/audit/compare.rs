@@ -221,7 +221,9 @@ mod tests {
     fn what_two_hold_is_told_and_left() {
         let (web, other) = (endpoint(1, "web", "10.0.0.2/24"), endpoint(2, "db", "10.0.0.2/24"));
         let mut keys = held(&web);
-        keys.extend(held(&other).into_iter().filter(|entry| entry.key.starts_with(keys::ENDPOINT_NAMES)));
+        keys.extend(
+            held(&other).into_iter().filter(|entry| entry.key.starts_with(keys::ENDPOINT_NAMES)),
+        );
         let found = compare(&keys, &[object(&web, 5), object(&other, 5)], Revision(9));
         assert!(found.orphans.is_empty() && found.untaken.is_empty());
         let sentences: Vec<_> = found.unclear.iter().collect();

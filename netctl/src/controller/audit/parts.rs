@@ -106,7 +106,8 @@ impl Controller {
         for entry in listing.entries {
             let network = serde_json::from_slice::<NetworkId>(&entry.value).ok();
             let agrees = keys::attached(&entry.key).is_some_and(|(_, id)| {
-                let agrees = owned.get(&id).is_some_and(|networks| networks.iter().copied().eq(&network));
+                let agrees =
+                    owned.get(&id).is_some_and(|networks| networks.iter().copied().eq(&network));
                 agrees && owned.remove(&id).is_some()
             });
             if !agrees && held.len() < LIMIT {

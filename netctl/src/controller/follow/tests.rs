@@ -191,8 +191,7 @@ async fn follows(steps: Vec<Step>) {
     let unsteady = Unsteady::default();
     let (store, faults) = (unsteady.store.clone(), Arc::clone(&unsteady.faults));
     let mut history = History::new();
-    let follower =
-        Follower::<u8>::start(Arc::new(unsteady), PREFIX.to_owned(), Bell::default());
+    let follower = Follower::<u8>::start(Arc::new(unsteady), PREFIX.to_owned(), Bell::default());
     for step in steps {
         match step {
             Step::Commit(changes) => {

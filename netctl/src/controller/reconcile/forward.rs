@@ -10,7 +10,6 @@ use crate::{
     dataplane::{self, Applied, Desired, Sweep},
     drivers::{Local, Presence},
     model::{Endpoint, Vni},
-    store::Revision,
 };
 
 /// What the data plane should hold of one network.
@@ -25,9 +24,9 @@ pub(super) struct Part {
 /// All that a [`Part`] follows from, besides what never changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Origin {
-    /// As of when its endpoints are known.
-    endpoints: (u64, Revision),
-    /// Which interfaces stand here.
+    /// The version of what is known of its endpoints.
+    endpoints: u64,
+    /// The same of the interfaces that stand here.
     building: u64,
     presence: Presence,
     underlay_mtu: u32,
@@ -78,7 +77,7 @@ impl Reconciler {
                 continue;
             };
             let mirror = followed.endpoints.borrow();
-            let endpoints = mirror.at();
+            let endpoints = mirror.version;
             let of = Origin { endpoints, building: *building, presence, underlay_mtu };
             if followed.part.as_ref().is_some_and(|part| part.of == of) {
                 continue;
@@ -99,14 +98,7 @@ impl Reconciler {
             }
             let driver = drivers.get(&followed.network.driver);
             let mut desired = Desired::default();
-            driver.forward(
-                context,
-                &followed.network,
-                &of.presence,
-                &local,
-                &remote,
-                &mut desired,
-            );
+            driver.forward(context, &followed.network, &of.presence, &local, &remote, &mut desired);
             drop(mirror);
             left.extend(vnis(followed));
             followed.part = Some(Part { of, desired, told: false });

@@ -21,7 +21,8 @@ impl Process {
     pub(super) fn memory(&self) -> Result<Memory> {
         let status = fs::read_to_string(format!("{}/status", self.0))?;
         let field = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next());
+            let line =
+                status.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next());
             line.and_then(|text| text.parse().ok()).with_context(|| format!("no {name}"))
         };
         Ok(Memory { resident: field("VmRSS:")?, most: field("VmHWM:")? })
@@ -47,7 +48,8 @@ pub(super) struct Passes {
 impl Passes {
     pub(super) fn read(host: &Host) -> Result<Self> {
         let socket = host.socket().display().to_string();
-        let text = host.run(["curl", "-sS", "--unix-socket", &socket, "http://netctl/metrics"])?.ok()?;
+        let text =
+            host.run(["curl", "-sS", "--unix-socket", &socket, "http://netctl/metrics"])?.ok()?;
         let value = |kind: &str| {
             let name = format!("netctl_reconcile_duration_seconds_{kind}{{scope=\"new\"}} ");
             let line = text.lines().find_map(|line| line.strip_prefix(&name));
