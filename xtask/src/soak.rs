@@ -38,7 +38,9 @@ pub(crate) fn run(minutes: u64, seed: &str) -> Result<()> {
     ensure!((1..=120).contains(&minutes), "{minutes} minutes: ask for 1 to 120");
     let number = u64::from_str_radix(seed.trim_start_matches("0x"), 16)
         .with_context(|| format!("seed {seed} is no hexadecimal number"))?;
-    say::remark(&format!("{minutes} minutes of faults; --seed {number:#x} has the same ones again"));
+    say::remark(&format!(
+        "{minutes} minutes of faults; --seed {number:#x} has the same ones again"
+    ));
     let how = Options { hosts: 3, store: Store::Etcds, ..Options::default() };
     let lab = Lab::start_in(Run::new()?, how)?;
     soak(&lab, Duration::from_secs(minutes * 60), &Random::new(number))
@@ -57,7 +59,11 @@ fn soak(lab: &Lab, time: Duration, random: &Random) -> Result<()> {
     let began = Instant::now();
     let flows = (0..HOSTS).map(|from| {
         let to = (from + 1) % HOSTS;
-        Flow::start((from, &boxes[from]), (to, &boxes[to]), [10, 1, 0, u8::try_from(11 + to)?].into())
+        Flow::start(
+            (from, &boxes[from]),
+            (to, &boxes[to]),
+            [10, 1, 0, u8::try_from(11 + to)?].into(),
+        )
     });
     let mut flows = flows.collect::<Result<Vec<_>>>()?;
     state::converged(lab, PATIENCE)?;
@@ -80,7 +86,9 @@ fn soak(lab: &Lab, time: Duration, random: &Random) -> Result<()> {
         let ended = flow.end()?;
         sent += ended.sent;
         for at in ended.lost {
-            let cut = |cut: &&Cut| (cut.host == from || cut.host == to) && (cut.from..cut.to).contains(&at);
+            let cut = |cut: &&Cut| {
+                (cut.host == from || cut.host == to) && (cut.from..cut.to).contains(&at)
+            };
             match cuts.iter().find(cut) {
                 Some(_) => excused += 1,
                 None => lost.push((at - began, from + 1, to + 1)),

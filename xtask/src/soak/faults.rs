@@ -163,3 +163,37 @@ fn compact(lab: &Lab) -> Result<()> {
     drop(member.ctl(["compaction", &revision.to_string()]));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::mem::discriminant;
+
+    use super::*;
+
+    #[test]
+    fn a_seed_has_the_same_faults_again_and_all_kinds_come() {
+        let faults = |seed| {
+            let random = Random::new(seed);
+            let names = |_| format!("{:?}", Fault::any(&random));
+            (0..300).map(names).collect::<Vec<_>>()
+        };
+        assert_eq!(faults(7), faults(7));
+        assert_ne!(faults(7), faults(8));
+        let kinds: BTreeSet<_> = faults(7)
+            .into_iter()
+            .filter_map(|name| name.split(' ').next().map(str::to_owned))
+            .collect();
+        assert_eq!(kinds.len(), 10, "{kinds:?}");
+    }
+
+    #[test]
+    fn only_hosts_without_a_way_may_lose_packets() {
+        let random = Random::new(7);
+        for fault in (0..300).map(|_| Fault::any(&random)) {
+            let cut = [Fault::CutOff { host: 0 }, Fault::DeviceFlapped { host: 0 }];
+            let may = cut.iter().any(|cut| discriminant(cut) == discriminant(&fault));
+            assert_eq!(fault.cuts().next().is_some(), may, "{fault:?}");
+        }
+    }
+}

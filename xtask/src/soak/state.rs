@@ -60,9 +60,18 @@ pub(super) fn used(lab: &Lab) -> Result<Vec<(u64, usize)>> {
 /// Fails where daemons take more than they did.
 pub(super) fn compare(before: &[(u64, usize)], after: &[(u64, usize)]) -> Result<()> {
     for (number, (before, after)) in (1..).zip(before.iter().zip(after)) {
-        out!("h{number}: {} KiB, {} descriptors; at first {} and {}", after.0, after.1, before.0, before.1);
+        out!(
+            "h{number}: {} KiB, {} descriptors; at first {} and {}",
+            after.0,
+            after.1,
+            before.0,
+            before.1
+        );
         ensure!(after.0 <= before.0 + MEMORY, "the daemon of h{number} holds ever more memory");
-        ensure!(after.1 <= before.1 + DESCRIPTORS, "the daemon of h{number} has ever more descriptors");
+        ensure!(
+            after.1 <= before.1 + DESCRIPTORS,
+            "the daemon of h{number} has ever more descriptors"
+        );
     }
     Ok(())
 }

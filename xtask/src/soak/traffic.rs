@@ -79,7 +79,8 @@ impl Flow {
     pub(super) fn goes_on(&mut self) -> Result<()> {
         let Shared { answered, streamed, .. } = &*self.shared;
         let before = [answered, streamed].map(|count| count.load(Ordering::Relaxed));
-        let what = format!("packets and the stream from h{} to h{} go on", self.from + 1, self.to + 1);
+        let what =
+            format!("packets and the stream from h{} to h{} go on", self.from + 1, self.to + 1);
         eventually(&what, SOON, || {
             let now = [answered, streamed].map(|count| count.load(Ordering::Relaxed));
             ensure!(now[0] >= before[0] + 20, "no packet is answered");
