@@ -53,9 +53,9 @@ fn the_verifier_has_little_to_follow() -> anyhow::Result<()> {
     use netctl_common::config::{FROM_CONTAINER, FROM_TUNNEL, FROM_UNDERLAY, XDP_UNDERLAY};
     let mut rig = rig::Rig::new()?;
     for (name, most) in [
-        (FROM_CONTAINER, 32_000),
-        (FROM_UNDERLAY, 14_000),
-        (FROM_TUNNEL, 4_800),
+        (FROM_CONTAINER, 42_000),
+        (FROM_UNDERLAY, 17_000),
+        (FROM_TUNNEL, 8_400),
         (XDP_UNDERLAY, 800),
     ] {
         let verified = rig.verified(name)?;
