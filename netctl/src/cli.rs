@@ -19,6 +19,7 @@ mod generate;
 mod host;
 mod inside;
 mod log;
+mod monitor;
 mod neigh;
 mod network;
 mod notify;
@@ -112,6 +113,13 @@ enum Command {
     Doctor(doctor::Args),
     /// Watch what endpoints carry and lose, and what is dropped, by second
     Top(top::Args),
+    /// Show packets that are dropped, and first packets of flows, as they happen, with names
+    ///
+    /// Those of this host, one a line, until Ctrl-C. A flow's first packet is the SYN of a TCP connection, and of other
+    /// protocols the first after a minute in which neither end sent one. Each of the host's processors tells at most
+    /// 1000 drops and 1000 flows a second; what exceeds that, or is read too slowly, is counted and said to be lost. Where nobody
+    /// monitors, it costs packets nothing.
+    Monitor(monitor::Args),
     /// Measure between this host and another, and say what limits the path
     Bench(Box<bench::Args>),
     /// Put netctl where container runtimes look for CNI plugins, and take it away
@@ -169,6 +177,7 @@ impl Command {
             Self::Status => status::run(context).await,
             Self::Doctor(args) => args.run(context).await,
             Self::Top(args) => args.run(context).await,
+            Self::Monitor(args) => args.run(context).await,
             Self::Bench(args) => args.run(context).await,
             Self::Cni(command) => command.run(context),
             Self::Docker(command) => command.run(context).await,

@@ -39,6 +39,7 @@ mod retry;
 mod routes;
 mod sandboxes;
 mod services;
+mod stations;
 mod underlay;
 mod views;
 
@@ -63,6 +64,7 @@ pub use self::{
     pulse::Sync,
     reap::ReapAfter,
     records::{Kept, kept},
+    stations::{Behind, Stations},
 };
 use self::{
     leases::Leases,

@@ -7,6 +7,7 @@
 mod bpffs;
 mod desired;
 mod error;
+mod events;
 mod features;
 mod filter;
 mod layout;
@@ -29,16 +30,19 @@ use std::{
 };
 
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use self::{
     desired::{Applied, Desired, FdbTarget, NetworkEntry, Port, PortEntry, Sweep},
     error::Error,
+    events::{EventKinds, Listening, PacketEvent, Told},
     features::Features,
     paths::Path as HostPath,
     rows::{CounterRow, FdbRow, FloodRow, NeighRow, PortRow},
     usage::{MapRow, ProgramRow, Usage},
 };
 use self::{
+    events::Events,
     mirror::Mirror,
     owner::{Look, Reply, Request},
 };
@@ -72,6 +76,8 @@ pub struct Config {
 pub struct Dataplane {
     features: Features,
     requests: mpsc::Sender<Request>,
+    events: Events,
+    _listening: DropGuard,
     owner: thread::JoinHandle<()>,
 }
 
@@ -95,11 +101,13 @@ impl Dataplane {
         let owner = thread
             .spawn(move || owner::run(&config, ready, queue, &known))
             .map_err(|source| Error::Thread { source })?;
-        let features = features.await.map_err(|_gone| Error::Stopped)??;
+        let (features, source) = features.await.map_err(|_gone| Error::Stopped)??;
+        let cancel = CancellationToken::new();
+        let events = Events::start(source, cancel.clone())?;
         let netlink = Netlink::open(&Netns::current()?).await?;
         let mirror = Mirror { netlink, underlay, local, owner: requests.downgrade(), hosts };
         drop(tokio::spawn(mirror.run()));
-        Ok(Self { features, requests, owner })
+        Ok(Self { features, requests, events, _listening: cancel.drop_guard(), owner })
     }
 
     /// What the kernel can do that not every kernel can.
@@ -164,6 +172,11 @@ impl Dataplane {
     /// How many packets ended in which way, since the maps were made.
     pub async fn counters(&self) -> Result<Vec<CounterRow>, Error> {
         self.ask(Request::Counters).await
+    }
+
+    /// Listens to what the programs tell of single packets, from now on.
+    pub async fn listen(&self, kinds: EventKinds) -> Listening {
+        self.events.listen(kinds).await
     }
 
     /// What the maps hold against their size, what the programs counted, and how long they ran.

@@ -1,3 +1,6 @@
-//! What those see who look after a host: so far metrics, in the form that Prometheus reads.
+//! What those see who look after a host: metrics, in the form that Prometheus reads, and single packets.
 
+mod events;
 pub mod metrics;
+
+pub use events::Events;

@@ -3,7 +3,7 @@
 //! Looking takes no lock that an operation holds for long, asks the store nothing and enters no sandbox: it reads what
 //! the reconcile loop last left, asks the owner of the maps once, and the kernel by a socket of its own.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use tokio::sync::watch;
 
@@ -17,7 +17,7 @@ use crate::{
     counts::Distribution,
     dataplane::Usage,
     kernel::{Carried, Netlink, Netns, Peer},
-    model::{CarriedView, Endpoint, Host, Name, NetworkId, SandboxId, TrafficView},
+    model::{CarriedView, Endpoint, Host, MacAddr, Name, NetworkId, SandboxId, TrafficView, Vni},
     store::{Connection, Measures},
 };
 
@@ -34,10 +34,18 @@ pub(super) struct Inventory {
 #[derive(Clone, Debug)]
 pub(super) struct FollowedNetwork {
     pub(super) name: Name,
+    /// Its segment, and who its gateway is there.
+    pub(super) vni: Option<Vni>,
+    pub(super) gateway_mac: Option<MacAddr>,
+    pub(super) gateways: Vec<IpAddr>,
+    /// The end in the host's stack of what leads to its gateway, by index.
+    pub(super) gateway: Option<u32>,
     /// The data plane's end of what leads to its gateway, by index.
     pub(super) port: Option<u32>,
     /// How many of its endpoints are attached on other hosts.
     pub(super) remote: usize,
+    /// All of its endpoints, as they are and will be.
+    pub(super) all: watch::Receiver<Mirror<Endpoint>>,
 }
 
 /// An endpoint that is here.
@@ -56,7 +64,7 @@ pub(super) struct Observer {
     netlink: Netlink,
     measures: Arc<Measures>,
     pulse: Arc<Pulse>,
-    inventory: watch::Receiver<Inventory>,
+    pub(super) inventory: watch::Receiver<Inventory>,
     hosts: watch::Receiver<Mirror<Host>>,
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{Followed, Reconciler, pass::Own};
 use crate::{
     controller::observation::{FollowedNetwork, Inventory, Served},
-    model::{EndpointId, NetworkId},
+    model::{EndpointId, Network, NetworkId},
 };
 
 impl Reconciler {
@@ -16,11 +16,19 @@ impl Reconciler {
         elsewhere: &BTreeMap<NetworkId, usize>,
     ) {
         let network = |(id, followed): (&NetworkId, &Followed)| {
-            let port = followed.presence.as_ref().and_then(|presence| presence.port.as_ref());
+            let presence = followed.presence.as_ref();
+            let port = presence.and_then(|presence| presence.port.as_ref());
+            let gateway = presence.and_then(|presence| presence.gateway.as_ref());
+            let Network { name, vni, gateway_mac, subnets, .. } = &followed.network;
             let network = FollowedNetwork {
-                name: followed.network.name.clone(),
+                name: name.clone(),
+                vni: *vni,
+                gateway_mac: *gateway_mac,
+                gateways: subnets.iter().map(|subnet| subnet.gateway).collect(),
+                gateway: gateway.map(|gateway| gateway.index),
                 port: port.map(|port| port.index),
                 remote: elsewhere.get(id).copied().unwrap_or_default(),
+                all: followed.endpoints.receiver(),
             };
             (id.clone(), network)
         };
