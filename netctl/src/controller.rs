@@ -267,6 +267,7 @@ impl Controller {
                 tracing::error!(%error, "a task of the controller panicked");
             }
         }
+        self.dataplane.fall_silent().await;
     }
 
     /// The networks that this host itself reaches by an interface of its own, and the hosts' tunnel addresses, each with

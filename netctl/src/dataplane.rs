@@ -30,7 +30,6 @@ use std::{
 };
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use self::{
     desired::{Applied, Desired, FdbTarget, NetworkEntry, Port, PortEntry, Sweep},
@@ -77,7 +76,6 @@ pub struct Dataplane {
     features: Features,
     requests: mpsc::Sender<Request>,
     events: Events,
-    _listening: DropGuard,
     owner: thread::JoinHandle<()>,
 }
 
@@ -102,12 +100,11 @@ impl Dataplane {
             .spawn(move || owner::run(&config, ready, queue, &known))
             .map_err(|source| Error::Thread { source })?;
         let (features, source) = features.await.map_err(|_gone| Error::Stopped)??;
-        let cancel = CancellationToken::new();
-        let events = Events::start(source, cancel.clone())?;
+        let events = Events::start(source)?;
         let netlink = Netlink::open(&Netns::current()?).await?;
         let mirror = Mirror { netlink, underlay, local, owner: requests.downgrade(), hosts };
         drop(tokio::spawn(mirror.run()));
-        Ok(Self { features, requests, events, _listening: cancel.drop_guard(), owner })
+        Ok(Self { features, requests, events, owner })
     }
 
     /// What the kernel can do that not every kernel can.
@@ -177,6 +174,11 @@ impl Dataplane {
     /// Listens to what the programs tell of single packets, from now on.
     pub async fn listen(&self, kinds: EventKinds) -> Listening {
         self.events.listen(kinds).await
+    }
+
+    /// Has the programs tell nothing any more, for good: nobody will be there to hear it.
+    pub async fn fall_silent(&self) {
+        self.events.end().await;
     }
 
     /// What the maps hold against their size, what the programs counted, and how long they ran.

@@ -22,7 +22,7 @@ use tokio::{
     sync::{broadcast, watch},
     time::sleep,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::warn;
 
 use super::{
@@ -162,11 +162,13 @@ pub(super) struct Events {
     told: broadcast::Sender<Told>,
     /// What the programs tell at present.
     active: watch::Receiver<EventKinds>,
+    /// Ends the gathering of events, at the latest when nobody can come to listen any more.
+    end: Arc<DropGuard>,
 }
 
 impl Events {
-    /// Gathers events for those who come to listen, until cancelled.
-    pub(super) fn start(source: Source, cancel: CancellationToken) -> Result<Self, Error> {
+    /// Gathers events for those who come to listen, for as long as anybody can.
+    pub(super) fn start(source: Source) -> Result<Self, Error> {
         let Source { ring, switch } = source;
         // SAFETY: the ring has its descriptor, which is the map's, for as long as it is there, and nobody else closes it.
         let ring = unsafe { AsyncFd::register(ring) };
@@ -182,8 +184,16 @@ impl Events {
             active,
             lost: 0,
         };
-        drop(tokio::spawn(gatherer.run(cancel)));
-        Ok(Self { listeners, told, active: current })
+        let cancel = CancellationToken::new();
+        drop(tokio::spawn(gatherer.run(cancel.clone())));
+        Ok(Self { listeners, told, active: current, end: Arc::new(cancel.drop_guard()) })
+    }
+
+    /// Has the programs tell nothing any more, for good; returns when that is so.
+    pub(super) async fn end(&self) {
+        self.end.token().cancel();
+        let mut active = self.active.clone();
+        while active.changed().await.is_ok() {}
     }
 
     /// Listens to these kinds; what happens from now on is told.

@@ -6,6 +6,10 @@ use crate::model::{EndView, EventView, PacketView};
 pub(super) const HEADER: &str = "\
 TIME (UTC)        EVENT   REASON OR WAY           NETWORK      PACKET\n";
 
+/// Drop reasons that are about a link-layer address.
+const OF_SOURCE_MAC: [&str; 2] = ["source-mac", "inner-source"];
+const OF_DESTINATION_MAC: [&str; 2] = ["unknown-destination", "not-local"];
+
 /// Microseconds of a day.
 const DAY: u64 = 86_400_000_000;
 
@@ -36,7 +40,11 @@ fn line(what: &str, packet: &PacketView) -> String {
         format!("{what:<7}"),
         format!("{:<23}", packet.outcome),
         format!("{network:<12}"),
-        format!("{} -> {}", end(&packet.source), end(&packet.destination)),
+        format!(
+            "{} -> {}",
+            end(&packet.source, OF_SOURCE_MAC.contains(&packet.outcome.as_str())),
+            end(&packet.destination, OF_DESTINATION_MAC.contains(&packet.outcome.as_str())),
+        ),
     ];
     let said = [&packet.protocol, &packet.detail];
     words.extend(said.into_iter().filter(|word| !word.is_empty()).cloned());
@@ -59,7 +67,8 @@ fn place(packet: &PacketView) -> Option<String> {
     Some(place)
 }
 
-fn end(end: &EndView) -> String {
+/// One end; with its link-layer address where the reason is `of_mac`.
+fn end(end: &EndView, of_mac: bool) -> String {
     let EndView { service, mac, address, port } = end;
     let name = match (service, address, mac) {
         (Some(service), ..) => service.clone(),
@@ -68,7 +77,11 @@ fn end(end: &EndView) -> String {
         (None, None, Some(mac)) => mac.to_string(),
         (None, None, None) => "?".to_owned(),
     };
-    port.map_or_else(|| name.clone(), |port| format!("{name}:{port}"))
+    let name = port.map_or_else(|| name.clone(), |port| format!("{name}:{port}"));
+    match mac {
+        Some(mac) if of_mac && (service.is_some() || address.is_some()) => format!("{name} ({mac})"),
+        _ => name,
+    }
 }
 
 /// The time of the day.
@@ -91,7 +104,12 @@ mod tests {
             description: "The source MAC is not the endpoint's own.".to_owned(),
             network: "dev".parse().ok(),
             vni: None,
-            source: EndView { address: "10.0.0.9".parse().ok(), port: Some(5000), ..EndView::default() },
+            source: EndView {
+                mac: "02:00:00:00:00:09".parse().ok(),
+                address: "10.0.0.9".parse().ok(),
+                port: Some(5000),
+                ..EndView::default()
+            },
             destination: EndView { service: Some("web".to_owned()), port: Some(80), ..EndView::default() },
             protocol: "tcp".to_owned(),
             detail: "syn".to_owned(),
@@ -109,7 +127,7 @@ mod tests {
         assert_eq!(
             drop,
             "10:23:04.000007   drop    source-mac              dev          \
-             10.0.0.9:5000 -> web:80 tcp syn 74 bytes by nc0123456789ab of app in box1\n"
+             10.0.0.9:5000 (02:00:00:00:00:09) -> web:80 tcp syn 74 bytes by nc0123456789ab of app in box1\n"
         );
         for (heading, word) in [("EVENT", "drop"), ("REASON", "source-mac"), ("NETWORK", "dev"), ("PACKET", "10.0")] {
             assert_eq!(HEADER.find(heading), drop.find(word), "{heading}");

@@ -12,6 +12,8 @@ const ETHERNET: usize = 14;
 /// The ether types of VLAN tags, and how long a tag is in bytes (IEEE 802.1Q).
 const TAGS: [u16; 2] = [0x8100, 0x88a8];
 const TAG: usize = 4;
+/// The shortest headers of IP, in bytes.
+const IPV4: usize = 20;
 const IPV6: usize = 40;
 /// The headers of UDP and of VXLAN, in bytes.
 const UDP: usize = 8;
@@ -100,6 +102,10 @@ fn read(frame: &[u8]) -> Option<Dissected> {
 }
 
 fn ipv4(packet: &[u8], found: &mut Dissected) -> Option<()> {
+    // What is no header says nothing.
+    if packet.len() < IPV4 || packet[0] >> 4 != 4 {
+        return None;
+    }
     found.source.address = four(packet, 12);
     found.destination.address = four(packet, 16);
     let number = *packet.get(9)?;
@@ -112,6 +118,9 @@ fn ipv4(packet: &[u8], found: &mut Dissected) -> Option<()> {
 }
 
 fn ipv6(packet: &[u8], found: &mut Dissected) -> Option<()> {
+    if packet.len() < IPV6 || packet[0] >> 4 != 6 {
+        return None;
+    }
     found.source.address = six(packet, 8);
     found.destination.address = six(packet, 24);
     let mut number = *packet.get(6)?;
@@ -254,7 +263,8 @@ mod tests {
             }, "10.0.0.1:5000 10.0.0.2:80 tcp syn"),
             ("another", frame(0x88cc, &[1]), "- - 0x88cc "),
             ("cut ports", in4(6, 0, &[0, 1]), "10.0.0.1 10.0.0.2 tcp "),
-            ("a cut header", frame(ether_type::IPV4, &[0x45; 15]), "- - ip-69 "),
+            ("a cut header", frame(ether_type::IPV4, &[0x45; 15]), "- - ipv4 "),
+            ("another version", frame(ether_type::IPV4, &[0x60; 40]), "- - ipv4 "),
             ("no header", frame(ether_type::IPV6, &[]), "- - ipv6 "),
         ] {
             let found = dissect(&frame, false);
