@@ -35,13 +35,12 @@ Examples:
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-#[group(id = "at", multiple = false, args = ["service", "sandbox", "network"])]
 pub(super) struct Args {
     /// Only the interface of this service, which is attached on this host
-    #[arg(long, value_name = "SERVICE.NETWORK")]
+    #[arg(long, value_name = "SERVICE.NETWORK", conflicts_with_all = ["sandbox", "network"])]
     service: Option<ServiceRef>,
     /// Only the interfaces of this sandbox
-    #[arg(long, value_name = "SANDBOX")]
+    #[arg(long, value_name = "SANDBOX", conflicts_with = "network")]
     sandbox: Option<String>,
     /// Only the interfaces in this network, with that of its gateway
     #[arg(long, value_name = "NETWORK")]

@@ -5,7 +5,7 @@ use std::{fmt, net::IpAddr, str::FromStr};
 use netctl_common::DropReason;
 use serde::{Deserialize, Serialize};
 
-use super::{MacAddr, Name, Vni};
+use super::{Name, Vni};
 
 /// What a listener is told: one line of `GET /v1/events`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,8 +65,8 @@ pub struct PacketView {
 pub struct EndView {
     /// The service; `gateway` for the network's own.
     pub service: Option<String>,
-    /// The link-layer address.
-    pub mac: Option<MacAddr>,
+    /// The link-layer address, which may be that of a group, or no good.
+    pub mac: Option<String>,
     /// The address.
     pub address: Option<IpAddr>,
     /// The port, in protocols that have some.

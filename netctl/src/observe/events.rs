@@ -60,9 +60,10 @@ fn name(event: &PacketEvent, stations: &mut Stations) -> EventView {
     let network = behind
         .map(|behind| behind.network.clone())
         .or_else(|| stations.network(vni?).cloned());
-    let Dissected { tunnel, source, destination, protocol, detail } = dissected;
-    let mut end = |end: EndView| {
-        let service = vni.and_then(|vni| stations.name(vni, end.address, end.mac));
+    let Dissected { tunnel, stations: macs, source, destination, protocol, detail } = dissected;
+    let mut end = |end: EndView, place: usize| {
+        let mac = macs.map(|macs| macs[place]);
+        let service = vni.and_then(|vni| stations.name(vni, end.address, mac));
         EndView { service: service.map(ToOwned::to_owned), ..end }
     };
     let packet = PacketView {
@@ -74,8 +75,8 @@ fn name(event: &PacketEvent, stations: &mut Stations) -> EventView {
         description: outcome.describe().to_owned(),
         network,
         vni,
-        source: end(source),
-        destination: end(destination),
+        source: end(source, 0),
+        destination: end(destination, 1),
         protocol,
         detail,
         bytes: *length,

@@ -3,7 +3,11 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
-use testbed::{DEADLINE, Host, Signal, output_of, frames::{UDP, ethernet, ipv4, udp}};
+use testbed::{
+    Host, Signal,
+    frames::{UDP, ethernet, ipv4, udp},
+    output_of,
+};
 
 use crate::stage::{Running, join, mac, played, wire, within};
 
@@ -31,12 +35,12 @@ impl Capture {
 
 /// What tshark prints of these fields, a line for each packet, with names where the capture has some.
 fn fields(file: &std::path::Path, fields: &[&str]) -> Result<Vec<String>> {
-    let mut words = vec!["tshark", "-n", "-N", "n", "-r", file.to_str().context("a path")?, "-T", "fields"];
+    let mut words = vec!["-n", "-N", "n", "-r", file.to_str().context("a path")?, "-T", "fields"];
     words.extend(["-E", "separator=/s"]);
     for field in fields {
         words.extend(["-e", field]);
     }
-    let text = output_of(words, DEADLINE)?.ok()?;
+    let text = output_of("tshark", words)?.ok()?;
     Ok(text.lines().map(ToOwned::to_owned).collect())
 }
 
@@ -65,7 +69,7 @@ fn an_endpoint_is_captured_inside_and_out() -> Result<()> {
         ensure!(fields(&file, &ECHO)? == [pair, pair, pair].concat(), "{:?}", fields(&file, &ECHO)?);
         let directions = fields(&file, &["frame.packet_flags_direction"])?;
         ensure!(directions.len() == 6 && directions[0] != directions[1], "{directions:?}");
-        let about = output_of(["capinfos", file.to_str().context("a path")?], DEADLINE)?.ok()?;
+        let about = output_of("capinfos", [file.as_os_str()])?.ok()?;
         for line in [
             "Number of packets:   6",
             "Capture application: netctl ",
@@ -99,7 +103,7 @@ fn an_endpoint_is_captured_inside_and_out() -> Result<()> {
         ensure!(said.starts_with("capturing at b.dev, gateway.dev\n6 packets "), "{said}");
         ensure!(fields(&file, &ECHO)?.iter().all(|line| line.starts_with("b.dev ")));
         // tcpdump knows the form too.
-        let text = output_of(["tcpdump", "-n", "-r", file.to_str().context("a path")?], DEADLINE)?;
+        let text = output_of("tcpdump", ["-n", "-r", file.to_str().context("a path")?])?;
         ensure!(text.ok()?.lines().count() == 6);
         Ok(())
     })

@@ -80,10 +80,6 @@ impl Running {
         self.0.log()
     }
 
-    pub(crate) fn pid(&self) -> i32 {
-        self.0.pid()
-    }
-
     /// Waits until it says a line with all these words, and gives that.
     pub(crate) fn says(&self, words: &[&str]) -> Result<String> {
         eventually(&format!("it says {words:?}"), SOON, || {

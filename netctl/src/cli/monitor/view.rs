@@ -74,7 +74,7 @@ fn end(end: &EndView, of_mac: bool) -> String {
         (Some(service), ..) => service.clone(),
         (None, Some(address), _) if address.is_ipv6() && port.is_some() => format!("[{address}]"),
         (None, Some(address), _) => address.to_string(),
-        (None, None, Some(mac)) => mac.to_string(),
+        (None, None, Some(mac)) => mac.clone(),
         (None, None, None) => "?".to_owned(),
     };
     let name = port.map_or_else(|| name.clone(), |port| format!("{name}:{port}"));
@@ -105,7 +105,7 @@ mod tests {
             network: "dev".parse().ok(),
             vni: None,
             source: EndView {
-                mac: "02:00:00:00:00:09".parse().ok(),
+                mac: Some("02:00:00:00:00:09".to_owned()),
                 address: "10.0.0.9".parse().ok(),
                 port: Some(5000),
                 ..EndView::default()
@@ -135,7 +135,7 @@ mod tests {
         let tunnelled = PacketView {
             network: None,
             vni: crate::model::Vni::new(7),
-            source: EndView { mac: "02:00:00:00:00:01".parse().ok(), ..EndView::default() },
+            source: EndView { mac: Some("02:00:00:00:00:01".to_owned()), ..EndView::default() },
             destination: EndView { address: "fd00::1".parse().ok(), port: Some(1), ..EndView::default() },
             protocol: String::new(),
             detail: String::new(),

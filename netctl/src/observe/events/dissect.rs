@@ -25,6 +25,8 @@ const TCP_FLAGS: [(u8, &str); 4] = [(0x02, "syn"), (0x10, "ack"), (0x01, "fin"),
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Dissected {
     pub(super) tunnel: Option<Tunnel>,
+    /// The stations that it is from and for.
+    pub(super) stations: Option<[MacAddr; 2]>,
     pub(super) source: EndView,
     pub(super) destination: EndView,
     /// See [`crate::model::PacketView`].
@@ -69,11 +71,11 @@ fn open(frame: &[u8]) -> Option<(Tunnel, &[u8])> {
 }
 
 fn read(frame: &[u8]) -> Option<Dissected> {
-    let mut found = Dissected {
-        source: EndView { mac: Some(MacAddr(array(frame, 6)?)), ..EndView::default() },
-        destination: EndView { mac: Some(MacAddr(array(frame, 0)?)), ..EndView::default() },
-        ..Dissected::default()
-    };
+    let stations = [array(frame, 6)?, array(frame, 0)?].map(MacAddr);
+    let [source, destination] =
+        stations.map(|mac| EndView { mac: Some(mac.to_string()), ..EndView::default() });
+    let mut found =
+        Dissected { stations: Some(stations), source, destination, ..Dissected::default() };
     let mut at = ETHER_TYPE;
     while word(frame, at).is_some_and(|kind| TAGS.contains(&kind)) {
         at += TAG;
@@ -281,7 +283,7 @@ mod tests {
                 found.detail
             );
             assert_eq!(said, expected, "{name}");
-            assert_eq!(found.source.mac, Some(MacAddr([2, 0, 0, 0, 0, 0x11])), "{name}");
+            assert_eq!(found.source.mac.as_deref(), Some("02:00:00:00:00:11"), "{name}");
             assert_eq!(found.tunnel, None, "{name}");
         }
         assert_eq!(dissect(&STATIONS[..11], false), Dissected::default());
