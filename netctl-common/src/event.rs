@@ -92,7 +92,7 @@ pub struct FlowKey {
     /// The network that it is in, in host order: others may have the same addresses.
     vni: u32,
     protocol: u8,
-    _pad: [u8; 3],
+    padding: [u8; 3],
 }
 
 map_type!(Event => 160, About => 32, Budget => 24, FlowKey => 44);
@@ -125,7 +125,7 @@ impl FlowKey {
     pub const fn begin(&mut self, vni: u32, protocol: u8) {
         self.vni = vni;
         self.protocol = protocol;
-        self._pad = [0; 3];
+        self.padding = [0; 3];
     }
 
     /// The ends of a packet of IPv4: addresses and ports as they stand in memory in wire order.

@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// How long a packet and its answer may take.
 const LATE: Duration = Duration::from_secs(2);
 /// How long a stream may take to go on after a fault: TCP waits ever longer while nothing comes.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 const ECHO: u16 = 7;
 const STREAM: u16 = 9;
 const PIECE: usize = 1024;
@@ -116,7 +116,8 @@ impl Shared {
 
 /// Nothing came in time, or the other end is not there at this moment.
 fn passing(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::WouldBlock | ErrorKind::TimedOut)
+    use ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable, TimedOut, WouldBlock};
+    matches!(kind, WouldBlock | TimedOut | HostUnreachable | NetworkUnreachable | ConnectionRefused)
 }
 
 /// Sends back what comes.
@@ -156,10 +157,15 @@ fn send(socket: &UdpSocket, shared: &Shared) -> Result<()> {
 fn receive(socket: &UdpSocket, shared: &Shared) -> Result<()> {
     let (mut buffer, mut ended) = ([0; 8], None::<Instant>);
     while ended.is_none_or(|ended| ended.elapsed() < LATE) {
-        if let Ok(8) = socket.recv(&mut buffer) {
-            let number = u64::from_be_bytes(buffer);
-            shared.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
-            shared.answered.fetch_add(1, Ordering::Relaxed);
+        match socket.recv(&mut buffer) {
+            Ok(length) => {
+                ensure!(length == buffer.len(), "an answer of {length} bytes");
+                let number = u64::from_be_bytes(buffer);
+                shared.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+                shared.answered.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(error) if passing(error.kind()) => {}
+            Err(error) => return Err(error).context("who asks cannot go on"),
         }
         if !shared.goes_on() {
             ended.get_or_insert_with(Instant::now);
