@@ -100,10 +100,7 @@ pub(crate) fn each<T: AsRef<[u8]>>(corpus: &[T], read: impl Fn(&[u8])) {
         let allowed = once + each * text.len();
         let shown = || format!("MODEL_SEED={seed:#x}: {:?}", String::from_utf8_lossy(&text));
         if let Err(panic) = ended {
-            #[expect(clippy::print_stderr, reason = "the test harness shows it with the panic")]
-            {
-                eprintln!("{}", shown());
-            }
+            eprintln!("{}", shown());
             resume_unwind(panic);
         }
         assert!(most <= allowed, "{most} bytes of memory, {allowed} allowed; {}", shown());

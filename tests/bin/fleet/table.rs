@@ -50,7 +50,7 @@ impl Table {
     /// How many stations are on other hosts.
     fn remote(&self) -> Result<usize> {
         let mut count = 0;
-        for entry in self.fdb.iter() {
+        for entry in &self.fdb {
             count += usize::from(matches!(entry?.1.target(), FdbTarget::Remote(_)));
         }
         Ok(count)

@@ -152,7 +152,9 @@ impl Watch for UnsteadyWatch {
         let mut revisions: Vec<Vec<Change>> =
             changes.chunk_by(|a, b| a.revision() == b.revision()).map(<[_]>::to_vec).collect();
         if std::mem::take(&mut self.reorders) {
-            revisions.iter_mut().for_each(|changes| changes.reverse());
+            for changes in &mut revisions {
+                changes.reverse();
+            }
         }
         self.told.extend(revisions.iter().cloned());
         Ok(revisions.concat())

@@ -152,7 +152,7 @@ impl Db {
             let mut query = db.conn.prepare_cached(
                 "SELECT key FROM entries WHERE key >= ? AND key < ? ORDER BY key LIMIT 1",
             )?;
-            let found = query.query_row([begin, &end], |row| key(row)).optional()?;
+            let found = query.query_row([begin, &end], key).optional()?;
             Ok(found)
         })
     }
