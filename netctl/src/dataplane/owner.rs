@@ -27,7 +27,10 @@ use super::{
     usage::{self, Usage},
     values,
 };
-use crate::{kernel, model::MacAddr};
+use crate::{
+    kernel,
+    model::{MacAddr, Vteps},
+};
 
 const UNDERLAY_HINT: &str = "choose one of those that `ip link` lists with --bind-interface";
 const VXLAN_HINT: &str = "the daemon makes it when it starts, so restart the daemon";
@@ -60,6 +63,8 @@ pub(super) enum Request {
     SetPaths(Vec<(IpAddr, Path)>, MacAddr),
     /// Until when the ways may be used.
     Vouch(u64),
+    /// Another underlay, its addresses, and whether it is to drop forged packets.
+    Rebind(String, Vteps, bool, Reply<()>),
 }
 
 /// The life of the owner's thread: opens the data plane, tells how that went, and serves until nobody can ask.
@@ -158,6 +163,22 @@ impl Owner {
         Ok((owner, features))
     }
 
+    /// Loads the programs again, which know the underlay and its addresses since they were loaded, and exchanges them.
+    fn rebind(&mut self, underlay: String, vteps: Vteps, filter: bool) -> Result<(), Error> {
+        let settings =
+            Settings { underlay: index(&underlay, UNDERLAY_HINT)?, local: vteps, ..self.settings };
+        let (mut ebpf, _) = load::load(&self.pins, settings)?;
+        let maps = Maps::take(&mut ebpf, Tunnel { local: vteps, port: settings.port })?;
+        self.links.adopt(&mut ebpf)?;
+        (self.ebpf, self.maps, self.settings) = (ebpf, maps, settings);
+        self.config = Config { underlay, vteps, filter, ..self.config.clone() };
+        self.running.clear();
+        self.settle_host()?;
+        let Config { underlay, vteps, .. } = &self.config;
+        info!(underlay, %vteps, "the data plane is bound to another underlay");
+        Ok(())
+    }
+
     /// Attaches to the host's own devices, but for those that are left to another version.
     fn settle_host(&mut self) -> Result<(), Error> {
         let Config { underlay, vxlan_device, filter, .. } = self.config.clone();
@@ -220,6 +241,9 @@ impl Owner {
                 }
             }
             Request::Vouch(until) => said(self.maps.vouch(until)),
+            Request::Rebind(underlay, vteps, filter, reply) => {
+                answer(reply, self.rebind(underlay, vteps, filter));
+            }
         }
     }
 

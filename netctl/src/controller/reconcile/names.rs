@@ -48,7 +48,10 @@ pub(super) struct Names {
 ///
 /// A zone follows from these alone, whatever came before it: what is answered cannot drift from what the store says.
 #[derive(Debug, Default)]
-struct Zones(BTreeMap<NetworkId, ([(u64, Revision); 2], Arc<Zone>)>);
+struct Zones(BTreeMap<NetworkId, (AsOf, Arc<Zone>)>);
+
+/// Which states of its endpoints and of the hosts a zone was made of.
+type AsOf = [(u64, Revision); 2];
 
 impl Zones {
     /// Makes a network's zone as `host` sees it, unless it is as of that already.
