@@ -35,6 +35,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod top;
+mod trace;
 mod version;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -110,6 +111,11 @@ enum Command {
     /// Works too while the daemon is down. What is wrong is a line each; the exit code is 1 where something is, and 0
     /// where nothing is.
     Doctor(doctor::Args),
+    /// Say hop by hop what would become of a packet from a sandbox of this host, and where and why it would stop
+    ///
+    /// Nothing is sent into sandboxes: their routes, the maps and the eBPF programs are asked, and the way to another host
+    /// is probed. The exit code is 1 where the packet would not arrive.
+    Trace(trace::Args),
     /// Watch what endpoints carry and lose, and what is dropped, by second
     Top(top::Args),
     /// Measure between this host and another, and say what limits the path
@@ -168,6 +174,7 @@ impl Command {
             Self::Counters(args) => args.run(context).await,
             Self::Status => status::run(context).await,
             Self::Doctor(args) => args.run(context).await,
+            Self::Trace(args) => args.run(context).await,
             Self::Top(args) => args.run(context).await,
             Self::Bench(args) => args.run(context).await,
             Self::Cni(command) => command.run(context),

@@ -39,6 +39,7 @@ mod recover;
 mod retry;
 mod routes;
 mod sandboxes;
+mod scene;
 mod services;
 mod underlay;
 mod views;
@@ -59,6 +60,7 @@ pub use self::{
         EnginePoolSpec, EnginePoolView, EngineScope, EngineSubnet,
     },
     error::{Error, Kind},
+    holdings::{endpoint_entries, host_entry, network_entries},
     note::noted,
     observation::{Activity, GatewayTraffic, NetworkCount, Observation},
     outside::{Ways, ways},

@@ -17,6 +17,7 @@ mod mirror;
 mod owner;
 mod paths;
 mod plan;
+mod rehearse;
 mod rows;
 mod usage;
 mod values;
@@ -39,6 +40,7 @@ pub use self::{
     error::Error,
     features::Features,
     paths::Path as HostPath,
+    rehearse::{LONGEST, Rehearsal, rehearse},
     rows::{CounterRow, FdbRow, FloodRow, NeighRow, PortRow},
     usage::{MapRow, ProgramRow, Usage},
 };
@@ -46,7 +48,7 @@ use self::{
     mirror::Mirror,
     owner::{Look, Reply, Request},
 };
-use crate::model::Vteps;
+use crate::model::{Vni, Vteps};
 
 /// How many requests may wait for the owner before those who ask wait too.
 const QUEUE: usize = 16;
@@ -151,6 +153,20 @@ impl Dataplane {
     /// As [`Self::apply`].
     pub async fn apply_new(&self, desired: Desired, sweep: Sweep) -> Result<Applied, Error> {
         self.ask(|reply| Request::Apply(Box::new(desired), sweep, Look::New, reply)).await
+    }
+
+    /// As [`Self::apply_new`] with [`Sweep::Remove`], but for these networks alone: all others stay as they were applied, and
+    /// what it costs does not grow with them. Of the others `desired` has the tunnels, and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::apply`].
+    pub async fn apply_part(
+        &self,
+        desired: Desired,
+        networks: BTreeSet<Vni>,
+    ) -> Result<Applied, Error> {
+        self.ask(|reply| Request::ApplyPart(Box::new(desired), networks, reply)).await
     }
 
     /// Where each station is, as the map says.

@@ -51,4 +51,4 @@ pub use traffic::{Carried, Carrier, Traffic};
 pub use underlay::{Underlay, find_underlay};
 pub use veth::{VethPair, VethSpec};
 pub use vxlan::Vxlan;
-pub use way::{Station, Way};
+pub use way::{Departure, Station, Way};

@@ -22,6 +22,7 @@ mod policy;
 mod published;
 mod resolver;
 mod sandbox;
+mod scene;
 mod spec;
 mod sysctl;
 mod view;
@@ -52,6 +53,7 @@ pub use self::{
     published::{PortRange, PublishedPort, PublishedPortError},
     resolver::{ResolverOption, ResolverOptionError, SearchDomain},
     sandbox::Sandbox,
+    scene::{SceneEndpoint, SceneHost, SceneNetwork, SceneStore, SceneView},
     spec::{
         AttachSpec, ConnectSpec, NetworkSpec, RangeError, RangeSpec, RunSpec, SandboxSpec,
         ServiceSpec,

@@ -18,7 +18,7 @@ use super::{
     settings::{DockerSettings, FileArgs, Options, Settings},
 };
 use crate::{
-    api::{self, Claim, MetricsListener},
+    api::{self, Claim, MetricsListener, WebListener},
     controller::Controller,
     docker::{self, Engine, PluginSocket},
     kernel, store,
@@ -62,6 +62,10 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         Some(address) => Some(MetricsListener::bind(address).await?),
         None => None,
     };
+    let page = match settings.web_listen {
+        Some(address) => Some(WebListener::bind(address).await?),
+        None => None,
+    };
     let starting = async {
         let store = store::open(&settings.store, &settings.store_options).await?;
         anyhow::Ok(Controller::start(settings.controller(), store).await?)
@@ -81,6 +85,8 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     }
     let metrics =
         metrics.map(|listener| tokio::spawn(listener.serve(Arc::clone(&controller), stop.clone())));
+    let page =
+        page.map(|listener| tokio::spawn(listener.serve(Arc::clone(&controller), stop.clone())));
     let mut server = tokio::spawn(api::serve(listener, Arc::clone(&controller), stop.clone()));
     tracing::info!(%host, socket = %claim.socket().display(), "ready");
     notify(READY);
@@ -112,6 +118,9 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     }
     if let Some(metrics) = metrics {
         metrics.await.context("the server of metrics broke off")?;
+    }
+    if let Some(page) = page {
+        page.await.context("the server of the page broke off")?;
     }
     controller.shutdown().await;
     Ok(())

@@ -9,7 +9,7 @@ use std::{
 use tokio::signal::unix::SignalKind;
 
 use super::{output, settings};
-use crate::{api::client, bench, kernel, model::Name};
+use crate::{api::client, bench, kernel, model::Name, trace};
 
 /// The request failed.
 const FAILED: u8 = 1;
@@ -98,6 +98,9 @@ pub enum Error {
         /// The other.
         left: client::Error,
     },
+    /// A packet cannot be followed.
+    #[error(transparent)]
+    Trace(#[from] trace::Error),
     /// The process itself cannot be set up.
     #[error("cannot start: {0}")]
     Start(io::Error),
@@ -113,7 +116,7 @@ impl Error {
     /// The exit code.
     pub fn code(&self) -> u8 {
         match self {
-            Self::Request(error) => code_of(error),
+            Self::Request(error) | Self::Trace(trace::Error::Request(error)) => code_of(error),
             Self::Requests(errors) => errors.iter().map(code_of).max().unwrap_or(FAILED),
             Self::NotStarted { code, .. } => *code,
             Self::Signal(signal) | Self::Interrupted(signal) => {
@@ -131,6 +134,7 @@ impl Error {
             | Self::Left(_)
             | Self::Daemon(_)
             | Self::Kernel(_)
+            | Self::Trace(_)
             | Self::Bench(_)
             | Self::Unmeasurable(_) => FAILED,
         }

@@ -27,8 +27,8 @@ pub(super) struct Mirror<T> {
     pub(super) damaged: bool,
     /// What it shows is not older than this. It goes back where the store was put back to an earlier state.
     pub(super) revision: Revision,
-    /// How often it was listed. With the revision it says which state it shows.
-    pub(super) listings: u64,
+    /// Moves whenever it changes, as the revision may not where a store was put back to an earlier state.
+    pub(super) version: u64,
     /// By key without the prefix, each with the revision that last put it.
     pub(super) entries: BTreeMap<String, (Arc<T>, Revision)>,
 }
@@ -39,7 +39,7 @@ impl<T> Mirror<T> {
             complete: false,
             damaged: false,
             revision: Revision(0),
-            listings: 0,
+            version: 0,
             entries: BTreeMap::new(),
         }
     }
@@ -69,7 +69,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Follower<T> {
     /// What was known before, and is not asked for: it is not complete, whatever there is.
     pub(super) fn kept(entries: BTreeMap<String, Arc<T>>) -> Self {
         let entries = entries.into_iter().map(|(key, value)| (key, (value, Revision(0)))).collect();
-        let (_, mirror) = watch::channel(Mirror { entries, ..Mirror::empty() });
+        let (_, mirror) = watch::channel(Mirror { entries, version: 1, ..Mirror::empty() });
         Self { mirror, cancel: CancellationToken::new(), task: None }
     }
 
@@ -111,7 +111,7 @@ impl<T: DeserializeOwned> Feed<T> {
     async fn run(self) -> ! {
         let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
         loop {
-            let listed = self.mirror.borrow().listings;
+            let listed = self.mirror.borrow().version;
             match self.follow().await {
                 Ok(()) => {
                     tracing::debug!(
@@ -124,7 +124,7 @@ impl<T: DeserializeOwned> Feed<T> {
                     tracing::debug!(prefix = self.prefix, %error, "listing again");
                 }
                 Err(error) => {
-                    if self.mirror.borrow().listings > listed {
+                    if self.mirror.borrow().version > listed {
                         backoff.reset();
                     }
                     tracing::warn!(prefix = self.prefix, %error, "cannot follow the store; trying again");
@@ -155,20 +155,19 @@ impl<T: DeserializeOwned> Feed<T> {
         let entries: BTreeMap<_, _> =
             entries.into_iter().filter_map(|entry| self.read(entry)).collect();
         let damaged = entries.len() < all;
-        let listings = self.mirror.borrow().listings + 1;
-        drop(self.mirror.send_replace(Mirror {
-            complete: true,
-            damaged,
-            revision,
-            listings,
-            entries,
-        }));
+        self.mirror.send_modify(|mirror| {
+            let version = mirror.version + 1;
+            *mirror = Mirror { complete: true, damaged, revision, version, entries };
+        });
         self.bell.ring();
     }
 
     fn apply(&self, changes: Vec<Change>) {
         self.mirror.send_modify(|mirror| {
-            for change in changes {
+            // What comes once more is older than what is known, and must not take its place.
+            let known = mirror.revision;
+            mirror.version += 1;
+            for change in changes.into_iter().filter(|change| change.revision() > known) {
                 let revision = match change {
                     Change::Put(entry) => {
                         let (key, revision) = (self.short(&entry.key), entry.modified);
@@ -206,3 +205,6 @@ impl<T: DeserializeOwned> Feed<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

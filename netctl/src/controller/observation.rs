@@ -3,7 +3,7 @@
 //! Looking takes no lock that an operation holds for long, asks the store nothing and enters no sandbox: it reads what
 //! the reconcile loop last left, asks the owner of the maps once, and the kernel by a socket of its own.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use tokio::sync::watch;
 
@@ -17,7 +17,7 @@ use crate::{
     counts::Distribution,
     dataplane::Usage,
     kernel::{Carried, Netlink, Netns, Peer},
-    model::{CarriedView, Endpoint, Host, Name, NetworkId, SandboxId, TrafficView},
+    model::{CarriedView, Endpoint, Host, Name, Network, NetworkId, SandboxId, TrafficView},
     store::{Connection, Measures},
 };
 
@@ -33,7 +33,9 @@ pub(super) struct Inventory {
 /// A network that has an endpoint here.
 #[derive(Clone, Debug)]
 pub(super) struct FollowedNetwork {
-    pub(super) name: Name,
+    pub(super) network: Arc<Network>,
+    /// Its endpoints, wherever they are.
+    pub(super) endpoints: watch::Receiver<Mirror<Endpoint>>,
     /// The data plane's end of what leads to its gateway, by index.
     pub(super) port: Option<u32>,
     /// How many of its endpoints are attached on other hosts.
@@ -54,10 +56,12 @@ pub(super) struct Served {
 pub(super) struct Observer {
     /// A socket of its own: operations do not wait for those who look.
     netlink: Netlink,
-    measures: Arc<Measures>,
+    pub(super) measures: Arc<Measures>,
     pulse: Arc<Pulse>,
-    inventory: watch::Receiver<Inventory>,
-    hosts: watch::Receiver<Mirror<Host>>,
+    pub(super) inventory: watch::Receiver<Inventory>,
+    pub(super) hosts: watch::Receiver<Mirror<Host>>,
+    /// When it began to look.
+    pub(super) began: Instant,
 }
 
 impl Observer {
@@ -68,6 +72,7 @@ impl Observer {
             pulse: reconciler.pulse(),
             inventory: reconciler.inventory(),
             hosts: reconciler.hosts(),
+            began: Instant::now(),
         })
     }
 
@@ -191,7 +196,7 @@ impl Controller {
             // It may have gone since the loop looked.
             let Some(traffic) = netlink.traffic_of(peer).await? else { continue };
             activity.endpoints.push(TrafficView {
-                network: network.name.clone(),
+                network: network.network.name.clone(),
                 service: endpoint.name.clone(),
                 id: endpoint.id.clone(),
                 sandbox,
@@ -203,7 +208,7 @@ impl Controller {
         for network in networks.into_values() {
             let Some(link) = network.port.and_then(|port| links.get(&port)) else { continue };
             let sent = link.traffic.received.into();
-            activity.gateways.push(GatewayTraffic { network: network.name, sent });
+            activity.gateways.push(GatewayTraffic { network: network.network.name.clone(), sent });
         }
         activity.gateways.sort_by(|a, b| a.network.cmp(&b.network));
         Ok(activity)
@@ -216,7 +221,7 @@ fn counts(inventory: &Inventory) -> Vec<NetworkCount> {
         inventory.endpoints.iter().filter(|served| served.endpoint.network == *id).count()
     };
     let count = |(id, network): (&NetworkId, &FollowedNetwork)| NetworkCount {
-        name: network.name.clone(),
+        name: network.network.name.clone(),
         local: local(id),
         remote: network.remote,
     };

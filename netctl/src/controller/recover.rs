@@ -78,8 +78,8 @@ impl Controller {
             if keep && self.refresh(&stored).await? {
                 return Ok(Some(sandbox));
             }
-            // What is of a container goes with that.
-            if !keep && stored.value.container.is_some() {
+            // What is of a container goes with that, and what was published for a sandbox with that.
+            if !keep && (stored.value.container.is_some() || owner.takes_along) {
                 self.let_one_go(&sandbox, key, true).await?;
                 return Ok(None);
             }

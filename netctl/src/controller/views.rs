@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     dataplane::{FdbRow, FdbTarget, FloodRow},
-    model::{CounterView, Endpoint, FdbView, MacAddr, Name, NeighView, StatusView, Vni},
+    model::{CounterView, FdbView, MacAddr, Name, NeighView, NetworkId, StatusView, Vni},
     store,
 };
 
@@ -156,20 +156,21 @@ impl Controller {
 
     async fn read_labels(&self) -> Result<Labels> {
         let mut labels = Labels::default();
-        let mut segments = BTreeMap::new();
+        // Of the others, the maps hold nothing.
+        let here: BTreeSet<NetworkId> = self.progress.borrow().networks.keys().cloned().collect();
         for Stored { value: network, .. } in keys::list_networks(&*self.store).await? {
             let Some(vni) = network.vni else { continue };
             if let Some(mac) = network.gateway_mac {
                 labels.stations.insert((vni, mac), "gateway".to_owned());
             }
-            segments.insert(network.id, vni);
             labels.networks.insert(vni, network.name);
-        }
-        for Stored { value: endpoint, .. } in
-            keys::list::<Endpoint>(&*self.store, keys::ENDPOINTS).await?
-        {
-            if let (Some(&vni), Some(mac)) = (segments.get(&endpoint.network), endpoint.mac) {
-                labels.stations.insert((vni, mac), endpoint.name.to_string());
+            if !here.contains(&network.id) {
+                continue;
+            }
+            for endpoint in keys::list_endpoints(&*self.store, &network.id).await? {
+                if let Some(mac) = endpoint.value.mac {
+                    labels.stations.insert((vni, mac), endpoint.value.name.to_string());
+                }
             }
         }
         Ok(labels)

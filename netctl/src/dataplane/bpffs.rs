@@ -51,7 +51,7 @@ impl Pins {
 
     /// Where maps are pinned, by their names.
     pub(super) fn maps(&self) -> PathBuf {
-        version(&self.root).join("maps")
+        maps(&self.root)
     }
 
     /// Where links are pinned.
@@ -155,6 +155,11 @@ pub(super) fn all_links(root: &Path) -> Result<Vec<PathBuf>, Error> {
         }
     }
     Ok(all)
+}
+
+/// Where this version of the layout pins maps below `root`, by their names.
+pub(super) fn maps(root: &Path) -> PathBuf {
+    version(root).join("maps")
 }
 
 /// Whether links of this version of the layout are pinned below `root`.

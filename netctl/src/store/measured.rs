@@ -196,6 +196,10 @@ impl Store for Measured {
         self.measures.call(Verb::List, self.inner.list(prefix)).await
     }
 
+    async fn first_key(&self, from: &str, prefix: &str) -> Result<Option<String>, Error> {
+        self.measures.call(Verb::List, self.inner.first_key(from, prefix)).await
+    }
+
     async fn commit(&self, txn: Txn) -> Result<Outcome, Error> {
         self.measures.call(Verb::Commit, self.inner.commit(txn)).await
     }

@@ -27,7 +27,8 @@ macro_rules! conformance {
     ($bench:expr) => {
         $crate::suite::conformance! { $bench;
             transactions {
-                reads_what_was_written lists_in_order_below_a_prefix transactions_are_all_or_nothing
+                reads_what_was_written lists_in_order_below_a_prefix
+                keys_are_found_one_by_one transactions_are_all_or_nothing
                 guards_hold_or_conflict refuses_what_no_store_takes one_winner_of_each_contended_key
             }
             watches {

@@ -18,7 +18,8 @@ impl Reconciler {
         let network = |(id, followed): (&NetworkId, &Followed)| {
             let port = followed.presence.as_ref().and_then(|presence| presence.port.as_ref());
             let network = FollowedNetwork {
-                name: followed.network.name.clone(),
+                network: Arc::clone(&followed.network),
+                endpoints: followed.endpoints.receiver(),
                 port: port.map(|port| port.index),
                 remote: elsewhere.get(id).copied().unwrap_or_default(),
             };

@@ -11,8 +11,8 @@ impl Reconciler {
         for (network, endpoints) in self.kept() {
             let by_id = endpoints.into_iter().map(|endpoint| (endpoint.id.to_string(), endpoint));
             let endpoints = Follower::kept(by_id.collect());
-            let followed = Followed { network, endpoints, presence: None, of_engine: false };
-            self.followed.insert(followed.network.id.clone(), followed);
+            let id = network.id.clone();
+            self.followed.insert(id, Followed::new(network, endpoints, false));
         }
         let networks = self.followed.len();
         let mut failures = Failures::default();
