@@ -41,6 +41,7 @@ mod routes;
 mod sandboxes;
 mod scene;
 mod services;
+mod stations;
 mod underlay;
 mod views;
 
@@ -67,6 +68,7 @@ pub use self::{
     pulse::Sync,
     reap::ReapAfter,
     records::{Kept, kept},
+    stations::{Behind, Stations},
 };
 use self::{
     leases::Leases,
@@ -254,6 +256,7 @@ impl Controller {
                 tracing::error!(%error, "a task of the controller panicked");
             }
         }
+        self.dataplane.fall_silent().await;
     }
 
     /// The networks that this host itself reaches by an interface of its own, and the hosts' tunnel addresses, each with
