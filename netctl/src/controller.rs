@@ -82,8 +82,8 @@ use crate::{
     discovery,
     drivers::{self, Drivers, HostContext},
     ipam::{Allocator, DefaultPool},
-    kernel::{self, Link, Netlink, Netns, Underlay},
-    model::{AuditView, Choice, Chosen, Host, HostName, SCHEMA, UnixTime, Vteps},
+    kernel::{self, Link, Netlink, Netns},
+    model::{AuditView, Choice, Chosen, Host, HostName, UnixTime, Vteps},
     store::{Measured, SharedStore},
 };
 
@@ -129,11 +129,7 @@ pub struct Controller {
     store: SharedStore,
     drivers: Drivers,
     context: Arc<HostContext>,
-    underlay: Underlay,
-    vteps: Vteps,
     big_tcp: Chosen,
-    /// The underlay device as it was at the start.
-    link: Link,
     dataplane: Arc<Dataplane>,
     records: Arc<Records>,
     allocator: Allocator,
@@ -159,22 +155,10 @@ impl Controller {
         let (store, measures) = Measured::wrap(store);
         let records = Arc::new(Records::open(&config.state_dir, &config.run_dir)?);
         let netlink = Netlink::open(&Netns::current()?).await?;
-        let ours = |link: &Link| link.name == VXLAN_DEVICE || drivers::is_ours(&link.name);
-        let underlay =
-            kernel::find_underlay(&netlink, config.bind_interface.as_deref(), ours).await?;
-        let vteps = Vteps::new(underlay.v4, underlay.v6)
-            .ok_or_else(|| Error::internal("the underlay has no address"))?;
+        let underlay = underlay::find(&netlink, config.bind_interface.as_deref(), None).await?;
+        let vteps = underlay.vteps;
         let started = now();
-        let host = Host {
-            schema: SCHEMA,
-            id: presence::identity(&config.state_dir)?,
-            name: config.host.clone(),
-            vteps,
-            vxlan_port: config.vxlan_port,
-            mtu: underlay.mtu,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            started,
-        };
+        let host = presence::describe(&config, &underlay, started)?;
         let away = match presence::check_name(&store, &host).await {
             Err(error) if error.kind == Kind::Unavailable => {
                 tracing::warn!(%error, "starting without the store");
@@ -184,17 +168,10 @@ impl Controller {
         };
         let link = netlink.link_by_name(&underlay.name).await?;
         let dataplane = Arc::new(start_dataplane(&config, &netlink, &link, vteps).await?);
-        let (mtu, underlay_mtu) = watch::channel(underlay.mtu);
-        let following = underlay::follow(netlink.clone(), underlay.name.clone(), mtu);
         note::write(&config, &netlink, &link, vteps).await?;
-        let (super_packets, big_tcp) =
-            big_tcp::settle(&netlink, &underlay, config.big_tcp, &config.run_dir).await?;
-        let context = Arc::new(HostContext {
-            netlink,
-            vteps,
-            underlay_mtu: underlay_mtu.clone(),
-            super_packets,
-        });
+        let (super_packets, big_tcp) = big_tcp::settle(&netlink, &underlay, &config).await?;
+        let (footing, underlay) = watch::channel(underlay);
+        let context = Arc::new(HostContext { netlink, underlay: underlay.clone(), super_packets });
         let cancel = CancellationToken::new();
         let (drivers, leases) = open_notes(&config)?;
         let (mut reconciler, progress) = Reconciler::new(
@@ -211,10 +188,7 @@ impl Controller {
             store,
             drivers,
             context,
-            underlay,
-            vteps,
             big_tcp,
-            link,
             dataplane,
             records,
             allocator: Allocator::default(),
@@ -234,10 +208,15 @@ impl Controller {
         let heartbeat = presence::keep(
             Arc::clone(&controller.store),
             host.clone(),
-            underlay_mtu,
+            underlay,
             hosts.clone(),
             cancel.clone(),
         );
+        let following = Arc::clone(&controller).follow_underlay(footing);
+        let token = cancel.clone();
+        let following = async move {
+            token.run_until_cancelled(following).await;
+        };
         let recovering = Arc::clone(&controller);
         let work = async move {
             if away {
@@ -251,12 +230,13 @@ impl Controller {
                     cancel.run_until_cancelled(recovering.settle_leases()),
                     cancel.run_until_cancelled(recovering.tell_hosts(hosts.clone())),
                     cancel.run_until_cancelled(recovering.settle_absence(hosts, &missing)),
-                    cancel.run_until_cancelled(following),
+                    cancel.run_until_cancelled(recovering.readdress(vteps)),
                     reconciler.run(&cancel)
                 );
             }
         };
-        *controller.tasks.lock().await = vec![tokio::spawn(heartbeat), tokio::spawn(work)];
+        *controller.tasks.lock().await =
+            vec![tokio::spawn(heartbeat), tokio::spawn(following), tokio::spawn(work)];
         Ok(controller)
     }
 
@@ -347,6 +327,11 @@ async fn start_dataplane(
         netlink.delete_link(VXLAN_DEVICE).await?;
     }
     Ok(started?)
+}
+
+/// Whether a device is one that netctl makes, and so leads to no other host.
+fn is_made_by_us(link: &Link) -> bool {
+    link.name == VXLAN_DEVICE || drivers::is_ours(&link.name)
 }
 
 fn now() -> UnixTime {

@@ -27,10 +27,14 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
     thread,
 };
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
+};
 
 pub use self::{
     desired::{Applied, Desired, FdbTarget, NetworkEntry, Port, PortEntry, Sweep},
@@ -47,10 +51,7 @@ use self::{
     mirror::Mirror,
     owner::{Look, Reply, Request},
 };
-use crate::{
-    kernel::{Netlink, Netns},
-    model::{Vni, Vteps},
-};
+use crate::model::{Vni, Vteps};
 
 /// How many requests may wait for the owner before those who ask wait too.
 const QUEUE: usize = 16;
@@ -79,6 +80,10 @@ pub struct Dataplane {
     requests: mpsc::Sender<Request>,
     events: Events,
     owner: thread::JoinHandle<()>,
+    /// The other hosts that the maps have.
+    hosts: watch::Receiver<BTreeSet<IpAddr>>,
+    /// What follows the ways to them.
+    mirror: Mutex<JoinHandle<()>>,
 }
 
 impl Dataplane {
@@ -103,10 +108,22 @@ impl Dataplane {
             .map_err(|source| Error::Thread { source })?;
         let (features, source) = features.await.map_err(|_gone| Error::Stopped)??;
         let events = Events::start(source)?;
-        let netlink = Netlink::open(&Netns::current()?).await?;
-        let mirror = Mirror { netlink, underlay, local, owner: requests.downgrade(), hosts };
-        drop(tokio::spawn(mirror.run()));
-        Ok(Self { features, requests, events, owner })
+        let mirror = Mirror::start(underlay, local, requests.downgrade(), hosts.clone()).await?;
+        Ok(Self { features, requests, events, owner, hosts, mirror: Mutex::new(mirror) })
+    }
+
+    /// Binds it to another underlay device, or to other addresses on it, as a start on what is pinned would: the maps stay,
+    /// and no device is without a program at any time. `filter` is as in [`Config`].
+    ///
+    /// # Errors
+    /// Where the device is not there, or the kernel refuses. What was bound before serves on, as far as it still can.
+    pub async fn rebind(&self, underlay: String, vteps: Vteps, filter: bool) -> Result<(), Error> {
+        let (device, hosts) = (underlay.clone(), self.hosts.clone());
+        self.ask(|reply| Request::Rebind(device, vteps, filter, reply)).await?;
+        let mirror = Mirror::start(underlay, vteps, self.requests.downgrade(), hosts).await?;
+        let mut running = self.mirror.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *running, mirror).abort();
+        Ok(())
     }
 
     /// What the kernel can do that not every kernel can.

@@ -79,17 +79,40 @@ pub struct Plan {
     pub peers: Vec<Peer>,
 }
 
+/// What leads to the other hosts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Footing {
+    /// The name of the device.
+    pub name: String,
+    /// Its number: another, if it was removed and made again.
+    pub index: u32,
+    /// The host's tunnel addresses on it.
+    pub vteps: Vteps,
+    /// In bytes.
+    pub mtu: u32,
+}
+
 /// The host, as drivers see it.
 #[derive(Clone, Debug)]
 pub struct HostContext {
     /// The links, addresses and settings of the host's network namespace.
     pub netlink: Netlink,
-    /// Its own tunnel addresses.
-    pub vteps: Vteps,
-    /// The MTU of the underlay device, in bytes. Whenever it changes, all is entered and joined again.
-    pub underlay_mtu: watch::Receiver<u32>,
+    /// The device that leads to the other hosts. Whenever it changes, all is entered and joined again.
+    pub underlay: watch::Receiver<Footing>,
     /// The largest IPv4 packets that endpoints send and take, to be cut later, in bytes.
     pub super_packets: u32,
+}
+
+impl HostContext {
+    /// Its own tunnel addresses.
+    pub fn vteps(&self) -> Vteps {
+        self.underlay.borrow().vteps
+    }
+
+    /// The MTU of the underlay device, in bytes.
+    pub fn underlay_mtu(&self) -> u32 {
+        self.underlay.borrow().mtu
+    }
 }
 
 /// A device of the host.

@@ -33,7 +33,6 @@ mod traffic;
 mod underlay;
 mod veth;
 mod vxlan;
-mod watch;
 mod way;
 
 pub use address::{Address, AddressState};
@@ -54,5 +53,4 @@ pub use traffic::{Carried, Carrier, Traffic};
 pub use underlay::{Underlay, find_underlay};
 pub use veth::{VethPair, VethSpec};
 pub use vxlan::Vxlan;
-pub use watch::{LinkState, LinkWatch};
 pub use way::{Departure, Station, Way};

@@ -185,7 +185,13 @@ impl Controller {
 
     fn owner(&self, sandbox: &SandboxId, ports: Vec<BoundPort>) -> Owner {
         let host = self.config.host.clone();
-        Owner { host, sandbox: sandbox.clone(), vteps: self.vteps, ports, takes_along: false }
+        Owner {
+            host,
+            sandbox: sandbox.clone(),
+            vteps: self.context.vteps(),
+            ports,
+            takes_along: false,
+        }
     }
 
     /// Waits until this host has taken notice that an endpoint is no longer its own, so that what is left of the

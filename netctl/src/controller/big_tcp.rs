@@ -9,9 +9,10 @@ use std::{fs, io, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Result};
+use super::{Config, Error, Result};
 use crate::{
-    kernel::{Link, Netlink, Underlay},
+    drivers::Footing,
+    kernel::{Link, Netlink},
     model::{Choice, Chosen},
 };
 
@@ -35,24 +36,24 @@ struct Changed {
     since: u32,
 }
 
-/// Decides, and has the underlay device follow. Returns the largest packets that endpoints shall send, in bytes.
+/// Decides, and has the underlay device follow, Returns the largest packets that endpoints shall send, in bytes.
 pub(super) async fn settle(
     netlink: &Netlink,
-    underlay: &Underlay,
-    choice: Choice,
-    run_dir: &Path,
+    underlay: &Footing,
+    config: &Config,
 ) -> Result<(u32, Chosen)> {
     let link = netlink.link_by_name(&underlay.name).await?;
     let whole = link.kind.as_deref() == Some("veth");
     let cuts = netlink.has_feature(&link.name, TUNNEL_SEGMENTATION).await?;
-    let chosen = if underlay.v4.is_none() {
+    let choice = config.big_tcp;
+    let chosen = if underlay.vteps.v4().is_some() {
+        choose(choice, &link, whole, cuts)
+    } else {
         // An IPv6 packet of that size has a header more to say so, which ours have not.
         Chosen::off("the underlay is IPv6")
-    } else {
-        choose(choice, &link, whole, cuts)
     };
     let raised = chosen.on && (whole || choice == Choice::On) && link.sizes.tso >= BIG;
-    let record = run_dir.join(FILE);
+    let record = config.run_dir.join(FILE);
     if raised {
         raise(netlink, &link, &record).await?;
     } else {

@@ -2,7 +2,7 @@
 
 use crate::{
     dataplane::Dataplane,
-    kernel::Link,
+    kernel::{Link, Netlink},
     model::{Choice, Chosen},
 };
 
@@ -18,9 +18,16 @@ pub(super) fn wanted(choice: Choice, underlay: &Link) -> bool {
 }
 
 /// What became of it.
-pub(super) async fn chosen(choice: Choice, underlay: &Link, dataplane: &Dataplane) -> Chosen {
-    let name = &underlay.name;
-    if !wanted(choice, underlay) {
+pub(super) async fn chosen(
+    choice: Choice,
+    name: &str,
+    netlink: &Netlink,
+    dataplane: &Dataplane,
+) -> Chosen {
+    let Ok(underlay) = netlink.link_by_name(name).await else {
+        return Chosen::off(format!("there is no {name} now"));
+    };
+    if !wanted(choice, &underlay) {
         return match (choice, &underlay.kind) {
             (Choice::Auto, Some(kind)) => {
                 Chosen::off(format!("{name} is a {kind} device, which it would slow down"))

@@ -5,15 +5,22 @@ use std::collections::BTreeSet;
 use tokio::sync::watch;
 
 use super::{Controller, follow::Mirror};
-use crate::{model::Host, plugin::NodeData};
+use crate::{
+    model::{Host, Vteps},
+    plugin::NodeData,
+};
 
 impl Controller {
     /// Has plugins hear which hosts there are by `mirror`, until it is dropped.
     pub(super) async fn tell_hosts(&self, mut mirror: watch::Receiver<Mirror<Host>>) -> ! {
-        let own = self.vteps.iter().next().map(|address| NodeData { address, own: true });
-        let (sender, hosts) = watch::channel(own.into_iter().collect());
+        let own = |vteps: Vteps| {
+            let address = vteps.iter().next();
+            address.map(|address| NodeData { address, own: true }).into_iter()
+        };
+        let (sender, hosts) = watch::channel(own(self.context.vteps()).collect::<BTreeSet<_>>());
         let following = async {
             loop {
+                let vteps = self.context.vteps();
                 let seen = {
                     let mirror = mirror.borrow_and_update();
                     // What cannot be read may be a host that is there.
@@ -21,10 +28,10 @@ impl Controller {
                         let hosts = mirror.entries.values().map(|(host, _)| host);
                         let others = hosts.filter(|host| host.name != self.config.host);
                         let others = others.filter_map(|host| {
-                            let address = self.vteps.towards(&host.vteps)?;
+                            let address = vteps.towards(&host.vteps)?;
                             Some(NodeData { address, own: false })
                         });
-                        own.into_iter().chain(others).collect::<BTreeSet<_>>()
+                        own(vteps).chain(others).collect::<BTreeSet<_>>()
                     })
                 };
                 if let Some(seen) = seen {

@@ -5,10 +5,11 @@ use std::{fs, path::Path, time::Duration};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Controller, Error, Kind, Result, follow::Mirror, keys};
+use super::{Config, Controller, Error, Kind, Result, follow::Mirror, keys};
 use crate::{
     backoff::Backoff,
-    model::{Host, HostId, HostView},
+    drivers::Footing,
+    model::{Host, HostId, HostView, SCHEMA, UnixTime},
     store::{Guard, LeaseId, Outcome, SharedStore, Txn},
 };
 
@@ -35,8 +36,22 @@ impl Controller {
     }
 }
 
+/// What is to be said of this host.
+pub(super) fn describe(config: &Config, underlay: &Footing, started: UnixTime) -> Result<Host> {
+    Ok(Host {
+        schema: SCHEMA,
+        id: identity(&config.state_dir)?,
+        name: config.host.clone(),
+        vteps: underlay.vteps,
+        vxlan_port: config.vxlan_port,
+        mtu: underlay.mtu,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started,
+    })
+}
+
 /// Which machine this is: read from the state directory, where it is put once.
-pub(super) fn identity(state_dir: &Path) -> Result<HostId> {
+fn identity(state_dir: &Path) -> Result<HostId> {
     let file = state_dir.join("host-id");
     let failed =
         |error: std::io::Error| Error::internal(format!("cannot use {}: {error}", file.display()));
@@ -73,24 +88,26 @@ fn name_taken(other: &Host) -> Error {
     ))
 }
 
-/// Keeps the host's key in the store until cancelled, with the MTU that its underlay has, and puts it again as soon as
+/// Keeps the host's key in the store until cancelled, with what its underlay has, and puts it again as soon as
 /// `hosts` shows that it is gone. The key is left to its lease then, so that a daemon that is restarted is not missed in
 /// between.
 pub(super) async fn keep(
     store: SharedStore,
     mut host: Host,
-    underlay_mtu: watch::Receiver<u32>,
+    mut underlay: watch::Receiver<Footing>,
     mut hosts: watch::Receiver<Mirror<Host>>,
     cancel: CancellationToken,
 ) {
     let mut lease = None;
     let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
     loop {
-        let mtu = *underlay_mtu.borrow();
-        if mtu != host.mtu {
-            host.mtu = mtu;
-            // The key is put again with another lease.
-            lease = None;
+        {
+            let Footing { vteps, mtu, .. } = *underlay.borrow_and_update();
+            if (vteps, mtu) != (host.vteps, host.mtu) {
+                (host.vteps, host.mtu) = (vteps, mtu);
+                // The key is put again with another lease.
+                lease = None;
+            }
         }
         let mut beaten = beat(&store, &host, lease).await;
         if lease.is_some() && matches!(&beaten, Err(error) if error.kind != Kind::Unavailable) {
@@ -121,6 +138,7 @@ pub(super) async fn keep(
             tokio::select! {
                 () = tokio::time::sleep(pause) => false,
                 () = missed => true,
+                Ok(()) = underlay.changed() => false,
             }
         };
         match cancel.run_until_cancelled(due).await {

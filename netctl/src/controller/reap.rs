@@ -256,7 +256,7 @@ impl Controller {
     async fn owned_again(&self, endpoint: &Endpoint) -> Result<Option<Txn>> {
         let mut endpoint = endpoint.clone();
         if let Some(owner) = &mut endpoint.owner {
-            owner.vteps = self.vteps;
+            owner.vteps = self.context.vteps();
         }
         let key = keys::endpoint(&endpoint.network, &endpoint.id);
         if let Some(stored) = keys::get::<Endpoint>(&*self.store, &key).await? {

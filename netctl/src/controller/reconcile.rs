@@ -226,7 +226,7 @@ impl Reconciler {
         let mut interests = Interests::follow(&self.store, &self.host, &self.bell);
         let wake = Arc::clone(&self.wake);
         let guard = self.guard_ways().await;
-        let mut underlay_mtu = self.context.underlay_mtu.clone();
+        let mut underlay = self.context.underlay.clone();
         let mut pause = RETRY;
         let mut looked: Option<Instant> = None;
         loop {
@@ -246,7 +246,7 @@ impl Reconciler {
                     () = tokio::time::sleep(next) => {}
                     () = wake.notified() => {}
                     // What stands was made for the old one.
-                    Ok(()) = underlay_mtu.changed() => looked = None,
+                    Ok(()) = underlay.changed() => looked = None,
                 }
             };
             let gathered = async {

@@ -92,10 +92,10 @@ impl Controller {
 
     /// Puts this host's addresses, which may have changed since, where others look for the endpoint; `false` if another
     /// changed the endpoint in the meantime.
-    async fn refresh(&self, stored: &keys::Stored<Endpoint>) -> Result<bool> {
+    pub(super) async fn refresh(&self, stored: &keys::Stored<Endpoint>) -> Result<bool> {
         let mut endpoint = stored.value.clone();
         if let Some(owner) = &mut endpoint.owner {
-            owner.vteps = self.vteps;
+            owner.vteps = self.context.vteps();
         }
         Ok(endpoint == stored.value
             || self.store.commit(Self::ownership(stored, &endpoint)).await? != Outcome::Conflict)

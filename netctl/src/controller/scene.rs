@@ -47,7 +47,7 @@ impl Controller {
         fill(&mut scene, &inventory, &mut owners, traffic);
         let hosts = self.observer.hosts.borrow();
         scene.complete &= hosts.complete;
-        scene.hosts = owners.hosts(&self.config.host, self.vteps, &hosts);
+        scene.hosts = owners.hosts(&self.config.host, self.context.vteps(), &hosts);
         drop(hosts);
         Ok(scene)
     }

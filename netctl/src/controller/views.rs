@@ -102,13 +102,16 @@ impl Controller {
             .flat_map(|record| record.attachments.iter().map(|a| &a.network))
             .collect();
         let paths = self.dataplane.paths().await.unwrap_or_default();
-        let xdp = filter::chosen(self.config.xdp, &self.link, &self.dataplane).await;
+        let underlay = self.context.underlay.borrow().clone();
+        let xdp =
+            filter::chosen(self.config.xdp, &underlay.name, &self.context.netlink, &self.dataplane);
+        let xdp = xdp.await;
         StatusView {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             host: self.config.host.clone(),
-            underlay: self.underlay.name.clone(),
-            vteps: self.vteps,
-            underlay_mtu: *self.context.underlay_mtu.borrow(),
+            underlay: underlay.name,
+            vteps: underlay.vteps,
+            underlay_mtu: underlay.mtu,
             vxlan_port: self.config.vxlan_port,
             big_tcp: self.big_tcp.clone(),
             xdp,

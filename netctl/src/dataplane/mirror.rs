@@ -14,6 +14,7 @@ use std::{
 use futures_util::FutureExt as _;
 use tokio::{
     sync::{mpsc, watch},
+    task::JoinHandle,
     time::{MissedTickBehavior, interval, sleep},
 };
 
@@ -22,7 +23,7 @@ use super::{
     paths::{Path, lease},
 };
 use crate::{
-    kernel::{self, Change, Link, Monitor, Netlink},
+    kernel::{self, Change, Link, Monitor, Netlink, Netns},
     model::{MacAddr, Vteps},
 };
 
@@ -37,15 +38,15 @@ const PAUSE: Duration = Duration::from_secs(2);
 
 /// The task.
 pub(super) struct Mirror {
-    pub(super) netlink: Netlink,
+    netlink: Netlink,
     /// The name of the underlay device.
-    pub(super) underlay: String,
+    underlay: String,
     /// This host's own addresses on it.
-    pub(super) local: Vteps,
+    local: Vteps,
     /// The owner of the maps, as long as somebody else has to do with it.
-    pub(super) owner: mpsc::WeakSender<Request>,
+    owner: mpsc::WeakSender<Request>,
     /// The other hosts.
-    pub(super) hosts: watch::Receiver<BTreeSet<IpAddr>>,
+    hosts: watch::Receiver<BTreeSet<IpAddr>>,
 }
 
 /// Why the mirror cannot go on as it is.
@@ -60,8 +61,21 @@ enum Broken {
 }
 
 impl Mirror {
+    /// Begins to follow, for as long as the data plane lives.
+    pub(super) async fn start(
+        underlay: String,
+        local: Vteps,
+        owner: mpsc::WeakSender<Request>,
+        mut hosts: watch::Receiver<BTreeSet<IpAddr>>,
+    ) -> Result<JoinHandle<()>, kernel::Error> {
+        let netlink = Netlink::open(&Netns::current()?).await?;
+        hosts.mark_changed();
+        let mirror = Self { netlink, underlay, local, owner, hosts };
+        Ok(tokio::spawn(mirror.run()))
+    }
+
     /// Ends when the data plane does.
-    pub(super) async fn run(mut self) {
+    async fn run(mut self) {
         loop {
             let broken = match self.follow().await {
                 Ok(never) => match never {},

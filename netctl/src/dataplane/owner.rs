@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     kernel,
-    model::{MacAddr, Vni},
+    model::{MacAddr, Vni, Vteps},
 };
 
 const UNDERLAY_HINT: &str = "choose one of those that `ip link` lists with --bind-interface";
@@ -66,6 +66,8 @@ pub(super) enum Request {
     SetPaths(Vec<(IpAddr, Path)>, MacAddr),
     /// Until when the ways may be used.
     Vouch(u64),
+    /// Another underlay, its addresses, and whether it is to drop forged packets.
+    Rebind(String, Vteps, bool, Reply<()>),
 }
 
 /// The life of the owner's thread: opens the data plane, tells how that went, and serves until nobody can ask.
@@ -170,6 +172,22 @@ impl Owner {
         Ok((owner, (features, events)))
     }
 
+    /// Loads the programs again, which know the underlay and its addresses since they were loaded, and exchanges them.
+    fn rebind(&mut self, underlay: String, vteps: Vteps, filter: bool) -> Result<(), Error> {
+        let settings =
+            Settings { underlay: index(&underlay, UNDERLAY_HINT)?, local: vteps, ..self.settings };
+        let (mut ebpf, _) = load::load(&self.pins, settings)?;
+        let maps = Maps::take(&mut ebpf, Tunnel { local: vteps, port: settings.port })?;
+        self.links.adopt(&mut ebpf)?;
+        (self.ebpf, self.maps, self.settings) = (ebpf, maps, settings);
+        self.config = Config { underlay, vteps, filter, ..self.config.clone() };
+        self.running.clear();
+        self.settle_host()?;
+        let Config { underlay, vteps, .. } = &self.config;
+        info!(underlay, %vteps, "the data plane is bound to another underlay");
+        Ok(())
+    }
+
     /// Attaches to the host's own devices, but for those that are left to another version.
     fn settle_host(&mut self) -> Result<(), Error> {
         let Config { underlay, vxlan_device, filter, .. } = self.config.clone();
@@ -236,6 +254,9 @@ impl Owner {
                 }
             }
             Request::Vouch(until) => said(self.maps.vouch(until)),
+            Request::Rebind(underlay, vteps, filter, reply) => {
+                answer(reply, self.rebind(underlay, vteps, filter));
+            }
         }
     }
 

@@ -77,5 +77,5 @@ impl Driver for Bridge {
 
 /// What the underlay takes, since what leaves the host leaves by it as it is; or what the network asks for, in bytes.
 fn mtu(host: &HostContext, network: &Network) -> u32 {
-    network.policy.mtu.unwrap_or_else(|| *host.underlay_mtu.borrow())
+    network.policy.mtu.unwrap_or_else(|| host.underlay_mtu())
 }

@@ -100,7 +100,7 @@ impl Driver for Overlay {
         }
         for endpoint in remote {
             let (Some(mac), Some(theirs)) = (endpoint.mac, endpoint.vteps()) else { continue };
-            let Some(vtep) = host.vteps.towards(&theirs) else {
+            let Some(vtep) = host.vteps().towards(&theirs) else {
                 tracing::debug!(service = %endpoint.name, vteps = %theirs, "no tunnel: no address family in common");
                 continue;
             };
@@ -121,7 +121,7 @@ fn add_remote(host: &HostContext, vni: Vni, mac: MacAddr, vtep: IpAddr, desired:
 /// What fits into the underlay's packets to a tunnel address, in bytes.
 fn fitting(host: &HostContext, vtep: IpAddr) -> u32 {
     let overhead = if vtep.is_ipv4() { OVERHEAD4 } else { OVERHEAD6 };
-    host.underlay_mtu.borrow().saturating_sub(overhead).max(MIN_MTU)
+    host.underlay_mtu().saturating_sub(overhead).max(MIN_MTU)
 }
 
 /// What fits into the underlay's packets, or less where the network asks for it, in bytes.
@@ -129,7 +129,7 @@ fn fitting(host: &HostContext, vtep: IpAddr) -> u32 {
 /// Whether a host is reached over IPv6 is not known before its first endpoint is. So this is what fits the family that
 /// this host prefers; the tunnels know better, and who sends too much for one is told so.
 fn mtu(host: &HostContext, network: &Network) -> u32 {
-    let fits = host.vteps.iter().next().map_or(MIN_MTU, |own| fitting(host, own));
+    let fits = host.vteps().iter().next().map_or(MIN_MTU, |own| fitting(host, own));
     network.policy.mtu.map_or(fits, |wanted| wanted.min(fits))
 }
 

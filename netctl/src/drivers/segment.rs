@@ -305,7 +305,7 @@ fn check_room(host: &HostContext, network: &Network, mtu: u32) -> Result<(), Err
     if !has_ipv6(network) || mtu >= MIN_MTU6 {
         return Ok(());
     }
-    let underlay = *host.underlay_mtu.borrow();
+    let underlay = host.underlay_mtu();
     let reason = format!(
         "IPv6 needs an MTU of {MIN_MTU6} bytes, and the underlay's {underlay} leave {mtu} for endpoints"
     );

@@ -15,6 +15,9 @@ use crate::process::Process;
 /// What stands for the host's own directory in the arguments of all daemons.
 const HOME: &str = "{home}";
 
+/// What stands in the arguments of daemons that find the underlay by themselves.
+const UNDERLAY: &str = "{underlay}";
+
 /// The directories that one daemon has to itself, below `<run>/<host>/`.
 #[derive(Debug)]
 pub(crate) struct Home(PathBuf);
@@ -53,11 +56,15 @@ impl Home {
             words.push(format!("--{name}-dir").into());
             words.push(self.dir(name).into());
         }
-        for word in ["--store", store, "--bind-interface", "eth0", "--host-name", host] {
+        for word in ["--store", store, "--host-name", host] {
             words.push(word.into());
         }
+        if !further.iter().any(|word| word == UNDERLAY) {
+            words.extend(["--bind-interface", "eth0"].map(OsString::from));
+        }
         let home = self.0.display().to_string();
-        words.extend(further.iter().map(|word| OsString::from(word.replace(HOME, &home))));
+        let further = further.iter().filter(|word| *word != UNDERLAY);
+        words.extend(further.map(|word| OsString::from(word.replace(HOME, &home))));
         words
     }
 

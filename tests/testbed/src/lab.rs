@@ -82,7 +82,8 @@ pub struct Options {
     pub families: Families,
     /// Whether each host gets a daemon; [`Lab::start_daemon`] starts one later.
     pub daemons: bool,
-    /// Further arguments of each daemon, in which `{home}` is the host's own directory.
+    /// Further arguments of each daemon, in which `{home}` is the host's own directory; `{underlay}` alone has it find the
+    /// underlay device by itself.
     pub arguments: Vec<String>,
     /// `netctl`, where it is not `NETCTL_BIN` nor the one that cargo has put beside this program.
     pub binary: Option<PathBuf>,

@@ -10,7 +10,10 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use testbed::{DEADLINE, Etcd, Host, Lab, Options, Signal, Store, eventually};
 
-use crate::{state, traffic::Traffic};
+use crate::{
+    state,
+    traffic::{Traffic, tell},
+};
 
 fn stage(store: Store) -> Result<(Lab, Traffic)> {
     let lab = Lab::start(Options { store, ..Options::default() })?;
@@ -49,7 +52,7 @@ fn converges(lab: &Lab, what: &str) -> Result<()> {
     eventually("the other host knows it", DEADLINE, || {
         h2.run(["netctl", "exec", "box2", "ping", "-c", "1", "-W", "1", "new"])?.ok()
     })?;
-    println!("{what}: converged after {:?}", begun.elapsed());
+    tell(format_args!("{what}: converged after {:?}", begun.elapsed()));
     h1.ok(["sandbox", "rm", "new"])?;
     eventually("all agrees", DEADLINE, || state::check(lab))?;
     for host in lab.hosts() {
@@ -204,7 +207,7 @@ fn a_lease_that_ends_is_had_again_at_once() -> Result<()> {
             ensure!(keys.contains("hosts/h1") && keys.contains("hosts/h2"), "{keys}");
             Ok(())
         })?;
-        println!("a lease that ended was had again after {:?}", begun.elapsed());
+        tell(format_args!("a lease that ended was had again after {:?}", begun.elapsed()));
         traffic.goes_on()?;
     }
     converges(&lab, "after the end of leases")?;

@@ -23,4 +23,5 @@ mod state;
 mod stream;
 mod synced;
 mod traffic;
+mod underlay;
 mod upgrade;

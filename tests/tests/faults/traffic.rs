@@ -64,6 +64,12 @@ impl Traffic {
     }
 }
 
+/// Shows a figure that is looked at and not asserted.
+#[expect(clippy::print_stdout, reason = "the harness shows it with `--nocapture`")]
+pub(crate) fn tell(figure: std::fmt::Arguments<'_>) {
+    println!("{figure}");
+}
+
 fn netns(lab: &Lab, host: &Host, sandbox: &str) -> Result<Netns> {
     let shown: Value = serde_json::from_str(&host.ok(["sandbox", "inspect", sandbox])?)?;
     let path = shown[0]["netns"].as_str().context("no namespace")?;

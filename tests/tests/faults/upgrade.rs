@@ -10,7 +10,10 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use testbed::{DEADLINE, Etcd, Host, Lab, Options, Signal, Store, eventually};
 
-use crate::{state, traffic::Traffic};
+use crate::{
+    state,
+    traffic::{Traffic, tell},
+};
 
 /// What tells a daemon which layout it is to take for its own.
 const VARIABLE: &str = "NETCTL_ABI_VERSION";
@@ -68,7 +71,7 @@ fn another_layout_takes_over_and_gives_back() -> Result<()> {
     }
     let took = begun.elapsed();
     let (sent, lost) = traffic.end()?;
-    println!("{lost} of {sent} echoes were lost in {exchanges} exchanges, in {took:?}");
+    tell(format_args!("{lost} of {sent} echoes were lost in {exchanges} exchanges, in {took:?}"));
     // As long as so many echoes take.
     let silent = took * u32::try_from(lost)? / u32::try_from(sent)?;
     ensure!(silent < Duration::from_millis(100) * exchanges, "{lost} of {sent} were lost");
@@ -102,7 +105,9 @@ fn an_exchange_that_is_killed_is_finished_or_undone() -> Result<()> {
             started?;
             ensure!(places.len() >= 4, "it died at {places:?}");
             let (sent, lost) = traffic.end()?;
-            println!("{lost} of {sent} echoes were lost in {round} exchanges that were killed");
+            tell(format_args!(
+                "{lost} of {sent} echoes were lost in {round} exchanges that were killed"
+            ));
             ensure!(lost < 10 * (2 * round + 1), "{lost} of {sent} echoes were lost");
             eventually("all agrees", DEADLINE, || state::check(&lab))?;
             return lab.end();

@@ -9,7 +9,6 @@ mod links;
 mod netns;
 mod underlay;
 mod vxlan;
-mod watch;
 mod way;
 
 use std::process::Command;

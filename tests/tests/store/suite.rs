@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use netctl::store::{Change, Entry, Error, Outcome, Revision, SharedStore, Txn, Watch};
+use netctl::store::{self, Change, Entry, Outcome, Revision, SharedStore, Txn, Watch};
 use tokio::time::timeout;
 
 /// A place with an empty store.
@@ -78,7 +78,7 @@ pub(crate) async fn next(watch: &mut Box<dyn Watch>) -> Vec<Change> {
 }
 
 /// What a watch fails with, past word that the connection is another.
-pub(crate) async fn failure(watch: &mut Box<dyn Watch>) -> Error {
+pub(crate) async fn failure(watch: &mut Box<dyn Watch>) -> store::Error {
     loop {
         match timeout(PATIENCE, watch.next()).await.expect("an end in time") {
             Ok(changes) => assert!(changes.is_empty(), "{changes:?}"),

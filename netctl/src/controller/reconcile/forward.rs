@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use super::{Followed, Reconciler};
 use crate::{
     dataplane::{self, Applied, Desired, Sweep},
-    drivers::{Local, Presence},
+    drivers::{Footing, Local, Presence},
     model::{Endpoint, Vni},
 };
 
@@ -29,7 +29,7 @@ struct Origin {
     /// The same of the interfaces that stand here.
     building: u64,
     presence: Presence,
-    underlay_mtu: u32,
+    underlay: Footing,
 }
 
 impl Reconciler {
@@ -69,7 +69,7 @@ impl Reconciler {
     /// Makes the parts anew that do not follow any more from what is known now.
     fn renew(&mut self) {
         let Self { followed, built, building, context, host, drivers, left, .. } = self;
-        let underlay_mtu = *context.underlay_mtu.borrow();
+        let underlay = context.underlay.borrow().clone();
         for followed in followed.values_mut() {
             let Some(presence) = followed.presence.clone() else {
                 left.extend(vnis(followed));
@@ -78,7 +78,8 @@ impl Reconciler {
             };
             let mirror = followed.endpoints.borrow();
             let endpoints = mirror.version;
-            let of = Origin { endpoints, building: *building, presence, underlay_mtu };
+            let underlay = underlay.clone();
+            let of = Origin { endpoints, building: *building, presence, underlay };
             if followed.part.as_ref().is_some_and(|part| part.of == of) {
                 continue;
             }

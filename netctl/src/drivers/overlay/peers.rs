@@ -59,16 +59,17 @@ pub(super) fn take(
                 peer.range
             )));
         }
-        if host.vteps.iter().any(|own| own == peer.vtep) {
+        if host.vteps().iter().any(|own| own == peer.vtep) {
             return Err(unusable(format!(
                 "{} is this host's own tunnel address: name the others",
                 peer.vtep
             )));
         }
-        if !host.vteps.iter().any(|own| own.is_ipv4() == peer.vtep.is_ipv4()) {
+        if !host.vteps().iter().any(|own| own.is_ipv4() == peer.vtep.is_ipv4()) {
             return Err(unusable(format!(
                 "this host has no tunnel address of the family of {}: it has {}",
-                peer.vtep, host.vteps
+                peer.vtep,
+                host.vteps()
             )));
         }
     }
@@ -85,7 +86,9 @@ pub(super) fn stations<'a>(
     host: &'a HostContext,
     network: &'a Network,
 ) -> impl Iterator<Item = (IpAddr, IpAddr)> + 'a {
-    let others = network.peers.iter().filter(|peer| host.vteps.iter().all(|own| own != peer.vtep));
+    let own = host.vteps();
+    let is_other = move |peer: &&Peer| own.iter().all(|own| own != peer.vtep);
+    let others = network.peers.iter().filter(is_other);
     others.flat_map(move |peer| {
         let subnet = network.subnets.iter().find(|subnet| subnet.cidr.contains(&peer.range));
         let first = peer.range.network();
