@@ -163,7 +163,7 @@ impl Cli {
 impl Command {
     async fn run(self, context: &Context) -> Result {
         match self {
-            Self::Daemon(args) => daemon::run(*args).await,
+            Self::Daemon(args) => daemon::run(*args, &context.output).await,
             Self::Network(command) => command.run(context).await,
             Self::Service(command) => command.run(context).await,
             Self::Sandbox(command) => command.run(context).await,

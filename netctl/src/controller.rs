@@ -8,6 +8,7 @@ mod addresses;
 mod attach;
 mod audit;
 mod big_tcp;
+mod cleanup;
 mod connect;
 mod containers;
 mod engine;
@@ -53,11 +54,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
+    cleanup::{Cleaned, Remainder, Thing, clean},
     engine::{
         EngineAddress, EngineAttachment, EngineEndpointSpec, EngineHolds, EngineNetworkSpec,
         EnginePoolSpec, EnginePoolView, EngineScope, EngineSubnet,
     },
     error::{Error, Kind},
+    holdings::{endpoint_entries, host_entry, network_entries},
     note::noted,
     observation::{Activity, GatewayTraffic, NetworkCount, Observation},
     outside::{Ways, ways},
@@ -229,6 +232,7 @@ impl Controller {
             Arc::clone(&controller.store),
             host.clone(),
             underlay_mtu,
+            hosts.clone(),
             cancel.clone(),
         );
         let recovering = Arc::clone(&controller);
@@ -339,5 +343,9 @@ async fn start_dataplane(
 }
 
 fn now() -> UnixTime {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    unix_time(SystemTime::now())
+}
+
+fn unix_time(time: SystemTime) -> UnixTime {
+    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

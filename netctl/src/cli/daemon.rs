@@ -1,5 +1,7 @@
 //! `netctl daemon`.
 
+mod cleanup;
+
 use std::{io, mem, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
@@ -11,6 +13,7 @@ use super::{
     end::End,
     log,
     notify::{READY, STOPPING, notify},
+    output::Output,
     passed::Passed,
     settings::{DockerSettings, FileArgs, Options, Settings},
 };
@@ -26,15 +29,22 @@ const GRACE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
+    /// Do not run: take away all that netctl has on this host, and give back what the host has in the store. The
+    /// daemon must be stopped. What the state directory holds stays, but for sandboxes
+    #[arg(long)]
+    cleanup: bool,
     #[command(flatten)]
     options: Options,
     #[command(flatten)]
     file: FileArgs,
 }
 
-pub(super) async fn run(args: Args) -> Result {
+pub(super) async fn run(args: Args, output: &Output) -> Result {
     let mut settings = Settings::resolve(args.options, &args.file)?;
     log::start(mem::take(&mut settings.log));
+    if args.cleanup {
+        return cleanup::run(settings, output).await;
+    }
     serve(settings).await.map_err(Error::Daemon)?;
     Ok(ExitCode::SUCCESS)
 }

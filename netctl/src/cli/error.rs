@@ -104,6 +104,9 @@ pub enum Error {
     /// The process itself cannot be set up.
     #[error("cannot start: {0}")]
     Start(io::Error),
+    /// Not all of netctl could be taken away from this host.
+    #[error("{}", .0.join("\n"))]
+    Left(Vec<String>),
     /// The daemon cannot start or has failed.
     #[error("{0:#}")]
     Daemon(anyhow::Error),
@@ -128,6 +131,7 @@ impl Error {
             | Self::NotOurs(_)
             | Self::NameTaken { .. }
             | Self::Start(_)
+            | Self::Left(_)
             | Self::Daemon(_)
             | Self::Kernel(_)
             | Self::Trace(_)

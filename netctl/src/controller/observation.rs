@@ -75,6 +75,11 @@ impl Observer {
             began: Instant::now(),
         })
     }
+
+    /// What becomes of calls to the store.
+    pub(super) fn measures(&self) -> &Measures {
+        &self.measures
+    }
 }
 
 /// The numbers.

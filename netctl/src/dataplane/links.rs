@@ -91,8 +91,7 @@ impl Links {
         for version in pins.other_versions()? {
             let links = version.join("links");
             let links = if links.exists() { bpffs::entries(&links)? } else { Vec::new() };
-            let id = |path| FdLink::from(PinnedLink::from_pin(path).ok()?).info().ok();
-            older.extend(links.into_iter().filter_map(id).map(|info| info.program_id()));
+            older.extend(links.into_iter().filter_map(program_of));
         }
         Ok(Self { dir: pins.links(), yielding: !older.is_empty(), older })
     }
@@ -222,6 +221,31 @@ pub(super) fn names_on(ifname: &str) -> Result<Vec<String>, Error> {
         .map_err(|error| Error::Look { ifname: ifname.to_owned(), reason: words(&error) })?;
     let name = |program: ProgramInfo| program.name_as_str().unwrap_or("without a name").to_owned();
     Ok(found.into_iter().map(name).collect())
+}
+
+/// Whether a device runs our program of its role, by a link that is not pinned below `root`.
+pub(super) fn is_served_by_another(root: &Path, role: Role, ifname: &str) -> Result<bool, Error> {
+    let end = Instant::now() + DETACHING;
+    loop {
+        let known: Vec<u32> = bpffs::all_links(root)?.into_iter().filter_map(program_of).collect();
+        let running = programs(ifname)
+            .map_err(|error| Error::Look { ifname: ifname.to_owned(), reason: words(&error) })?;
+        let ours = |program: &ProgramInfo| program.name_as_str() == Some(role.program());
+        if !running.iter().any(|program| ours(program) && !known.contains(&program.id())) {
+            return Ok(false);
+        }
+        // One whose pin was just removed may run on for a moment.
+        if Instant::now() > end {
+            return Ok(true);
+        }
+        sleep(DETACHING / 50);
+    }
+}
+
+/// The program of the link that is pinned at `path`.
+fn program_of(path: PathBuf) -> Option<u32> {
+    let link = FdLink::from(PinnedLink::from_pin(path).ok()?);
+    Some(link.info().ok()?.program_id())
 }
 
 /// Attaches before all other programs, and pins the link.

@@ -148,24 +148,30 @@ impl Host {
             self.name()
         );
         self.home.make()?;
-        let words = self.home.words(self.name(), store, further);
         let listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
-        let start = |words: Vec<OsString>| {
-            let mut command = self.command(words);
-            command.env("NETCTL_CRASH_FILE", self.crash_file());
-            command
-        };
         let process = match &*listening {
-            None => Process::start(start(words), &self.log_path())?,
+            None => Process::start(self.daemon_command(store, further), &self.log_path())?,
             Some([first, second]) => {
                 let pass = ["sh", "-c", PASS, "sh"].map(OsString::from);
-                let command = start(pass.into_iter().chain(words).collect());
+                let words = self.home.words(self.name(), store, further);
+                let command = self.crashing(pass.into_iter().chain(words).collect());
                 let [first, second] = [first.try_clone()?, second.try_clone()?].map(OwnedFd::from);
                 Process::start_with(command, [first.into(), second.into()], &self.log_path())?
             }
         };
         *daemon = Some(process);
         Ok(())
+    }
+
+    pub(crate) fn daemon_command(&self, store: &str, further: &[String]) -> Command {
+        self.crashing(self.home.words(self.name(), store, further))
+    }
+
+    /// A command that kills itself where a test asks for it.
+    fn crashing(&self, words: Vec<OsString>) -> Command {
+        let mut command = self.command(words);
+        command.env("NETCTL_CRASH_FILE", self.crash_file());
+        command
     }
 
     /// Listens for the daemon from now on, as systemd would: on its own socket, and on `plugin`, where an engine calls. Each

@@ -28,6 +28,18 @@ fn file(text: &str) -> Result<Options, Error> {
 }
 
 #[test]
+fn any_file_is_read_or_refused() {
+    let installed = include_str!("../../../../deploy/netctl.toml");
+    let plain: String = installed.replace("\n# ", "\n").replace("\n#", "\n");
+    let few = "vxlan-port = 4789\nstore = \"etcd:http://10.0.0.1:2379\"\nreap-after = \"15m\"\n";
+    crate::fuzz::each(&[installed, few, &plain], |text| {
+        if let Ok(text) = str::from_utf8(text) {
+            drop(file(text));
+        }
+    });
+}
+
+#[test]
 fn defaults_are_those_of_the_manual() {
     let settings = Settings::new(options(&["--host-name", "h1"])).expect("defaults");
     assert_eq!(settings.run_dir, Path::new("/run/netctl"));

@@ -9,14 +9,14 @@ use std::{
 use super::{Followed, Progress, Reconciler, Service, failures::Failures, interest::Interest};
 use crate::{
     controller::{
-        follow::Follower,
+        follow::{Follower, Mirror},
         keys, reap,
         records::{Attachment, Record},
     },
     dataplane::{self, Applied, Sweep},
-    drivers::{self, Joined, Place, Presence, Present},
+    drivers::{self, Joined, Place, Present},
     kernel::Netns,
-    model::{Endpoint, EndpointId, Network, NetworkId, SandboxId},
+    model::{Endpoint, EndpointId, HostName, Network, NetworkId, SandboxId},
     store::Revision,
 };
 
@@ -24,7 +24,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the store says of an endpoint of this host.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Own {
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) sandbox: SandboxId,
@@ -48,6 +48,35 @@ struct Seen {
     own: BTreeMap<EndpointId, Own>,
     /// How many endpoints of each network are attached on other hosts.
     elsewhere: BTreeMap<NetworkId, usize>,
+}
+
+/// What was found among the endpoints of a network.
+#[derive(Debug, Default)]
+pub(super) struct Looked {
+    /// Which version of them that was.
+    version: u64,
+    own: Vec<Own>,
+    /// How many are attached on other hosts.
+    elsewhere: usize,
+}
+
+impl Looked {
+    /// Looks again, unless they are as they were.
+    fn update(&mut self, endpoints: &Mirror<Endpoint>, host: &HostName) {
+        if self.version == endpoints.version {
+            return;
+        }
+        *self = Self { version: endpoints.version, ..Self::default() };
+        for (endpoint, revision) in endpoints.entries.values() {
+            let Some(owner) = &endpoint.owner else { continue };
+            if owner.host == *host {
+                let (endpoint, sandbox) = (Arc::clone(endpoint), owner.sandbox.clone());
+                self.own.push(Own { endpoint, sandbox, revision: *revision });
+            } else {
+                self.elsewhere += 1;
+            }
+        }
+    }
 }
 
 /// An endpoint's interface that stands.
@@ -88,7 +117,7 @@ impl Reconciler {
         // The kernel takes its time to attach a program (`synchronize_rcu` in `tcx_link_attach`): time to think.
         let (applied, directory) =
             tokio::join!(applying, async { names.draft(host, followed, records, *complete, own) });
-        let applied = self.note_applied(applied, own, &mut failures);
+        let applied = self.note_applied(applied, sweep, own, &mut failures);
         // Whatever became of that: what is gone is not to be reached any more.
         self.open_ways(own, sweep, full, &mut failures).await;
         if applied {
@@ -154,12 +183,15 @@ impl Reconciler {
         let store = Arc::clone(&self.store);
         let endpoints = Follower::start(store, keys::endpoints(&network.id), self.bell.clone());
         let (id, network) = (network.id.clone(), Arc::new(network));
-        self.followed.insert(id, Followed { network, endpoints, presence: None, of_engine });
+        let (looked, part) = (Looked::default(), None);
+        let followed = Followed { network, endpoints, presence: None, of_engine, looked, part };
+        self.followed.insert(id, followed);
     }
 
     /// Follows a network no more.
     async fn leave(&mut self, id: &NetworkId) {
         if let Some(followed) = self.followed.remove(id) {
+            self.forget_part(&followed);
             tracing::info!(network = %followed.network.name, "of no interest here any more");
             followed.endpoints.stop().await;
         }
@@ -182,27 +214,20 @@ impl Reconciler {
     /// What the store says now; all that a pass does follows from one look.
     ///
     /// `known` is whether every network of interest is followed.
-    fn look(&self, interest: &Interest, known: bool) -> Seen {
+    fn look(&mut self, interest: &Interest, known: bool) -> Seen {
         let Interest { revision, engine, .. } = *interest;
         let mut seen = Seen { revision, engine, complete: known, ..Seen::default() };
-        for (id, followed) in &self.followed {
+        for (id, followed) in &mut self.followed {
             let mirror = followed.endpoints.borrow();
             if mirror.complete {
                 seen.networks.insert(id.clone(), mirror.revision);
             }
             seen.complete &= mirror.complete;
             seen.damaged |= mirror.damaged;
-            for (endpoint, revision) in mirror.entries.values() {
-                let Some(owner) = &endpoint.owner else { continue };
-                if owner.host == self.host {
-                    let sandbox = owner.sandbox.clone();
-                    let entry =
-                        Own { endpoint: Arc::clone(endpoint), sandbox, revision: *revision };
-                    seen.own.insert(endpoint.id.clone(), entry);
-                } else {
-                    *seen.elsewhere.entry(id.clone()).or_default() += 1;
-                }
-            }
+            followed.looked.update(&mirror, &self.host);
+            let own = followed.looked.own.iter();
+            seen.own.extend(own.map(|own| (own.endpoint.id.clone(), own.clone())));
+            seen.elsewhere.insert(id.clone(), followed.looked.elsewhere);
         }
         seen
     }
@@ -265,7 +290,9 @@ impl Reconciler {
         let is_own = |id: &EndpointId, built: &Built| {
             own.get(id).is_some_and(|own| own.sandbox == built.sandbox)
         };
+        let before = self.built.len();
         self.built.retain(|id, built| is_own(id, built));
+        self.building += u64::from(self.built.len() < before);
         for (id, own) in own {
             if self.built.contains_key(id) && !full {
                 continue;
@@ -282,7 +309,9 @@ impl Reconciler {
                             "its interface went with a container: it waits for the engine to say so"
                         );
                     }
-                    self.built.insert(id.clone(), Built { sandbox: own.sandbox.clone(), joined });
+                    let built = Built { sandbox: own.sandbox.clone(), joined };
+                    self.building += u64::from(self.built.get(id) != Some(&built));
+                    self.built.insert(id.clone(), built);
                 }
                 Err(Undone::Pending) => failures.pending(id),
                 // What stood before is left to stand: the failure may be the host's, and pass.
@@ -291,26 +320,11 @@ impl Reconciler {
         }
     }
 
-    /// Has the data plane hold what it should.
-    fn apply(
-        &self,
-        sweep: Sweep,
-        full: bool,
-    ) -> impl Future<Output = Result<Applied, dataplane::Error>> + 'static {
-        let (desired, dataplane) = (self.desired(), Arc::clone(&self.dataplane));
-        async move {
-            if full {
-                dataplane.apply(desired, sweep).await
-            } else {
-                dataplane.apply_new(desired, sweep).await
-            }
-        }
-    }
-
     /// Notes what the data plane could not do; `false` if that is everything.
     fn note_applied(
         &mut self,
         applied: Result<Applied, dataplane::Error>,
+        sweep: Sweep,
         own: &BTreeMap<EndpointId, Own>,
         failures: &mut Failures,
     ) -> bool {
@@ -322,6 +336,7 @@ impl Reconciler {
             }
         };
         tracing::debug!(?applied, "data plane applied");
+        self.held = sweep == Sweep::Remove && applied.failed.is_empty();
         for (index, reason) in applied.failed {
             let port =
                 |built: &Built| built.joined.port.as_ref().is_some_and(|port| port.index == index);
@@ -330,6 +345,7 @@ impl Reconciler {
                     failures.endpoint(id, reason);
                     // The next pass looks for its device again.
                     self.built.remove(id);
+                    self.building += 1;
                 }
                 None => failures.other(reason),
             }
@@ -462,10 +478,6 @@ impl Reconciler {
             };
             *progress = Progress { revision, engine, networks, endpoints };
         });
-    }
-
-    pub(super) fn presence(&self, id: &NetworkId) -> Option<&Presence> {
-        self.followed.get(id)?.presence.as_ref()
     }
 }
 
