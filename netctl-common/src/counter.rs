@@ -178,6 +178,16 @@ pub const fn index(direction: Direction, outcome: Outcome) -> u32 {
     direction as u32 * BLOCK + place
 }
 
+/// What is counted at a place in `COUNTERS`; `None` where nothing is.
+pub fn at(place: u32) -> Option<(Direction, Outcome)> {
+    let direction = *Direction::ALL.get((place / BLOCK) as usize)?;
+    let outcome = match (place % BLOCK).checked_sub(VERDICTS) {
+        None => Outcome::Forwarded(*Verdict::ALL.get((place % BLOCK) as usize)?),
+        Some(reason) => Outcome::Dropped(*DropReason::ALL.get(reason as usize)?),
+    };
+    Some((direction, outcome))
+}
+
 /// What one CPU counted. A packet that the kernel has merged of many counts once, with all its bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
@@ -209,5 +219,17 @@ mod tests {
         places.dedup();
         assert_eq!(places.len(), count);
         assert!(places.iter().all(|place| *place < COUNTER_ENTRIES));
+    }
+
+    #[test]
+    fn what_a_place_is_of_is_told() {
+        for direction in Direction::ALL {
+            for outcome in Outcome::all() {
+                assert_eq!(at(index(direction, outcome)), Some((direction, outcome)));
+            }
+        }
+        for nothing in [VERDICTS - 1, BLOCK - 1, COUNTER_ENTRIES, u32::MAX] {
+            assert_eq!(at(nothing), None, "{nothing}");
+        }
     }
 }

@@ -11,6 +11,7 @@ pub mod config;
 pub mod counter;
 pub mod drop_reason;
 pub mod ecn;
+pub mod event;
 pub mod flow;
 pub mod maps;
 pub mod outer;

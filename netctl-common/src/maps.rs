@@ -35,4 +35,4 @@ macro_rules! map_type {
         unsafe impl aya::Pod for $type {}
     )+};
 }
-use map_type;
+pub(crate) use map_type;

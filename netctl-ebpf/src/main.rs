@@ -3,8 +3,9 @@
 //! One file per stage, and a packet's way through them: `packet` gives bounded views of it, `parse` and `outer` read it
 //! once, `validate` says whether its sender may send it, `arp` and `ndp` answer, `lookup` finds whom it is for, `router`
 //! takes it to another subnet, `flood` copies it to many, `encap` and `decap` add and strip the outer headers, `too_big`
-//! tells the sender that they do not fit, `echo` answers probes between hosts, `deliver` redirects it. What a stage returns decides the packet: there is one way
-//! out, [`finish`], and it counts every packet once.
+//! tells the sender that they do not fit, `echo` answers probes between hosts, `deliver` redirects it. What a stage returns
+//! decides the packet: there is one way out, [`finish`], which counts every packet once, and where somebody listens, has
+//! `events` tell of it.
 #![no_std]
 #![no_main]
 
@@ -16,8 +17,10 @@ mod decap;
 mod deliver;
 mod echo;
 mod encap;
+mod events;
 mod extension;
 mod filter;
+mod flow;
 mod flood;
 mod lookup;
 mod ndp;
@@ -111,7 +114,10 @@ pub fn xdp_underlay(ctx: XdpContext) -> u32 {
     let (action, outcome) = match filter::decide(&ctx) {
         Ok(false) => return xdp_action::XDP_PASS,
         Ok(true) => (xdp_action::XDP_PASS, Outcome::Forwarded(Verdict::Passed)),
-        Err(reason) => (xdp_action::XDP_DROP, Outcome::Dropped(reason)),
+        Err(reason) => {
+            events::filtered(&ctx, reason, length);
+            (xdp_action::XDP_DROP, Outcome::Dropped(reason))
+        }
     };
     counters::count(Direction::UnderlayFilter, outcome, length);
     action
@@ -125,12 +131,20 @@ fn finish(
     length: u32,
     decision: Result<Decision, DropReason>,
 ) -> i32 {
+    let mut to = 0;
     let (action, verdict) = match decision {
         Ok(Decision::ToContainer(device)) => {
+            to = device;
             (deliver::to_container(packet, device), Verdict::ToContainer)
         }
-        Ok(Decision::ToBridge(device)) => (deliver::out(device), Verdict::ToContainer),
-        Ok(Decision::ToHost(device)) => (deliver::to_host(device), Verdict::ToHost),
+        Ok(Decision::ToBridge(device)) => {
+            to = device;
+            (deliver::out(device), Verdict::ToContainer)
+        }
+        Ok(Decision::ToHost(device)) => {
+            to = device;
+            (deliver::to_host(device), Verdict::ToHost)
+        }
         Ok(Decision::ToNextHop) => (deliver::out(config::underlay_device()), Verdict::ToUnderlay),
         Ok(Decision::ToRoute) => (deliver::to_route(), Verdict::ToUnderlay),
         Ok(Decision::ToVxlanDevice) => (deliver::out(config::vxlan_device()), Verdict::HandedOver),
@@ -142,10 +156,12 @@ fn finish(
         Ok(Decision::NotOurs) => return NEXT,
         Err(reason) => {
             counters::count(direction, Outcome::Dropped(reason), length);
+            events::dropped(packet, direction, reason, length);
             return DROP;
         }
     };
     counters::count(direction, Outcome::Forwarded(verdict), length);
+    events::forwarded(packet, direction, verdict, to, length);
     action
 }
 

@@ -25,6 +25,12 @@ impl Packet {
         Self { skb: ctx.skb.skb }
     }
 
+    /// The packet of which [`Self::raw`] gave this.
+    #[inline(always)]
+    pub(crate) fn of(skb: *mut __sk_buff) -> Self {
+        Self { skb }
+    }
+
     /// What helpers want.
     #[inline(always)]
     pub(crate) fn raw(&self) -> *mut __sk_buff {

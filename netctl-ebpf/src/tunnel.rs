@@ -33,7 +33,7 @@ pub(crate) fn decide(packet: &Packet) -> Result<Decision, DropReason> {
 
 /// The VNI, and the outer source address.
 #[inline(always)]
-fn key(packet: &Packet) -> Result<(u32, TunnelAddr), DropReason> {
+pub(crate) fn key(packet: &Packet) -> Result<(u32, TunnelAddr), DropReason> {
     if let Some(key) = read(packet, 0) {
         // SAFETY: without `BPF_F_TUNINFO_IPV6` the kernel writes the IPv4 form, in host order.
         let source = unsafe { key.__bindgen_anon_1.remote_ipv4 };

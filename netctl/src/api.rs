@@ -1,13 +1,14 @@
 //! REST over a unix socket: what the daemon serves and the command line calls.
 //!
 //! `GET /metrics` is for Prometheus, and the one of these routes that is served by TCP too, where that is asked for. So is a page
-//! for a browser, at an address of its own.
+//! for a browser, at an address of its own. `GET /v1/events` has no end: each line of its answer is an event.
 //!
 //! All other requests and answers are the JSON form of the model's `…Spec` and `…View` types. A request that fails is
 //! answered with `{"error": "<one sentence>", "kind": "<sort>"}` and the status of its
 //! [`Kind`](crate::controller::Kind).
 
 pub mod client;
+mod events;
 mod failure;
 mod metrics;
 mod request;
@@ -22,7 +23,7 @@ mod web;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    client::Client,
+    client::{Client, EventStream},
     metrics::MetricsListener,
     server::serve,
     socket::{Claim, ClaimError},

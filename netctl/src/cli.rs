@@ -5,6 +5,7 @@
 //! command's own.
 
 mod bench;
+mod capture;
 mod cni;
 mod config;
 mod counters;
@@ -19,6 +20,7 @@ mod generate;
 mod host;
 mod inside;
 mod log;
+mod monitor;
 mod neigh;
 mod network;
 mod notify;
@@ -119,6 +121,19 @@ enum Command {
     Trace(trace::Args),
     /// Watch what endpoints carry and lose, and what is dropped, by second
     Top(top::Args),
+    /// Show packets that are dropped, and first packets of flows, as they happen, with names
+    ///
+    /// Those of this host, one a line, until Ctrl-C. A flow's first packet is the SYN of a TCP connection, and of other
+    /// protocols the first after a minute in which neither end sent one. Each of the host's processors tells at most
+    /// 1000 drops and 1000 flows a second; what exceeds that, or is read too slowly, is counted and said to be lost. Where nobody
+    /// monitors, it costs packets nothing.
+    Monitor(monitor::Args),
+    /// Capture packets of an endpoint, a network or the whole host, in a file that Wireshark reads
+    ///
+    /// Those of this host's endpoints, in both directions, as they are on their interfaces: the kernel may have merged many
+    /// segments into one packet, and checksums may be left to a device. Nothing else than what is captured is slowed down by it. The
+    /// file is a pcapng with the names of services: of interfaces, and for addresses.
+    Capture(capture::Args),
     /// Measure between this host and another, and say what limits the path
     Bench(Box<bench::Args>),
     /// Put netctl where container runtimes look for CNI plugins, and take it away
@@ -177,6 +192,8 @@ impl Command {
             Self::Doctor(args) => args.run(context).await,
             Self::Trace(args) => args.run(context).await,
             Self::Top(args) => args.run(context).await,
+            Self::Monitor(args) => args.run(context).await,
+            Self::Capture(args) => args.run(context).await,
             Self::Bench(args) => args.run(context).await,
             Self::Cni(command) => command.run(context),
             Self::Docker(command) => command.run(context).await,

@@ -41,6 +41,7 @@ mod routes;
 mod sandboxes;
 mod scene;
 mod services;
+mod stations;
 mod underlay;
 mod views;
 
@@ -67,6 +68,7 @@ pub use self::{
     pulse::Sync,
     reap::ReapAfter,
     records::{Kept, kept},
+    stations::{Behind, Stations},
 };
 use self::{
     leases::Leases,
@@ -173,12 +175,13 @@ impl Controller {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started,
         };
-        match presence::check_name(&store, &host).await {
+        let away = match presence::check_name(&store, &host).await {
             Err(error) if error.kind == Kind::Unavailable => {
                 tracing::warn!(%error, "starting without the store");
+                true
             }
-            checked => checked?,
-        }
+            checked => checked.map(|()| false)?,
+        };
         let link = netlink.link_by_name(&underlay.name).await?;
         let dataplane = Arc::new(start_dataplane(&config, &netlink, &link, vteps).await?);
         let (mtu, underlay_mtu) = watch::channel(underlay.mtu);
@@ -237,6 +240,9 @@ impl Controller {
         );
         let recovering = Arc::clone(&controller);
         let work = async move {
+            if away {
+                cancel.run_until_cancelled(reconciler.serve_kept()).await;
+            }
             if cancel.run_until_cancelled(recovering.recover(&host)).await.is_some() {
                 tokio::join!(
                     cancel.run_until_cancelled(recovering.mend()),
@@ -270,6 +276,7 @@ impl Controller {
                 tracing::error!(%error, "a task of the controller panicked");
             }
         }
+        self.dataplane.fall_silent().await;
     }
 
     /// The networks that this host itself reaches by an interface of its own, and the hosts' tunnel addresses, each with

@@ -7,6 +7,7 @@
 mod bpffs;
 mod desired;
 mod error;
+mod events;
 mod features;
 mod filter;
 mod layout;
@@ -34,6 +35,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use self::{
     desired::{Applied, Desired, FdbTarget, NetworkEntry, Port, PortEntry, Sweep},
     error::Error,
+    events::{EventKinds, Listening, PacketEvent, Told},
     features::Features,
     paths::Path as HostPath,
     rehearse::{LONGEST, Rehearsal, rehearse},
@@ -41,6 +43,7 @@ pub use self::{
     usage::{MapRow, ProgramRow, Usage},
 };
 use self::{
+    events::Events,
     mirror::Mirror,
     owner::{Look, Reply, Request},
 };
@@ -74,6 +77,7 @@ pub struct Config {
 pub struct Dataplane {
     features: Features,
     requests: mpsc::Sender<Request>,
+    events: Events,
     owner: thread::JoinHandle<()>,
 }
 
@@ -97,11 +101,12 @@ impl Dataplane {
         let owner = thread
             .spawn(move || owner::run(&config, ready, queue, &known))
             .map_err(|source| Error::Thread { source })?;
-        let features = features.await.map_err(|_gone| Error::Stopped)??;
+        let (features, source) = features.await.map_err(|_gone| Error::Stopped)??;
+        let events = Events::start(source)?;
         let netlink = Netlink::open(&Netns::current()?).await?;
         let mirror = Mirror { netlink, underlay, local, owner: requests.downgrade(), hosts };
         drop(tokio::spawn(mirror.run()));
-        Ok(Self { features, requests, owner })
+        Ok(Self { features, requests, events, owner })
     }
 
     /// What the kernel can do that not every kernel can.
@@ -180,6 +185,16 @@ impl Dataplane {
     /// How many packets ended in which way, since the maps were made.
     pub async fn counters(&self) -> Result<Vec<CounterRow>, Error> {
         self.ask(Request::Counters).await
+    }
+
+    /// Listens to what the programs tell of single packets, from now on.
+    pub async fn listen(&self, kinds: EventKinds) -> Listening {
+        self.events.listen(kinds).await
+    }
+
+    /// Has the programs tell nothing any more, for good: nobody will be there to hear it.
+    pub async fn fall_silent(&self) {
+        self.events.end().await;
     }
 
     /// What the maps hold against their size, what the programs counted, and how long they ran.

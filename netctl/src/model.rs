@@ -9,6 +9,7 @@ mod daemon_note;
 mod device;
 mod endpoint;
 mod engine;
+mod event;
 mod exposed;
 mod host;
 mod host_entry;
@@ -40,6 +41,7 @@ pub use self::{
     device::{DeviceName, DeviceNameError},
     endpoint::{Endpoint, Owner},
     engine::{EngineEndpoint, EngineNetwork, EngineNetworkId, EngineNetworkIdError, EnginePool},
+    event::{EndView, EventFilter, EventView, PacketView, Reason, TunnelView, UnknownReason},
     exposed::{ExposedPort, ExposedPortError, Transport},
     host::Host,
     host_entry::{HostEntry, HostEntryError},

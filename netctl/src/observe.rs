@@ -1,3 +1,7 @@
-//! What those see who look after a host: so far metrics, in the form that Prometheus reads.
+//! What those see who look after a host: metrics, in the form that Prometheus reads, and single packets.
 
+pub mod capture;
+mod events;
 pub mod metrics;
+
+pub use events::Events;

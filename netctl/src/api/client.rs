@@ -6,18 +6,23 @@ use std::{
 };
 
 use http_body_util::{BodyExt as _, Full};
-use hyper::{Method, Request, StatusCode, body::Bytes, client::conn::http1, header};
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::{Bytes, Incoming},
+    client::conn::http1,
+    header,
+};
 use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::net::UnixStream;
+use tokio::{net::UnixStream, task::JoinHandle};
 
 use super::{Detachment, Disconnection, Version, failure};
 use crate::{
     controller,
     model::{
-        AttachSpec, ConnectSpec, CounterView, FdbView, HostView, JoinSpec, JoinView, LeaveSpec,
-        NeighView, NetworkSpec, NetworkView, RetainSpec, RunSpec, SandboxSpec, SandboxView,
-        ServiceRef, ServiceSpec, ServiceView, StatusView, StoreProbeView, TrafficView,
+        AttachSpec, ConnectSpec, CounterView, EventFilter, EventView, FdbView, HostView, JoinSpec,
+        JoinView, LeaveSpec, NeighView, NetworkSpec, NetworkView, RetainSpec, RunSpec, SandboxSpec,
+        SandboxView, ServiceRef, ServiceSpec, ServiceView, StatusView, StoreProbeView, TrafficView,
     },
 };
 
@@ -203,6 +208,19 @@ impl Client {
         self.get("/v1/traffic").await
     }
 
+    /// Packets that are dropped, and first packets of flows, as they happen from now on.
+    pub async fn events(&self, filter: &EventFilter) -> Result<EventStream> {
+        let target = format!("/v1/events?{}", query(filter).map_err(|e| self.garbled(&e))?);
+        let (answer, connection) = self.request(Method::GET, &target, Bytes::new()).await?;
+        if answer.status().is_success() {
+            let (body, line) = (answer.into_body(), Vec::new());
+            return Ok(EventStream { client: self.clone(), body, line, connection });
+        }
+        let status = answer.status();
+        let body = answer.into_body().collect().await.map_err(|error| self.unreachable(&error))?;
+        Err(self.refusal(status, &body.to_bytes()))
+    }
+
     /// How the daemon's host is doing.
     pub async fn status(&self) -> Result<StatusView> {
         self.get("/v1/status").await
@@ -241,9 +259,15 @@ impl Client {
         if status.is_success() {
             serde_json::from_slice(&answer).map_err(|error| self.garbled(&error))
         } else {
-            let body: failure::Body = serde_json::from_slice(&answer)
-                .map_err(|error| self.garbled(&format_args!("{status}, {error}")))?;
-            Err(Error::Failed(body.into()))
+            Err(self.refusal(status, &answer))
+        }
+    }
+
+    /// An answer that says no.
+    fn refusal(&self, status: StatusCode, answer: &[u8]) -> Error {
+        match serde_json::from_slice::<failure::Body>(answer) {
+            Ok(body) => Error::Failed(body.into()),
+            Err(error) => self.garbled(&format_args!("{status}, {error}")),
         }
     }
 
@@ -253,6 +277,20 @@ impl Client {
         target: &str,
         body: Bytes,
     ) -> Result<(StatusCode, Bytes)> {
+        let (answer, connection) = self.request(method, target, body).await?;
+        let status = answer.status();
+        let body = answer.into_body().collect().await.map_err(|error| self.unreachable(&error))?;
+        connection.abort();
+        Ok((status, body.to_bytes()))
+    }
+
+    /// Asks, and gives the answer as far as it has come, with the task that has the rest come.
+    async fn request(
+        &self,
+        method: Method,
+        target: &str,
+        body: Bytes,
+    ) -> Result<(Response<Incoming>, JoinHandle<hyper::Result<()>>)> {
         let stream =
             UnixStream::connect(&self.socket).await.map_err(|error| self.not_connected(&error))?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
@@ -269,10 +307,7 @@ impl Client {
             .map_err(|error| self.garbled(&error))?;
         let answer =
             sender.send_request(request).await.map_err(|error| self.unreachable(&error))?;
-        let status = answer.status();
-        let body = answer.into_body().collect().await.map_err(|error| self.unreachable(&error))?;
-        connection.abort();
-        Ok((status, body.to_bytes()))
+        Ok((answer, connection))
     }
 
     fn not_connected(&self, error: &io::Error) -> Error {
@@ -290,6 +325,57 @@ impl Client {
     fn garbled(&self, reason: &dyn std::fmt::Display) -> Error {
         Error::Garbled { socket: self.socket.clone(), reason: reason.to_string() }
     }
+}
+
+/// Events as they happen, until it is dropped.
+#[derive(Debug)]
+pub struct EventStream {
+    client: Client,
+    body: Incoming,
+    /// What has come of lines that were not taken yet.
+    line: Vec<u8>,
+    connection: JoinHandle<hyper::Result<()>>,
+}
+
+impl EventStream {
+    /// The next event.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] where the daemon has ended.
+    pub async fn next(&mut self) -> Result<EventView> {
+        loop {
+            if let Some(end) = self.line.iter().position(|byte| *byte == b'\n') {
+                let rest = self.line.split_off(end + 1);
+                let line = std::mem::replace(&mut self.line, rest);
+                return serde_json::from_slice(&line).map_err(|error| self.client.garbled(&error));
+            }
+            match self.body.frame().await {
+                None => return Err(self.client.unreachable(&"it has ended")),
+                Some(Err(error)) => return Err(self.client.unreachable(&error)),
+                Some(Ok(frame)) => {
+                    if let Some(data) = frame.data_ref() {
+                        self.line.extend_from_slice(data);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Drop for EventStream {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
+/// What is said of a filter, as a query.
+fn query(filter: &EventFilter) -> serde_json::Result<String> {
+    let said = serde_json::to_value(filter)?;
+    let pairs = said.as_object().into_iter().flatten().map(|(name, value)| {
+        let value = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+        format!("{name}={}", escape(&value))
+    });
+    Ok(pairs.collect::<Vec<_>>().join("&"))
 }
 
 /// A hexadecimal digit.

@@ -9,10 +9,10 @@ use axum::{
     response::Response,
     routing::{get, post},
 };
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Detachment, Disconnection, NetworkFilter, Removal, ServiceFilter, Version,
+    Detachment, Disconnection, NetworkFilter, Removal, ServiceFilter, Version, events,
     failure::Failure,
     metrics,
     request::{Body, Named, Params},
@@ -21,9 +21,9 @@ use super::{
 use crate::{
     controller::{self, Controller, Error},
     model::{
-        AttachSpec, ConnectSpec, CounterView, FdbView, HostView, JoinSpec, JoinView, LeaveSpec,
-        NeighView, NetworkSpec, NetworkView, RetainSpec, RunSpec, SandboxSpec, SandboxView,
-        ServiceRef, ServiceSpec, ServiceView, StatusView, StoreProbeView, TrafficView,
+        AttachSpec, ConnectSpec, CounterView, EventFilter, FdbView, HostView, JoinSpec, JoinView,
+        LeaveSpec, NeighView, NetworkSpec, NetworkView, RetainSpec, RunSpec, SandboxSpec,
+        SandboxView, ServiceRef, ServiceSpec, ServiceView, StatusView, StoreProbeView, TrafficView,
     },
 };
 
@@ -37,6 +37,8 @@ type Created<T> = Result<(StatusCode, Json<T>), Failure>;
 struct Api {
     controller: Arc<Controller>,
     operations: Operations,
+    /// Cancelled when answers that have no end by themselves are to end.
+    stop: CancellationToken,
 }
 
 impl Api {
@@ -59,8 +61,12 @@ impl Api {
     }
 }
 
-/// All routes. Operations are tracked by `operations`.
-pub(super) fn router(controller: Arc<Controller>, operations: TaskTracker) -> Router {
+/// All routes. Operations are tracked by `operations`; what goes on for ever ends by `stop`.
+pub(super) fn router(
+    controller: Arc<Controller>,
+    operations: TaskTracker,
+    stop: CancellationToken,
+) -> Router {
     let routes = Router::new()
         .route("/v1/networks", get(networks).post(create_network))
         .route("/v1/networks/{network}", get(network).delete(remove_network))
@@ -81,11 +87,12 @@ pub(super) fn router(controller: Arc<Controller>, operations: TaskTracker) -> Ro
         .route("/v1/neigh", get(neigh))
         .route("/v1/counters", get(counters))
         .route("/v1/traffic", get(traffic))
+        .route("/v1/events", get(events))
         .route("/v1/status", get(status))
         .route("/v1/store/probe", post(probe_store))
         .route("/v1/version", get(version))
         .route(metrics::PATH, get(prometheus));
-    closed(routes).with_state(Api { controller, operations: Operations(operations) })
+    closed(routes).with_state(Api { controller, operations: Operations(operations), stop })
 }
 
 /// The same routes, where all else is refused in the form of all failures.
@@ -224,6 +231,13 @@ async fn counters(State(api): State<Api>) -> Answer<Vec<CounterView>> {
 
 async fn traffic(State(api): State<Api>) -> Answer<Vec<TrafficView>> {
     api.finish(|controller| async move { Ok(controller.activity().await?.endpoints) }).await
+}
+
+async fn events(
+    State(api): State<Api>,
+    Params(filter): Params<EventFilter>,
+) -> Result<Response, Failure> {
+    events::answer(&api.controller, filter, api.stop).await
 }
 
 async fn prometheus(State(api): State<Api>) -> Response {

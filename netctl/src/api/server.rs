@@ -17,7 +17,7 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> io::Result<()> {
     let operations = TaskTracker::new();
-    let router = routes::router(controller, operations.clone());
+    let router = routes::router(controller, operations.clone(), stop.clone());
     let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
     operations.close();
     operations.wait().await;

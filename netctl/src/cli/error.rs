@@ -9,7 +9,7 @@ use std::{
 use tokio::signal::unix::SignalKind;
 
 use super::{output, settings};
-use crate::{api::client, bench, kernel, model::Name, trace};
+use crate::{api::client, bench, kernel, model::Name, observe::capture, trace};
 
 /// The request failed.
 const FAILED: u8 = 1;
@@ -84,6 +84,12 @@ pub enum Error {
     /// A measurement failed.
     #[error(transparent)]
     Bench(#[from] bench::Error),
+    /// Packets cannot be captured, or not any more.
+    #[error(transparent)]
+    Capture(#[from] capture::Error),
+    /// There is no such place to capture packets at.
+    #[error("{0}")]
+    NoPlace(String),
     /// There is nothing to measure, or nobody to measure with.
     #[error("{0}")]
     Unmeasurable(String),
@@ -124,8 +130,14 @@ impl Error {
             }
             Self::Both { failed, .. } => failed.code(),
             Self::Settings(_) | Self::Unusable(_) => UNUSABLE,
-            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
+            Self::Output(error) | Self::Capture(capture::Error::Output(error))
+                if error.kind() == io::ErrorKind::BrokenPipe =>
+            {
+                0
+            }
             Self::Output(_)
+            | Self::Capture(_)
+            | Self::NoPlace(_)
             | Self::File { .. }
             | Self::Unreadable { .. }
             | Self::NotOurs(_)

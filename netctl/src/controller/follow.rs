@@ -33,6 +33,18 @@ pub(super) struct Mirror<T> {
     pub(super) entries: BTreeMap<String, (Arc<T>, Revision)>,
 }
 
+impl<T> Mirror<T> {
+    const fn empty() -> Self {
+        Self {
+            complete: false,
+            damaged: false,
+            revision: Revision(0),
+            version: 0,
+            entries: BTreeMap::new(),
+        }
+    }
+}
+
 /// Keeps a [`Mirror`] of one prefix until it is dropped.
 #[derive(Debug)]
 pub(super) struct Follower<T> {
@@ -44,14 +56,7 @@ pub(super) struct Follower<T> {
 impl<T: DeserializeOwned + Send + Sync + 'static> Follower<T> {
     /// Begins to follow; `bell` is rung at each change.
     pub(super) fn start(store: SharedStore, prefix: String, bell: Bell) -> Self {
-        let empty = Mirror {
-            complete: false,
-            damaged: false,
-            revision: Revision(0),
-            version: 0,
-            entries: BTreeMap::new(),
-        };
-        let (sender, mirror) = watch::channel(empty);
+        let (sender, mirror) = watch::channel(Mirror::empty());
         let cancel = CancellationToken::new();
         let feed = Feed { store, prefix, bell, mirror: sender };
         let token = cancel.clone();
@@ -59,6 +64,13 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Follower<T> {
             token.run_until_cancelled(feed.run()).await;
         });
         Self { mirror, cancel, task: Some(task) }
+    }
+
+    /// What was known before, and is not asked for: it is not complete, whatever there is.
+    pub(super) fn kept(entries: BTreeMap<String, Arc<T>>) -> Self {
+        let entries = entries.into_iter().map(|(key, value)| (key, (value, Revision(0)))).collect();
+        let (_, mirror) = watch::channel(Mirror { entries, version: 1, ..Mirror::empty() });
+        Self { mirror, cancel: CancellationToken::new(), task: None }
     }
 
     /// The copy as it is now. Hold it briefly: changes wait for it.

@@ -36,6 +36,8 @@ pub(super) struct FollowedNetwork {
     pub(super) network: Arc<Network>,
     /// Its endpoints, wherever they are.
     pub(super) endpoints: watch::Receiver<Mirror<Endpoint>>,
+    /// The end in the host's stack of what leads to its gateway, by index.
+    pub(super) gateway: Option<u32>,
     /// The data plane's end of what leads to its gateway, by index.
     pub(super) port: Option<u32>,
     /// How many of its endpoints are attached on other hosts.

@@ -12,6 +12,7 @@ mod outside;
 mod pass;
 mod raise;
 mod routes;
+mod without;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -98,6 +99,14 @@ struct Followed {
     part: Option<Part>,
 }
 
+impl Followed {
+    /// One that was not entered yet.
+    fn new(network: Network, endpoints: Follower<Endpoint>, of_engine: bool) -> Self {
+        let (network, looked) = (Arc::new(network), Looked::default());
+        Self { network, endpoints, presence: None, of_engine, looked, part: None }
+    }
+}
+
 /// The loop, and what it has seen and made.
 #[derive(Debug)]
 pub(super) struct Reconciler {
@@ -151,7 +160,7 @@ impl Reconciler {
         let pulse = Arc::<Pulse>::default();
         let bell = Bell::new(Arc::clone(&wake), Arc::clone(&pulse));
         let names = Names::new(
-            records.run_dir().join("names"),
+            records.synced_dir(),
             context.netlink.netns().clone(),
             Arc::clone(&store),
             bell.clone(),

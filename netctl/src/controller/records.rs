@@ -161,6 +161,11 @@ impl Records {
         &self.run_dir
     }
 
+    /// Where what was last known from the store is kept, beside the records.
+    pub(super) fn synced_dir(&self) -> PathBuf {
+        self.dir.with_file_name("synced")
+    }
+
     /// A copy of all of them.
     pub(super) fn all(&self) -> Vec<Record> {
         self.lock().values().cloned().collect()

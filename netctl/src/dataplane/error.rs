@@ -110,6 +110,12 @@ pub enum Error {
         /// Its name.
         name: &'static str,
     },
+    /// The ring of events cannot be waited for.
+    #[error("cannot wait for what the programs tell: {source}")]
+    Ring {
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// What a device runs cannot be told.
     #[error("cannot tell which programs {ifname} runs: {reason}")]
     Look {

@@ -5,6 +5,7 @@ use std::path::Path;
 use aya::maps::{MapError, MapInfo, MapType};
 use netctl_common::{
     counter::{self, Count},
+    event::{self, Budget, EventKind},
     maps,
 };
 
@@ -102,10 +103,32 @@ pub(super) const VTEP_BY_ADDR: Layout =
     Layout::new::<maps::TunnelAddr, u32>(maps::VTEP_BY_ADDR, MapType::Hash, maps::VTEP_ENTRIES);
 pub(super) const COUNTERS: Layout =
     Layout::new::<u32, Count>(counter::COUNTERS, MapType::PerCpuArray, counter::COUNTER_ENTRIES);
+/// It has records of one kind, neither keys nor values.
+pub(super) const EVENTS: Layout =
+    Layout::new::<(), ()>(event::EVENTS, MapType::RingBuf, event::EVENT_BYTES);
+pub(super) const EVENTS_UNTIL: Layout =
+    Layout::new::<u32, u64>(event::EVENTS_UNTIL, MapType::Array, EVENT_KINDS);
+pub(super) const EVENT_BUDGETS: Layout =
+    Layout::new::<u32, Budget>(event::EVENT_BUDGETS, MapType::PerCpuArray, EVENT_KINDS);
+
+const EVENT_KINDS: u32 = EventKind::Flow as u32 + 1;
 
 /// All maps that are pinned.
-pub(super) const ALL: [&Layout; 10] =
-    [&NETWORKS, &PORTS, &FDB, &FLOOD, &MEMBERS, &NEIGH4, &NEIGH6, &VTEPS, &VTEP_BY_ADDR, &COUNTERS];
+pub(super) const ALL: [&Layout; 13] = [
+    &NETWORKS,
+    &PORTS,
+    &FDB,
+    &FLOOD,
+    &MEMBERS,
+    &NEIGH4,
+    &NEIGH6,
+    &VTEPS,
+    &VTEP_BY_ADDR,
+    &COUNTERS,
+    &EVENTS,
+    &EVENTS_UNTIL,
+    &EVENT_BUDGETS,
+];
 
 /// Refuses maps that another layout pinned: the kernel would load programs on them that read past their values, and
 /// says no more than "permission denied" when it does not.

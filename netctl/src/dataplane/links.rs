@@ -25,6 +25,7 @@ use nix::{errno::Errno, net::if_::if_nametoindex};
 use tracing::{debug, info};
 
 use super::{Error, bpffs, bpffs::Pins};
+use crate::crash;
 
 /// How long a program may still run after its pin is gone: the kernel frees a pin's inode, and with it the link, when
 /// no processor can be looking at it any more (`bpf_free_inode` in `kernel/bpf/inode.c`).
@@ -250,9 +251,11 @@ fn program_of(path: PathBuf) -> Option<u32> {
 
 /// Attaches before all other programs, and pins the link.
 fn attach(program: &mut SchedClassifier, ifname: &str, path: &Path) -> Result<(), ProgramError> {
+    crash::step("before a link is attached");
     let options = TcAttachOptions::TcxOrder(LinkOrder::first());
     let id = program.attach_with_options(ifname, TcAttachType::Ingress, options)?;
     let link = release(program, id)?;
+    crash::step("before a link is pinned");
     link.pin(path).map(drop).map_err(|error| match error {
         PinError::SyscallError(error) => error.into(),
         PinError::NoFd { .. } | PinError::InvalidPinPath { .. } => {
@@ -263,6 +266,7 @@ fn attach(program: &mut SchedClassifier, ifname: &str, path: &Path) -> Result<()
 
 /// Lets the link that is pinned at `path` run `program` from now on.
 fn swap(program: &mut SchedClassifier, path: &Path) -> Result<(), ProgramError> {
+    crash::step("before a link changes its program");
     let link = FdLink::from(PinnedLink::from_pin(path).map_err(link_error)?);
     let id = program.attach_to_link(link.try_into().map_err(link_error)?)?;
     release(program, id).map(drop)

@@ -16,6 +16,7 @@ use tracing::{info, warn};
 use super::{
     Applied, Config, CounterRow, Desired, Error, FdbRow, FloodRow, NeighRow, PortRow, Sweep,
     bpffs::{self, Pins},
+    events,
     features::Features,
     filter,
     links::{Ensured, Links, Role},
@@ -70,15 +71,15 @@ pub(super) enum Request {
 /// The life of the owner's thread: opens the data plane, tells how that went, and serves until nobody can ask.
 pub(super) fn run(
     config: &Config,
-    ready: Reply<Features>,
+    ready: Reply<(Features, events::Source)>,
     mut requests: mpsc::Receiver<Request>,
     hosts: &watch::Sender<BTreeSet<IpAddr>>,
 ) {
-    let (mut owner, features) = match Owner::open(config) {
+    let (mut owner, opened) = match Owner::open(config) {
         Ok(opened) => opened,
         Err(error) => return answer(ready, Err(error)),
     };
-    answer(ready, Ok(features));
+    answer(ready, Ok(opened));
     loop {
         let known: BTreeSet<IpAddr> = owner.maps.tables().vteps.keys().copied().collect();
         hosts.send_if_modified(|hosts| std::mem::replace(hosts, known.clone()) != known);
@@ -119,7 +120,7 @@ struct Owner {
 
 impl Owner {
     /// Checks all that can be checked before it changes anything.
-    fn open(config: &Config) -> Result<(Self, Features), Error> {
+    fn open(config: &Config) -> Result<(Self, (Features, events::Source)), Error> {
         kernel::check_privileges()?;
         let settings = Settings {
             underlay: index(&config.underlay, UNDERLAY_HINT)?,
@@ -139,8 +140,14 @@ impl Owner {
         opened
     }
 
-    fn open_at(pins: Pins, config: &Config, settings: Settings) -> Result<(Self, Features), Error> {
+    fn open_at(
+        pins: Pins,
+        config: &Config,
+        settings: Settings,
+    ) -> Result<(Self, (Features, events::Source)), Error> {
         let (mut ebpf, features) = load::load(&pins, settings)?;
+        // Before any program runs: an earlier process may have died while somebody listened.
+        let events = events::Source::take(&mut ebpf)?;
         let maps = Maps::take(&mut ebpf, Tunnel { local: settings.local, port: settings.port })?;
         let links = Links::new(&pins)?;
         let adopted = !pins.fresh;
@@ -160,7 +167,7 @@ impl Owner {
         owner.settle_host()?;
         let Config { underlay, vteps, .. } = &owner.config;
         info!(underlay, %vteps, adopted, "the data plane is up");
-        Ok((owner, features))
+        Ok((owner, (features, events)))
     }
 
     /// Attaches to the host's own devices, but for those that are left to another version.

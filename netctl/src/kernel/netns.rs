@@ -220,7 +220,7 @@ impl AsFd for Netns {
 }
 
 /// Runs `work` on a new thread. One that panics is reported, not propagated.
-async fn on_thread<T: Send + 'static>(
+pub(super) async fn on_thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Error> {
     let (sender, receiver) = oneshot::channel();

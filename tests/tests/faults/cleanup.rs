@@ -249,7 +249,7 @@ fn what_others_took_away_already_is_no_matter() -> Result<()> {
         "nft delete table inet netctl; ip link del nh-001000; ip link del netctl-vx",
     ])?
     .ok()?;
-    fs::remove_dir_all(h1.dir("run").join("names"))?;
+    fs::remove_dir_all(h1.dir("state").join("synced"))?;
     fs::remove_file(h1.dir("run").join("daemon.json"))?;
     h1.run(["umount", &h1.dir("bpf").display().to_string()])?.ok()?;
     // A record that nobody can read is said, and keeps nothing else from going.

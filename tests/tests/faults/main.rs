@@ -21,4 +21,6 @@ mod start;
 mod state;
 #[path = "../support/stream.rs"]
 mod stream;
+mod synced;
 mod traffic;
+mod upgrade;

@@ -12,11 +12,12 @@
 use anyhow::{Context as _, Result};
 use aya::{
     Ebpf,
-    maps::{Array, HashMap, MapData},
+    maps::{Array, HashMap, MapData, PerCpuArray, RingBuf},
     programs::{TestRun as _, TestRunOptions},
 };
 use netctl_common::{
     Direction, DropReason, MacAddr, Outcome, Verdict, Vni, config,
+    event::{Budget, EVENT_BUDGETS, EVENTS, EVENTS_UNTIL, Event, EventKind},
     maps::{
         FDB, FLOOD, FdbEntry, FdbKey, FdbTarget, FloodKey, FloodMember, MEMBERS, MemberKey, NEIGH4,
         NEIGH6, NETWORKS, NEXT_HOPS, NEXT_HOPS_UNTIL, Neighbour, NeighbourKey4, NeighbourKey6,
@@ -204,6 +205,35 @@ impl Rig {
     pub(crate) fn remove_port(&mut self) -> Result<()> {
         let mut ports: HashMap<_, u32, Port> = self.map(PORTS)?;
         Ok(ports.remove(&LO)?)
+    }
+
+    /// Has events of these kinds, and no others, be told from now on, or until this moment of `CLOCK_MONOTONIC`.
+    pub(crate) fn listen(&mut self, kinds: &[EventKind], until: u64) -> Result<()> {
+        for kind in EventKind::ALL {
+            let until = if kinds.contains(&kind) { until } else { 0 };
+            self.array(EVENTS_UNTIL)?.set(kind as u32, until, 0)?;
+        }
+        Ok(())
+    }
+
+    /// What has been told since this was last asked.
+    pub(crate) fn told(&mut self) -> Result<Vec<Event>> {
+        let map = self.ebpf.map_mut(EVENTS).context("no ring")?;
+        let mut ring = RingBuf::try_from(map)?;
+        let mut told = Vec::new();
+        while let Some(record) = ring.next() {
+            assert_eq!(record.len(), size_of::<Event>());
+            // SAFETY: there are as many bytes, and every bit pattern of them is an event.
+            told.push(unsafe { record.as_ptr().cast::<Event>().read_unaligned() });
+        }
+        Ok(told)
+    }
+
+    /// How many events of this kind were not told.
+    pub(crate) fn lost(&self, kind: EventKind) -> Result<u64> {
+        let budgets: PerCpuArray<_, Budget> =
+            self.ebpf.map(EVENT_BUDGETS).context("no budgets")?.try_into()?;
+        Ok(budgets.get(&(kind as u32), 0)?.iter().map(|budget| budget.lost).sum())
     }
 
     /// How many instructions the verifier followed before it accepted the program.

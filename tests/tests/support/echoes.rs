@@ -30,7 +30,7 @@ impl Echoes {
     }
 
     /// The numbers of those that were answered so far.
-    fn answered(&self) -> Vec<usize> {
+    pub(crate) fn answered(&self) -> Vec<usize> {
         let number =
             |line: &str| line.split_once("icmp_seq=")?.1.split_whitespace().next()?.parse().ok();
         self.process

@@ -18,8 +18,6 @@ use crate::{
 
 /// What a daemon keeps in its run directory, but for its claim on it.
 const RUN_FILES: [&str; 3] = [note::FILE, big_tcp::FILE, outside::LENT];
-/// The same, with files of their own in them.
-const RUN_DIRS: [&str; 2] = ["names", "sandboxes"];
 
 pub(super) struct Cleaner<'a> {
     pub(super) config: &'a Config,
@@ -114,8 +112,7 @@ impl Cleaner<'_> {
 
     fn clean_files(&self, sockets: &[PathBuf], cleaned: &mut Cleaned) {
         let run_dir = &self.config.run_dir;
-        for name in RUN_DIRS {
-            let dir = run_dir.join(name);
+        for dir in [self.records.synced_dir(), run_dir.join("sandboxes")] {
             note_file(&dir, fs::remove_dir_all(&dir), cleaned);
         }
         for file in RUN_FILES.map(|name| run_dir.join(name)) {

@@ -16,10 +16,13 @@ impl Reconciler {
         elsewhere: &BTreeMap<NetworkId, usize>,
     ) {
         let network = |(id, followed): (&NetworkId, &Followed)| {
-            let port = followed.presence.as_ref().and_then(|presence| presence.port.as_ref());
+            let presence = followed.presence.as_ref();
+            let port = presence.and_then(|presence| presence.port.as_ref());
+            let gateway = presence.and_then(|presence| presence.gateway.as_ref());
             let network = FollowedNetwork {
                 network: Arc::clone(&followed.network),
                 endpoints: followed.endpoints.receiver(),
+                gateway: gateway.map(|gateway| gateway.index),
                 port: port.map(|port| port.index),
                 remote: elsewhere.get(id).copied().unwrap_or_default(),
             };

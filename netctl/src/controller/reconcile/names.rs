@@ -171,6 +171,12 @@ impl Reconciler {
         }
     }
 
+    /// What an earlier daemon last knew of each network, until the store has said all of it.
+    pub(super) fn kept(&self) -> Vec<(Network, Vec<Arc<Endpoint>>)> {
+        let kept = self.names.kept.values();
+        kept.map(|(_, kept)| (kept.network.clone(), kept.endpoints.clone())).collect()
+    }
+
     /// Has every network that is present here served, and the servers answer from `directory`.
     pub(super) async fn serve_names(
         &mut self,

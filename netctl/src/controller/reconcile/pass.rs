@@ -33,7 +33,7 @@ pub(super) struct Own {
 
 /// What the store says of this host.
 #[derive(Debug, Default)]
-struct Seen {
+pub(super) struct Seen {
     /// Every change of this host's attachments up to this revision is seen.
     revision: Revision,
     /// The same of the networks that its engine has.
@@ -45,7 +45,7 @@ struct Seen {
     /// Whether something of them could not be read.
     damaged: bool,
     /// The endpoints that are attached on this host.
-    own: BTreeMap<EndpointId, Own>,
+    pub(super) own: BTreeMap<EndpointId, Own>,
     /// How many endpoints of each network are attached on other hosts.
     elsewhere: BTreeMap<NetworkId, usize>,
 }
@@ -106,9 +106,15 @@ impl Reconciler {
         }
         self.pulse.looks();
         let seen = self.look(interest, known);
-        let Seen { complete, damaged, own, .. } = &seen;
-        self.enter(full, &mut failures).await;
-        self.join(own, full, &mut failures).await;
+        self.make(&seen, full, &mut failures).await;
+        failures.none()
+    }
+
+    /// Makes what is `seen`.
+    pub(super) async fn make(&mut self, seen: &Seen, full: bool, failures: &mut Failures) {
+        let Seen { complete, damaged, own, .. } = seen;
+        self.enter(full, failures).await;
+        self.join(own, full, failures).await;
         // What an earlier daemon left is kept until all of it was found to stand, or known not to.
         self.settled |= *complete && (failures.none() || self.started.elapsed() > PATIENCE);
         let sweep = if *complete && !damaged && self.settled { Sweep::Remove } else { Sweep::Keep };
@@ -117,24 +123,23 @@ impl Reconciler {
         // The kernel takes its time to attach a program (`synchronize_rcu` in `tcx_link_attach`): time to think.
         let (applied, directory) =
             tokio::join!(applying, async { names.draft(host, followed, records, *complete, own) });
-        let applied = self.note_applied(applied, sweep, own, &mut failures);
+        let applied = self.note_applied(applied, sweep, own, failures);
         // Whatever became of that: what is gone is not to be reached any more.
-        self.open_ways(own, sweep, full, &mut failures).await;
+        self.open_ways(own, sweep, full, failures).await;
         if applied {
             self.pulse.applied();
-            self.raise(own, full, &mut failures).await;
+            self.raise(own, full, failures).await;
             // Before links are removed: a sandbox that leaves the network of its default route has the next at once.
-            self.route(own, full, &mut failures).await;
+            self.route(own, full, failures).await;
         }
         if sweep == Sweep::Remove {
-            self.forget(own, &mut failures).await;
-            self.sweep(own, full, &mut failures).await;
+            self.forget(own, failures).await;
+            self.sweep(own, full, failures).await;
         }
-        self.serve_names(*complete, directory, &mut failures).await;
+        self.serve_names(*complete, directory, failures).await;
         // A sandbox that is removed next goes at once.
         self.insides.close().await;
-        self.report(&seen, sweep, &failures);
-        failures.none()
+        self.report(seen, sweep, failures);
     }
 
     /// Begins to follow networks that became of interest, and stops with those that are no more; says whether all that
@@ -182,10 +187,7 @@ impl Reconciler {
         tracing::info!(network = %network.name, "of interest here");
         let store = Arc::clone(&self.store);
         let endpoints = Follower::start(store, keys::endpoints(&network.id), self.bell.clone());
-        let (id, network) = (network.id.clone(), Arc::new(network));
-        let (looked, part) = (Looked::default(), None);
-        let followed = Followed { network, endpoints, presence: None, of_engine, looked, part };
-        self.followed.insert(id, followed);
+        self.followed.insert(network.id.clone(), Followed::new(network, endpoints, of_engine));
     }
 
     /// Follows a network no more.
@@ -214,7 +216,7 @@ impl Reconciler {
     /// What the store says now; all that a pass does follows from one look.
     ///
     /// `known` is whether every network of interest is followed.
-    fn look(&mut self, interest: &Interest, known: bool) -> Seen {
+    pub(super) fn look(&mut self, interest: &Interest, known: bool) -> Seen {
         let Interest { revision, engine, .. } = *interest;
         let mut seen = Seen { revision, engine, complete: known, ..Seen::default() };
         for (id, followed) in &mut self.followed {

@@ -1,0 +1,408 @@
+//! Events: what the programs tell of single packets, for as long as somebody listens.
+//!
+//! One task owns the ring and the word that switches it on. That word is a moment in time, which the task puts off every
+//! second: where it has died, the programs fall silent by themselves.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use aya::{
+    Ebpf,
+    maps::{Array, Map, MapData, MapError, PerCpuArray, RingBuf},
+};
+use netctl_common::{
+    Direction, Outcome, counter,
+    event::{Budget, Event, EventKind},
+};
+use nix::time::{ClockId, clock_gettime};
+use tokio::{
+    io::unix::AsyncFd,
+    sync::{broadcast, watch},
+    time::sleep,
+};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::warn;
+
+use super::{
+    Error,
+    layout::{EVENT_BUDGETS, EVENTS, EVENTS_UNTIL, Layout},
+    paths,
+};
+use crate::model::Vni;
+
+/// How often the programs are told to go on.
+const VOUCH: Duration = Duration::from_secs(1);
+/// How long events gather between two looks at the ring: it bounds what telling them costs by what the ring holds.
+const GATHER: Duration = Duration::from_millis(20);
+/// How many events may wait for one listener before it loses the oldest.
+const QUEUE: usize = 2048;
+
+/// What somebody listens to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EventKinds {
+    /// Packets that are dropped.
+    pub drops: bool,
+    /// First packets of flows.
+    pub flows: bool,
+}
+
+/// A packet of which the programs told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PacketEvent {
+    /// When they saw it.
+    pub at: SystemTime,
+    /// Which program saw it.
+    pub direction: Direction,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Index of the device that it came from.
+    pub device: u32,
+    /// Index of the device of this host that it was given to.
+    pub to: Option<u32>,
+    /// Its network, where the program knew it.
+    pub vni: Option<Vni>,
+    /// How many bytes it has, from the Ethernet header on.
+    pub length: u32,
+    /// What it begins with.
+    pub head: Vec<u8>,
+}
+
+/// What a listener gets.
+#[derive(Clone, Debug)]
+pub enum Told {
+    /// An event.
+    Packet(Arc<PacketEvent>),
+    /// So many events the programs had no leave or no room to tell.
+    Lost(u64),
+    /// So many this listener was too slow for.
+    Missed(u64),
+}
+
+/// How many listen to what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Listeners {
+    drops: usize,
+    flows: usize,
+}
+
+impl Listeners {
+    fn add(&mut self, kinds: EventKinds) {
+        self.drops += usize::from(kinds.drops);
+        self.flows += usize::from(kinds.flows);
+    }
+
+    fn remove(&mut self, kinds: EventKinds) {
+        self.drops -= usize::from(kinds.drops);
+        self.flows -= usize::from(kinds.flows);
+    }
+
+    fn kinds(self) -> EventKinds {
+        EventKinds { drops: self.drops > 0, flows: self.flows > 0 }
+    }
+}
+
+/// The maps.
+pub(super) struct Source {
+    ring: RingBuf<MapData>,
+    switch: Switch,
+}
+
+/// What switches the programs on, and counts what they did not tell.
+struct Switch {
+    until: Array<MapData, u64>,
+    budgets: PerCpuArray<MapData, Budget>,
+}
+
+impl Source {
+    /// Takes the maps out of the object, and has the programs tell nothing.
+    pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, Error> {
+        let ring = take(ebpf, &EVENTS)?;
+        let mut switch =
+            Switch { until: take(ebpf, &EVENTS_UNTIL)?, budgets: take(ebpf, &EVENT_BUDGETS)? };
+        switch.set(EventKinds::default())?;
+        Ok(Self { ring, switch })
+    }
+}
+
+fn take<T: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, layout: &Layout) -> Result<T, Error> {
+    let map = ebpf.take_map(layout.name);
+    let map = map.ok_or(Error::Incomplete { what: "map", name: layout.name })?;
+    map.try_into().map_err(|source| Error::Map { what: "open", map: layout.name, source })
+}
+
+impl Switch {
+    /// Has the programs tell these kinds for a while, and no others.
+    fn set(&mut self, EventKinds { drops, flows }: EventKinds) -> Result<(), Error> {
+        for (kind, wanted) in [(EventKind::Drop, drops), (EventKind::Flow, flows)] {
+            let until = if wanted { paths::lease() } else { 0 };
+            let written = |source| Error::Map { what: "write", map: EVENTS_UNTIL.name, source };
+            self.until.set(kind as u32, until, 0).map_err(written)?;
+        }
+        Ok(())
+    }
+
+    /// How many events were not told since the maps were made.
+    fn lost(&self) -> Result<u64, Error> {
+        let read = |source| Error::Map { what: "read", map: EVENT_BUDGETS.name, source };
+        let mut lost = 0;
+        for kind in EventKind::ALL {
+            let budgets = self.budgets.get(&(kind as u32), 0).map_err(read)?;
+            lost += budgets.iter().map(|budget| budget.lost).sum::<u64>();
+        }
+        Ok(lost)
+    }
+}
+
+/// Where one comes to listen.
+#[derive(Clone, Debug)]
+pub(super) struct Events {
+    listeners: Arc<watch::Sender<Listeners>>,
+    told: broadcast::Sender<Told>,
+    /// What the programs tell at present.
+    active: watch::Receiver<EventKinds>,
+    /// Ends the gathering of events, at the latest when nobody can come to listen any more.
+    end: Arc<DropGuard>,
+}
+
+impl Events {
+    /// Gathers events for those who come to listen, for as long as anybody can.
+    pub(super) fn start(source: Source) -> Result<Self, Error> {
+        let Source { ring, switch } = source;
+        // SAFETY: the ring has its descriptor, which is the map's, for as long as it is there, and nobody else closes it.
+        let ring = unsafe { AsyncFd::register(ring) };
+        let ring = ring.map_err(|error| Error::Ring { source: error.into() })?;
+        let (told, _) = broadcast::channel(QUEUE);
+        let (active, current) = watch::channel(EventKinds::default());
+        let listeners = Arc::new(watch::Sender::default());
+        let gatherer = Gatherer {
+            ring,
+            switch,
+            listeners: listeners.subscribe(),
+            told: told.clone(),
+            active,
+            lost: 0,
+        };
+        let cancel = CancellationToken::new();
+        drop(tokio::spawn(gatherer.run(cancel.clone())));
+        Ok(Self { listeners, told, active: current, end: Arc::new(cancel.drop_guard()) })
+    }
+
+    /// Has the programs tell nothing any more, for good; returns when that is so.
+    pub(super) async fn end(&self) {
+        self.end.token().cancel();
+        let mut active = self.active.clone();
+        while active.changed().await.is_ok() {}
+    }
+
+    /// Listens to these kinds; what happens from now on is told.
+    pub(super) async fn listen(&self, kinds: EventKinds) -> Listening {
+        let told = self.told.subscribe();
+        self.listeners.send_modify(|listeners| listeners.add(kinds));
+        let listening = Listening { told, kinds, listeners: Arc::clone(&self.listeners) };
+        let covers =
+            |active: &EventKinds| (active.drops || !kinds.drops) && (active.flows || !kinds.flows);
+        // Where nobody gathers any more, nothing will come, which the listener finds out by itself.
+        drop(self.active.clone().wait_for(covers).await);
+        listening
+    }
+}
+
+/// Somebody who listens, until it is dropped.
+#[derive(Debug)]
+pub struct Listening {
+    told: broadcast::Receiver<Told>,
+    kinds: EventKinds,
+    listeners: Arc<watch::Sender<Listeners>>,
+}
+
+impl Listening {
+    /// What is told next, of what any listener wants; `None` where nothing will be any more.
+    pub async fn next(&mut self) -> Option<Told> {
+        match self.told.recv().await {
+            Ok(told) => Some(told),
+            Err(broadcast::error::RecvError::Lagged(missed)) => Some(Told::Missed(missed)),
+            Err(broadcast::error::RecvError::Closed) => None,
+        }
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.listeners.send_modify(|listeners| listeners.remove(self.kinds));
+    }
+}
+
+/// Who reads the ring.
+struct Gatherer {
+    ring: AsyncFd<RingBuf<MapData>>,
+    switch: Switch,
+    listeners: watch::Receiver<Listeners>,
+    told: broadcast::Sender<Told>,
+    active: watch::Sender<EventKinds>,
+    /// How many events were lost by what was last looked at.
+    lost: u64,
+}
+
+impl Gatherer {
+    async fn run(mut self, cancel: CancellationToken) {
+        cancel.run_until_cancelled(self.gather()).await;
+        self.turn(EventKinds::default());
+    }
+
+    async fn gather(&mut self) {
+        loop {
+            let wanted = self.listeners.borrow_and_update().kinds();
+            if wanted == EventKinds::default() {
+                self.turn(wanted);
+                if self.listeners.changed().await.is_err() {
+                    return;
+                }
+                // What is in the ring still is old.
+                self.read(|_old| {});
+                self.lost = self.count_lost();
+                continue;
+            }
+            self.turn(wanted);
+            tokio::select! {
+                changed = self.listeners.changed() => if changed.is_err() { return },
+                () = sleep(VOUCH) => {}
+                readable = self.ring.readable() => {
+                    if let Ok(mut readable) = readable {
+                        readable.clear_ready();
+                    }
+                }
+            }
+            let told = self.told.clone();
+            // Nobody may listen any more, which the next turn sees.
+            self.read(|event| drop(told.send(Told::Packet(Arc::new(event)))));
+            let lost = self.count_lost();
+            if lost > self.lost {
+                drop(self.told.send(Told::Lost(lost - self.lost)));
+                self.lost = lost;
+            }
+            sleep(GATHER).await;
+        }
+    }
+
+    /// Has the programs tell these kinds from now on.
+    fn turn(&mut self, kinds: EventKinds) {
+        if let Err(error) = self.switch.set(kinds) {
+            warn!(%error, "the programs cannot be told what is listened to");
+        }
+        self.active.send_replace(kinds);
+    }
+
+    fn count_lost(&self) -> u64 {
+        self.switch.lost().unwrap_or_else(|error| {
+            warn!(%error, "it cannot be told how many events were lost");
+            self.lost
+        })
+    }
+
+    /// Takes what is in the ring.
+    fn read(&mut self, mut each: impl FnMut(PacketEvent)) {
+        let clock = Clock::now();
+        while let Some(record) = self.ring.get_mut().next() {
+            if let Some(event) = read(&record, clock) {
+                each(event);
+            }
+        }
+    }
+}
+
+/// What the wall says at the same moment as the programs' clock.
+#[derive(Clone, Copy)]
+struct Clock {
+    wall: SystemTime,
+    monotonic: Duration,
+}
+
+impl Clock {
+    fn now() -> Self {
+        let monotonic = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from);
+        Self { wall: SystemTime::now(), monotonic: monotonic.unwrap_or_default() }
+    }
+
+    fn wall(self, nanoseconds: u64) -> SystemTime {
+        self.wall - self.monotonic.saturating_sub(Duration::from_nanos(nanoseconds))
+    }
+}
+
+/// A record of the ring.
+fn read(record: &[u8], clock: Clock) -> Option<PacketEvent> {
+    if record.len() < size_of::<Event>() {
+        return None;
+    }
+    // SAFETY: there are as many bytes, and every bit pattern of them is an event (`Pod`).
+    let Event { about, head } = unsafe { std::ptr::read_unaligned(record.as_ptr().cast()) };
+    let (direction, outcome) = counter::at(about.place)?;
+    let shown = usize::try_from(about.head_length).ok()?;
+    Some(PacketEvent {
+        at: clock.wall(about.at),
+        direction,
+        outcome,
+        device: about.device,
+        to: (about.to != 0).then_some(about.to),
+        vni: Vni::new(about.vni),
+        length: about.length,
+        head: head.get(..shown)?.to_vec(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use netctl_common::{
+        DropReason,
+        event::{About, EVENT_HEAD},
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_record_is_read_as_far_as_it_goes() {
+        let outcome = Outcome::Dropped(DropReason::SourceMac);
+        let about = About {
+            at: 1_500_000_000,
+            place: counter::index(Direction::FromContainer, outcome),
+            device: 7,
+            to: 0,
+            vni: 4097,
+            length: 60,
+            head_length: 3,
+        };
+        let event = Event { about, head: [5; EVENT_HEAD] };
+        let bytes = |event: &Event| {
+            // SAFETY: it is plain bytes without padding (`Pod`).
+            let bytes = unsafe {
+                std::slice::from_raw_parts(
+                    std::ptr::from_ref(event).cast::<u8>(),
+                    size_of::<Event>(),
+                )
+            };
+            bytes.to_vec()
+        };
+        let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
+        let clock = Clock { wall, monotonic: Duration::from_secs(2) };
+        let expected = PacketEvent {
+            at: wall - Duration::from_millis(500),
+            direction: Direction::FromContainer,
+            outcome,
+            device: 7,
+            to: None,
+            vni: Vni::new(4097),
+            length: 60,
+            head: vec![5; 3],
+        };
+        assert_eq!(read(&bytes(&event), clock), Some(expected));
+        // Of another version, or cut short.
+        for unreadable in [
+            Event { about: About { place: 31, ..about }, ..event },
+            Event { about: About { head_length: 129, ..about }, ..event },
+        ] {
+            assert_eq!(read(&bytes(&unreadable), clock), None);
+        }
+        assert_eq!(read(&bytes(&event)[1..], clock), None);
+    }
+}

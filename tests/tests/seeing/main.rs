@@ -1,0 +1,8 @@
+//! What those see who look at single packets, over real daemons and packets: `netctl monitor` and `netctl capture`.
+
+mod capture;
+mod flood;
+mod listeners;
+mod monitor;
+mod stage;
+mod switch;
