@@ -113,10 +113,11 @@ enum Command {
     /// Works too while the daemon is down. What is wrong is a line each; the exit code is 1 where something is, and 0
     /// where nothing is.
     Doctor(doctor::Args),
-    /// Say hop by hop what would become of a packet from a sandbox of this host, and where and why it would stop
+    /// Say hop by hop what would become of a packet, and where and why it would stop
     ///
-    /// Nothing is sent into sandboxes: their routes, the maps and the eBPF programs are asked, and the way to another host
-    /// is probed. The exit code is 1 where the packet would not arrive.
+    /// It is sent by a sandbox of this host, to a service or address anywhere. Nothing is really sent into sandboxes: their
+    /// routes, the maps and the eBPF programs are asked, and the way to another host is probed. The exit code is 1 where the
+    /// packet would not arrive.
     Trace(trace::Args),
     /// Watch what endpoints carry and lose, and what is dropped, by second
     Top(top::Args),

@@ -130,6 +130,9 @@ pub(super) const ALL: [&Layout; 13] = [
     &EVENT_BUDGETS,
 ];
 
+/// Those of them by which programs tell what they have seen; no decision follows from these.
+pub(super) const TOLD: [&Layout; 4] = [&COUNTERS, &EVENTS, &EVENTS_UNTIL, &EVENT_BUDGETS];
+
 /// Refuses maps that another layout pinned: the kernel would load programs on them that read past their values, and
 /// says no more than "permission denied" when it does not.
 pub(super) fn check(maps: &Path) -> Result<(), Error> {

@@ -63,6 +63,12 @@ pub(super) fn sender<'a>(scene: &'a Scene, text: &str) -> Result<Sender<'a>, Err
             },
             None => return Err(Error::Unknown(no_sender(scene, text))),
         },
+        // By which of its interfaces is for its routes to say.
+        [(sandbox, _), ref others @ ..]
+            if others.iter().all(|(own, _)| own.sandbox.id == sandbox.sandbox.id) =>
+        {
+            Sender { sandbox, interface: None }
+        }
         [(_, one), (_, other), ..] => {
             return Err(Error::Unknown(format!(
                 "{text} is in several networks: write {}.{} or {}.{}",

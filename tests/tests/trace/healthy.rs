@@ -80,6 +80,35 @@ fn address6(host: &Host, service: &str) -> Result<String> {
     Ok(address.split('/').next().unwrap_or_default().to_owned())
 }
 
+/// Who watches sees what is sent, and not what is asked about.
+#[test]
+fn what_is_asked_is_not_watched() -> Result<()> {
+    played(lab(Store::File)?, |lab| {
+        let host = lab.host(1);
+        let mut watching = host.spawn("watching", ["netctl", "monitor", "--flows"])?;
+        let mut port = 6000;
+        let mut sent_is_seen = || {
+            testbed::eventually("what is sent is seen", crate::stage::SOON, || {
+                // Each one is a flow of its own.
+                port += 1;
+                let line = format!("echo x > /dev/udp/10.77.0.4/{port}");
+                host.ok(["exec", "box-a", "--", "bash", "-c", &line])?;
+                ensure!(watching.log().contains(&format!(":{port} ")), "{}", watching.log());
+                Ok(())
+            })
+        };
+        sent_is_seen()?;
+        for question in
+            ["a b --port 7777", "a c --proto udp --port 7777", "a 10.77.0.1 --port 7777"]
+        {
+            trace(host, question)?;
+        }
+        sent_is_seen()?;
+        ensure!(!watching.log().contains("7777"), "{}", watching.log());
+        watching.stop(testbed::Signal::SIGINT, crate::stage::SOON)
+    })
+}
+
 /// Asking is not carrying, and sends nothing.
 #[test]
 fn what_is_asked_is_not_counted() -> Result<()> {

@@ -11,7 +11,7 @@ const SQUARE = 13;
 const SQUARE_GAP = 4;
 const STRIP = 24;
 /** What is left free for the rate in a chip of this host. */
-const RATE = 62;
+const RATE = 70;
 /** From how many endpoints or boxes on names give way to squares. */
 const MANY = { endpoints: 160, boxes: 18 };
 /** How many endpoints of this host have their names even then. */

@@ -227,7 +227,7 @@ export class Scenery {
         const worst = scene.drops.filter((drop) => drop.rate > 0).sort((a, b) => b.rate - a.rate);
         group.classList.toggle("dropping", worst.length > 0);
         const more = worst.length > 1 ? ` and ${worst.length - 1} more` : "";
-        const all = worst.length > 0 ? `drops ${perSecond(scene.dropRate)}: ${worst[0].counter}${more}` : "drops nothing";
+        const all = worst.length > 0 ? `drops ${perSecond(scene.dropRate)}: ${worst[0].counter}${more}` : scene.dropRate === null ? "" : "drops nothing";
         strip.textContent = shorten(all, box.w - 28, measure(FONTS.small));
       }
     }
