@@ -42,7 +42,7 @@ enum Fault {
     Compacted,
     /// It breaks: the store is away.
     Away,
-    /// The changes of the last revisions come once more, before it goes on.
+    /// The changes of the last revision but so many come once more, before it goes on.
     Repeated(usize),
     /// The changes of one revision come in another order.
     Reordered,
@@ -140,10 +140,9 @@ impl Watch for UnsteadyWatch {
                 }
                 Some(Fault::Reordered) => self.reorders = true,
                 Some(Fault::Repeated(count)) => {
-                    let from = self.told.len().saturating_sub(count);
-                    let again = self.told[from..].concat();
-                    if !again.is_empty() {
-                        return Ok(again);
+                    let again = self.told.len().checked_sub(count).map(|at| &self.told[at]);
+                    if let Some(again) = again {
+                        return Ok(again.clone());
                     }
                 }
             }
