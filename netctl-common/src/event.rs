@@ -120,12 +120,12 @@ impl Budget {
 }
 
 impl FlowKey {
-    /// Makes it that of a flow of this protocol in the network `vni`, between no ends yet.
+    /// Makes it that of a flow of this protocol in the network `vni`, between ends that are still to be set. What pads it has
+    /// been zero since it was made.
     #[inline(always)]
     pub const fn begin(&mut self, vni: u32, protocol: u8) {
         self.vni = vni;
         self.protocol = protocol;
-        self._pad = [0; 3];
     }
 
     /// The ends of a packet of IPv4: addresses and ports as they stand in memory in wire order.
@@ -141,11 +141,7 @@ impl FlowKey {
 
     /// The same of IPv6.
     #[inline(always)]
-    pub const fn set_ends6(
-        &mut self,
-        source: (&[u32; 4], u16),
-        destination: (&[u32; 4], u16),
-    ) {
+    pub const fn set_ends6(&mut self, source: (&[u32; 4], u16), destination: (&[u32; 4], u16)) {
         // Addresses of one network differ in their ends. Where they do not, each direction may be a flow of its own.
         let (one, other) = (source.0[3], destination.0[3]);
         let turned = one > other || one == other && source.1 > destination.1;
@@ -204,10 +200,7 @@ mod tests {
                 |last| addr6::words([0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last]);
             let mut key = FlowKey::default();
             key.begin(vni, protocol);
-            key.set_ends6(
-                (&address(from.0), from.1.to_be()),
-                (&address(to.0), to.1.to_be()),
-            );
+            key.set_ends6((&address(from.0), from.1.to_be()), (&address(to.0), to.1.to_be()));
             key
         };
         let one: [&dyn Fn(u8, End, End, u32) -> FlowKey; 2] = [&four, &six];

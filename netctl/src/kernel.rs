@@ -46,9 +46,7 @@ pub use monitor::{Change, Monitor};
 pub use netlink::{Insides, Netlink};
 pub use netns::{Netns, NetnsId};
 pub use nft::NftWatch;
-pub use packet_ring::{
-    PacketFilter, PacketRing, RING_DELAY, RingCounts, RingPacket, RingSize,
-};
+pub use packet_ring::{PacketFilter, PacketRing, RING_DELAY, RingCounts, RingPacket, RingSize};
 pub use privilege::check_privileges;
 pub use route::Route;
 pub use signals::hand_on;

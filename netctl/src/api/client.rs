@@ -20,9 +20,9 @@ use super::{Detachment, Disconnection, Version, failure};
 use crate::{
     controller,
     model::{
-        AttachSpec, ConnectSpec, CounterView, EventFilter, EventView, FdbView, HostView, JoinSpec, JoinView, LeaveSpec,
-        NeighView, NetworkSpec, NetworkView, RetainSpec, RunSpec, SandboxSpec, SandboxView,
-        ServiceRef, ServiceSpec, ServiceView, StatusView, StoreProbeView, TrafficView,
+        AttachSpec, ConnectSpec, CounterView, EventFilter, EventView, FdbView, HostView, JoinSpec,
+        JoinView, LeaveSpec, NeighView, NetworkSpec, NetworkView, RetainSpec, RunSpec, SandboxSpec,
+        SandboxView, ServiceRef, ServiceSpec, ServiceView, StatusView, StoreProbeView, TrafficView,
     },
 };
 

@@ -21,9 +21,9 @@ use super::{
 use crate::{
     controller::{self, Controller, Error},
     model::{
-        AttachSpec, ConnectSpec, CounterView, EventFilter, FdbView, HostView, JoinSpec, JoinView, LeaveSpec,
-        NeighView, NetworkSpec, NetworkView, RetainSpec, RunSpec, SandboxSpec, SandboxView,
-        ServiceRef, ServiceSpec, ServiceView, StatusView, StoreProbeView, TrafficView,
+        AttachSpec, ConnectSpec, CounterView, EventFilter, FdbView, HostView, JoinSpec, JoinView,
+        LeaveSpec, NeighView, NetworkSpec, NetworkView, RetainSpec, RunSpec, SandboxSpec,
+        SandboxView, ServiceRef, ServiceSpec, ServiceView, StatusView, StoreProbeView, TrafficView,
     },
 };
 

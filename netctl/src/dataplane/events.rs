@@ -201,9 +201,8 @@ impl Events {
         let told = self.told.subscribe();
         self.listeners.send_modify(|listeners| listeners.add(kinds));
         let listening = Listening { told, kinds, listeners: Arc::clone(&self.listeners) };
-        let covers = |active: &EventKinds| {
-            (active.drops || !kinds.drops) && (active.flows || !kinds.flows)
-        };
+        let covers =
+            |active: &EventKinds| (active.drops || !kinds.drops) && (active.flows || !kinds.flows);
         // Where nobody gathers any more, nothing will come, which the listener finds out by itself.
         drop(self.active.clone().wait_for(covers).await);
         listening
@@ -377,7 +376,10 @@ mod tests {
         let bytes = |event: &Event| {
             // SAFETY: it is plain bytes without padding (`Pod`).
             let bytes = unsafe {
-                std::slice::from_raw_parts(std::ptr::from_ref(event).cast::<u8>(), size_of::<Event>())
+                std::slice::from_raw_parts(
+                    std::ptr::from_ref(event).cast::<u8>(),
+                    size_of::<Event>(),
+                )
             };
             bytes.to_vec()
         };

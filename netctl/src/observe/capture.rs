@@ -4,7 +4,7 @@ mod filter;
 mod pcapng;
 mod session;
 
-use std::{io, path::PathBuf};
+use std::io;
 
 pub use self::{
     filter::{Filter, Tunnelled},
@@ -17,7 +17,9 @@ use crate::kernel;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The filter is no filter.
-    #[error("the filter {expression:?} is unusable: {reason}; pcap-filter(7) says how to write one")]
+    #[error(
+        "the filter {expression:?} is unusable: {reason}; pcap-filter(7) says how to write one"
+    )]
     Filter {
         /// What was given.
         expression: String,
@@ -40,15 +42,7 @@ pub enum Error {
     /// The interfaces are gone.
     #[error("{0}, so there is nothing more to capture")]
     Gone(String),
-    /// The file cannot be written.
-    #[error("cannot write {}: {source}", path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Standard output cannot be written.
+    /// What is captured cannot be written; by itself, to standard output.
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),
     /// The kernel does not do what is needed.

@@ -57,9 +57,8 @@ fn name(event: &PacketEvent, stations: &mut Stations) -> EventView {
     let behind = from.as_ref().or(given.as_ref());
     let said = dissected.tunnel.and_then(|tunnel| Vni::new(tunnel.vni));
     let vni = vni.or(behind.and_then(|behind| behind.vni)).or(said);
-    let network = behind
-        .map(|behind| behind.network.clone())
-        .or_else(|| stations.network(vni?).cloned());
+    let network =
+        behind.map(|behind| behind.network.clone()).or_else(|| stations.network(vni?).cloned());
     let Dissected { tunnel, stations: macs, source, destination, protocol, detail } = dissected;
     let mut end = |end: EndView, place: usize| {
         let mac = macs.map(|macs| macs[place]);
@@ -80,10 +79,8 @@ fn name(event: &PacketEvent, stations: &mut Stations) -> EventView {
         protocol,
         detail,
         bytes: *length,
-        tunnel: tunnel.map(|tunnel| TunnelView {
-            source: tunnel.source,
-            destination: tunnel.destination,
-        }),
+        tunnel: tunnel
+            .map(|tunnel| TunnelView { source: tunnel.source, destination: tunnel.destination }),
         device: if_indextoname(*device).ok().and_then(|name| name.into_string().ok()),
         sender: from.as_ref().map(|from| from.service.clone()),
         sandbox: from.and_then(|from| from.sandbox),

@@ -56,7 +56,8 @@ fn an_endpoint_is_captured_inside_and_out() -> Result<()> {
         let inner = Capture::start(h1, "inner", "--service a.dev icmp")?;
         let boxed = Capture::start(h1, "boxed", "--sandbox box-a icmp")?;
         let outer = Capture::start(h1, "outer", "--outer")?;
-        let of_network = Capture::start(h2, "network", "--outer --network dev udp src portrange 49152-65535")?;
+        let of_network =
+            Capture::start(h2, "network", "--outer --network dev udp src portrange 49152-65535")?;
         let of_service = Capture::start(h1, "station", "--outer --service c.dev")?;
         let there = Capture::start(h2, "there", "--network dev icmp")?;
         within(h1, "a", "ping -n -c 3 -i 0.1 -W 2 b")?;
@@ -66,7 +67,11 @@ fn an_endpoint_is_captured_inside_and_out() -> Result<()> {
         let (file, said) = inner.end()?;
         ensure!(said.starts_with("capturing at a.dev\n6 packets were captured"), "{said}");
         let pair = ["a.dev a.dev b.dev 8", "a.dev b.dev a.dev 0"];
-        ensure!(fields(&file, &ECHO)? == [pair, pair, pair].concat(), "{:?}", fields(&file, &ECHO)?);
+        ensure!(
+            fields(&file, &ECHO)? == [pair, pair, pair].concat(),
+            "{:?}",
+            fields(&file, &ECHO)?
+        );
         let directions = fields(&file, &["frame.packet_flags_direction"])?;
         ensure!(directions.len() == 6 && directions[0] != directions[1], "{directions:?}");
         let about = output_of("capinfos", [file.as_os_str()])?.ok()?;
@@ -75,7 +80,7 @@ fn an_endpoint_is_captured_inside_and_out() -> Result<()> {
             "Capture application: netctl ",
             "Capture comment:     captured by netctl on host h1",
             "Description = eth0 in sandbox box-a on host h1",
-            "Capture filter = icmp",
+            "Filter string = icmp",
             "Time precision = nanoseconds (9)",
             "Number of packets = 6",
         ] {
@@ -88,12 +93,19 @@ fn an_endpoint_is_captured_inside_and_out() -> Result<()> {
         const TUNNEL: [&str; 4] = ["frame.interface_name", "vxlan.vni", "ip.src_host", "icmp.type"];
         let (file, _) = outer.end()?;
         let seen = fields(&file, &TUNNEL)?;
-        let echoes: Vec<&String> = seen.iter().filter(|line| line.ends_with(" 8") || line.ends_with(" 0")).collect();
+        let echoes: Vec<&String> =
+            seen.iter().filter(|line| line.ends_with(" 8") || line.ends_with(" 0")).collect();
         ensure!(echoes.len() == 6, "{seen:?}");
-        ensure!(echoes[0] == "eth0 4096 h1,a.dev 8" && echoes[1] == "eth0 4096 h2,b.dev 0", "{seen:?}");
+        ensure!(
+            echoes[0] == "eth0 4096 h1,a.dev 8" && echoes[1] == "eth0 4096 h2,b.dev 0",
+            "{seen:?}"
+        );
         let (file, _) = of_network.end()?;
         let seen = fields(&file, &TUNNEL)?;
-        ensure!(seen.iter().filter(|line| line.ends_with(" 8") || line.ends_with(" 0")).count() == 6, "{seen:?}");
+        ensure!(
+            seen.iter().filter(|line| line.ends_with(" 8") || line.ends_with(" 0")).count() == 6,
+            "{seen:?}"
+        );
         // What `c` sends does not leave the host.
         let (file, _) = of_service.end()?;
         ensure!(fields(&file, &TUNNEL)?.iter().all(|line| !line.contains("a.dev")));
@@ -124,17 +136,39 @@ fn a_host_is_captured_in_order_and_as_it_was_on_the_wire() -> Result<()> {
         std::thread::sleep(std::time::Duration::from_millis(100));
         let (file, said) = all.end()?;
         ensure!(said.starts_with("capturing at a.dev, b.dev, gateway.dev\n"), "{said}");
-        let seen = fields(&file, &["frame.time_epoch", "frame.interface_name", "icmp.type", "icmp.seq", "frame.len", "frame.cap_len"])?;
+        let seen = fields(
+            &file,
+            &[
+                "frame.time_epoch",
+                "frame.interface_name",
+                "icmp.type",
+                "icmp.seq",
+                "frame.len",
+                "frame.cap_len",
+            ],
+        )?;
         let echoes: Vec<Vec<&str>> = seen.iter().map(|line| line.split(' ').collect()).collect();
         let times: Vec<&str> = echoes.iter().map(|line| line[0]).collect();
         ensure!(times.is_sorted(), "{seen:?}");
         // Out of one, into the other, and back: four times each.
-        let sequence: Vec<(&str, &str)> = echoes.iter().filter(|line| line[2] == "8" || line[2] == "0").map(|line| (line[1], line[2])).collect();
+        let sequence: Vec<(&str, &str)> = echoes
+            .iter()
+            .filter(|line| line[2] == "8" || line[2] == "0")
+            .map(|line| (line[1], line[2]))
+            .collect();
         ensure!(sequence.len() == 200, "{}", sequence.len());
         for round in sequence.chunks(4) {
-            ensure!(round == [("a.dev", "8"), ("b.dev", "8"), ("b.dev", "0"), ("a.dev", "0")], "{round:?}");
+            ensure!(
+                round == [("a.dev", "8"), ("b.dev", "8"), ("b.dev", "0"), ("a.dev", "0")],
+                "{round:?}"
+            );
         }
-        ensure!(echoes.iter().filter(|line| line[2] == "8").all(|line| line[4] == "542" && line[5] == "60"));
+        ensure!(
+            echoes
+                .iter()
+                .filter(|line| line[2] == "8")
+                .all(|line| line[4] == "542" && line[5] == "60")
+        );
         let tags = fields(&file, &["vlan.id", "frame.interface_name"])?;
         ensure!(tags.iter().any(|line| line == "7 b.dev"), "{tags:?}");
         Ok(())
@@ -145,18 +179,26 @@ fn a_host_is_captured_in_order_and_as_it_was_on_the_wire() -> Result<()> {
 fn it_ends_by_count_by_time_and_with_its_reader() -> Result<()> {
     played(1, |lab| {
         let host = lab.host(1);
-        let mut ping = host.spawn("ping", "netctl exec box-a -- ping -n -q -i 0.02 -w 60 10.92.0.1".split(' '))?;
+        let mut ping = host
+            .spawn("ping", "netctl exec box-a -- ping -n -q -i 0.02 -w 60 10.92.0.1".split(' '))?;
         let counted = host.dir("run").join("counted.pcapng");
         let line = format!("capture --service a.dev -c 7 -w {} icmp", counted.display());
         let output = host.netctl(line.split(' '))?;
         ensure!(output.success() && output.stdout.is_empty(), "{output:?}");
-        ensure!(output.stderr == "capturing at a.dev\n7 packets were captured, and none lost\n", "{output:?}");
+        ensure!(
+            output.stderr == "capturing at a.dev\n7 packets were captured, and none lost\n",
+            "{output:?}"
+        );
         ensure!(fields(&counted, &["icmp.type"])?.len() == 7);
 
         let timed = host.dir("run").join("timed.pcapng");
-        let line = format!("capture --service a.dev --duration 0.5 -w {} udp port 9", timed.display());
+        let line =
+            format!("capture --service a.dev --duration 0.5 -w {} udp port 9", timed.display());
         let output = host.netctl(line.split(' '))?;
-        ensure!(output.success() && output.stderr.ends_with("0 packets were captured, and none lost\n"), "{output:?}");
+        ensure!(
+            output.success() && output.stderr.ends_with("0 packets were captured, and none lost\n"),
+            "{output:?}"
+        );
         ensure!(fields(&timed, &["frame.number"])?.is_empty());
 
         // To a pipe, whose reader has seen enough, or goes on to the end.
@@ -181,13 +223,18 @@ fn it_is_said_when_an_interface_is_gone() -> Result<()> {
         // Down is not gone.
         within(host, "b", "ip link set eth0 down")?;
         within(host, "b", "ip link set eth0 up")?;
-        testbed::eventually("b is back", crate::stage::SOON, || within(host, "b", "ping -n -c 1 -W 1 a"))?;
+        testbed::eventually("b is back", crate::stage::SOON, || {
+            within(host, "b", "ping -n -c 1 -W 1 a")
+        })?;
         ensure!(!one.running.said().contains("gone"), "{}", one.running.said());
         host.ok(["sandbox", "rm", "box-b"])?;
         let said = one.running.ends()?;
         let end = "the interface of b.dev is gone\n";
         ensure!(said.contains(end), "{said}");
-        ensure!(said.ends_with("error: all interfaces are gone, so there is nothing more to capture\n"), "{said}");
+        ensure!(
+            said.ends_with("error: all interfaces are gone, so there is nothing more to capture\n"),
+            "{said}"
+        );
         ensure!(fields(&one.file, &["icmp.type"])?.len() >= 4);
         both.running.says(&["the interface of b.dev is gone"])?;
         within(host, "a", "ping -n -c 1 -W 2 10.92.0.1")?;
@@ -211,15 +258,35 @@ fn what_cannot_be_captured_is_refused_before_anything_begins() -> Result<()> {
         let file = host.dir("run").join("refused.pcapng");
         let write = format!("-w {}", file.display());
         for (words, code, sentence) in [
-            ("tcp prt 80", 1, "the filter \"tcp prt 80\" is unusable: syntax error; pcap-filter(7) says how to write one"),
-            ("--outer tcp prt 80", 1, "the filter \"tcp prt 80\" is unusable: syntax error; pcap-filter(7) says how to write one"),
+            (
+                "tcp prt 80",
+                1,
+                "the filter \"tcp prt 80\" is unusable: syntax error; pcap-filter(7) says how to write one",
+            ),
+            (
+                "--outer tcp prt 80",
+                1,
+                "the filter \"tcp prt 80\" is unusable: syntax error; pcap-filter(7) says how to write one",
+            ),
             ("--service b.dev", 1, "service b.dev is attached on host h2, not here: capture there"),
-            ("--service idle.dev", 1, "service idle.dev is not attached: `netctl service attach` does that"),
+            (
+                "--service idle.dev",
+                1,
+                "service idle.dev is not attached: `netctl service attach` does that",
+            ),
             ("--service none.dev", 1, "there is no service none"),
             ("--sandbox none", 1, "there is no sandbox none"),
-            ("--sandbox empty", 1, "sandbox empty has no interface of netctl's, so there is nothing to capture"),
+            (
+                "--sandbox empty",
+                1,
+                "sandbox empty has no interface of netctl's, so there is nothing to capture",
+            ),
             ("--network none", 1, "there is no network none"),
-            ("--network near", 1, "network near has no interface on host h1, so there is nothing to capture"),
+            (
+                "--network near",
+                1,
+                "network near has no interface on host h1, so there is nothing to capture",
+            ),
             ("--network dev --sandbox box-a", 2, "cannot be used with"),
             ("--outer --sandbox box-a", 2, "cannot be used with"),
             ("--snaplen 0", 2, "0 is not in 1..=262144"),
@@ -233,7 +300,18 @@ fn what_cannot_be_captured_is_refused_before_anything_begins() -> Result<()> {
             ensure!(!file.exists(), "{words} has made a file");
         }
         let output = host.netctl("capture --service a.dev -w /nowhere/x.pcapng".split(' '))?;
-        ensure!(output.code() == 1 && output.stderr.starts_with("error: cannot write /nowhere/x.pcapng: "), "{output:?}");
+        ensure!(
+            output.code() == 1
+                && output.stderr.starts_with("error: cannot write /nowhere/x.pcapng: "),
+            "{output:?}"
+        );
+        let output = host.netctl("capture --service a.dev -w /dev/full".split(' '))?;
+        ensure!(
+            output.code() == 1
+                && output.stderr
+                    == "error: cannot write /dev/full: No space left on device (os error 28)\n",
+            "{output:?}"
+        );
         let output = host.netctl("--socket /nowhere.sock capture -w /dev/null".split(' '))?;
         ensure!(output.code() == 3, "{output:?}");
 
@@ -247,7 +325,11 @@ fn what_cannot_be_captured_is_refused_before_anything_begins() -> Result<()> {
         let sentence = "error: there is no tcpdump on the PATH, which compiles filters: install the package tcpdump, or capture without a filter\n";
         ensure!(output.code() == 1 && output.stderr == sentence, "{output:?}");
         let output = host.run(["script", "-qec", "netctl capture", "/dev/null"])?;
-        ensure!(output.code() == 2 && output.stdout.contains("a capture is nothing to read on a terminal"), "{output:?}");
+        ensure!(
+            output.code() == 2
+                && output.stdout.contains("a capture is nothing to read on a terminal"),
+            "{output:?}"
+        );
         Ok(())
     })
 }

@@ -27,17 +27,31 @@ fn a_drop_is_shown_with_its_reason_and_names() -> Result<()> {
             ethernet(to, from, 0x0800, &ipv4(source, target, 0, UDP, &udp(5000, port, b"data")))
         };
         wire.send(&frame(STRANGER, STRANGER, A, GATEWAY, 53))?;
-        drops.says(&[" drop ", " source-mac ", " dev ", " a:5000 (02:00:00:00:00:09) -> gateway:53 udp 46 bytes by nc", " of a in box-a"])?;
+        drops.says(&[
+            " drop ",
+            " source-mac ",
+            " dev ",
+            " a:5000 (02:00:00:00:00:09) -> gateway:53 udp 46 bytes by nc",
+            " of a in box-a",
+        ])?;
         wire.send(&frame(STRANGER, mac, [192, 0, 2, 77], GATEWAY, 54))?;
-        drops.says(&[" source-address ", " 192.0.2.77:5000 -> gateway:54 udp ", " of a in box-a"])?;
+        drops.says(&[
+            " source-address ",
+            " 192.0.2.77:5000 -> gateway:54 udp ",
+            " of a in box-a",
+        ])?;
         wire.send(&frame(STRANGER, mac, A, [10, 92, 0, 99], 55))?;
-        drops.says(&[" unknown-destination ", " a:5000 -> 10.92.0.99:55 (02:00:00:00:00:09) udp "])?;
+        drops.says(&[
+            " unknown-destination ",
+            " a:5000 -> 10.92.0.99:55 (02:00:00:00:00:09) udp ",
+        ])?;
         wire.send(&ethernet(STRANGER, mac, 0x0800, &[0x45; 12]))?;
         drops.says(&[" malformed-ipv4 ", " dev ", " a -> 02:00:00:00:00:09 ipv4 26 bytes "])?;
 
         // A host that is none of ours, and one that is but has no such station.
         let external = lab.external();
-        let line = "printf '\\10\\0\\0\\0\\0\\20\\0\\0aaaaaabbbbbb\\10\\0' > /dev/udp/192.0.2.1/4789";
+        let line =
+            "printf '\\10\\0\\0\\0\\0\\20\\0\\0aaaaaabbbbbb\\10\\0' > /dev/udp/192.0.2.1/4789";
         external.run(["bash", "-c", line])?.ok()?;
         let from = format!(" by eth0 from {}", external.address());
         drops.says(&[" unknown-tunnel-source ", " dev ", " 61:61:61", &from])?;
@@ -58,8 +72,19 @@ fn a_flow_is_shown_once_on_each_host_with_names() -> Result<()> {
         let here = Running::monitor(h1, "here", "--flows")?;
         let there = Running::monitor(h2, "there", "--flows")?;
         within(h1, "a", "ping -n -c 3 -i 0.1 -W 2 b")?;
-        here.says(&[" flow ", " to-underlay ", " dev ", " a -> b icmp echo request 98 bytes by nc", " of a in box-a"])?;
-        there.says(&[" flow ", " to-container ", " dev ", " a -> b icmp echo request 148 bytes by "])?;
+        here.says(&[
+            " flow ",
+            " to-underlay ",
+            " dev ",
+            " a -> b icmp echo request 98 bytes by nc",
+            " of a in box-a",
+        ])?;
+        there.says(&[
+            " flow ",
+            " to-container ",
+            " dev ",
+            " a -> b icmp echo request 148 bytes by ",
+        ])?;
         here.says(&[" to-host ", " -> gateway:53 udp "])?;
         // Nobody listens: the connection is refused, which is no flow.
         drop(h1.netctl(["exec", "box-a", "--", "bash", "-c", "</dev/tcp/b/8080"])?);
@@ -82,14 +107,20 @@ fn filters_and_a_count_choose_what_is_shown() -> Result<()> {
         host.ok(["network", "create", "other"])?;
         let (wire, mac) = (wire(lab, host, "a")?, mac(host, "a")?);
         let forge = |from, port| {
-            wire.send(&ethernet(STRANGER, from, 0x0800, &ipv4([1, 1, 1, 1], GATEWAY, 0, UDP, &udp(1, port, b""))))
+            wire.send(&ethernet(
+                STRANGER,
+                from,
+                0x0800,
+                &ipv4([1, 1, 1, 1], GATEWAY, 0, UDP, &udp(1, port, b"")),
+            ))
         };
         let all = Running::monitor(host, "all", "")?;
         let by_reason = Running::monitor(host, "reason", "--reason source-address --format table")?;
         let by_port = Running::monitor(host, "port", "--port 77 --protocol UDP --network dev")?;
         let by_service = Running::monitor(host, "service", "--service b")?;
         let elsewhere = Running::monitor(host, "elsewhere", "--network other")?;
-        let counted = host.spawn("counted", "netctl monitor --drops -n 2 --format json".split(' '))?;
+        let counted =
+            host.spawn("counted", "netctl monitor --drops -n 2 --format json".split(' '))?;
         let mut counted = counted;
         for (from, port) in [(STRANGER, 76), (mac, 77), (STRANGER, 78)] {
             forge(from, port)?;
@@ -138,7 +169,11 @@ fn what_cannot_be_is_refused() -> Result<()> {
             ("monitor --network nowhere", 1, "error: there is no network nowhere"),
             ("monitor -n 0", 2, "0 is not in 1.."),
             ("monitor --flows --reason source-mac", 2, "cannot be used with"),
-            ("--socket /nowhere.sock monitor", 3, "netctl daemon cannot be reached at /nowhere.sock"),
+            (
+                "--socket /nowhere.sock monitor",
+                3,
+                "netctl daemon cannot be reached at /nowhere.sock",
+            ),
         ] {
             let output = lab.host(1).netctl(words.split(' '))?;
             let right = output.code() == code && output.stderr.contains(sentence);

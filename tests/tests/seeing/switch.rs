@@ -65,7 +65,10 @@ fn a_daemon_that_dies_while_somebody_listens_leaves_nothing_on() -> Result<()> {
         let told = Running::monitor(host, "told", "")?;
         host.stop_daemon(Signal::SIGTERM)?;
         let said = told.ends()?;
-        ensure!(said.contains("cannot be reached at ") && said.contains(": it has ended;"), "{said}");
+        ensure!(
+            said.contains("cannot be reached at ") && said.contains(": it has ended;"),
+            "{said}"
+        );
         ensure!(wanted(host)? == [false, false]);
         lab.start_daemon(host)?;
         let again = Running::monitor(host, "again", "--flows")?;

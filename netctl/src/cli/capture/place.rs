@@ -5,7 +5,6 @@ use std::{
     net::IpAddr,
 };
 
-
 use super::Args;
 use crate::{
     api::{Client, client},
@@ -61,7 +60,11 @@ fn known(found: client::Result<()>) -> client::Result<()> {
 /// Who has which address, in the networks that packets are of. An address that means several is left out.
 async fn names(client: &Client, args: &Args) -> Result<Names> {
     let network = args.network.as_ref().map(Name::as_str);
-    let network = network.or(args.service.as_ref().and_then(|service| service.network.as_ref()).map(Name::as_str));
+    let network = network.or(args
+        .service
+        .as_ref()
+        .and_then(|service| service.network.as_ref())
+        .map(Name::as_str));
     let mut all: BTreeMap<IpAddr, BTreeSet<String>> = BTreeMap::new();
     let mut add = |address, name: String| {
         all.entry(address).or_default().insert(name);
@@ -138,7 +141,9 @@ async fn inside(
     if points.is_empty() {
         let what = match (&args.sandbox, &args.network) {
             (Some(sandbox), _) => format!("sandbox {sandbox} has no interface of netctl's"),
-            (_, Some(network)) => format!("network {network} has no interface on host {}", status.host),
+            (_, Some(network)) => {
+                format!("network {network} has no interface on host {}", status.host)
+            }
             (None, None) => format!("host {} has no endpoints", status.host),
         };
         return Err(Error::NoPlace(format!("{what}, so there is nothing to capture")));
@@ -155,10 +160,9 @@ fn is(service: &ServiceRef, interface: &InterfaceView) -> bool {
 async fn absent(client: &Client, service: &ServiceRef, status: &StatusView) -> Result<Error> {
     let found = client.service(service).await?;
     Ok(Error::NoPlace(match found.endpoint.owner {
-        Some(owner) if owner.host != status.host => format!(
-            "service {service} is attached on host {}, not here: capture there",
-            owner.host
-        ),
+        Some(owner) if owner.host != status.host => {
+            format!("service {service} is attached on host {}, not here: capture there", owner.host)
+        }
         Some(_) => format!("service {service} has no interface of netctl's"),
         None => format!("service {service} is not attached: `netctl service attach` does that"),
     }))

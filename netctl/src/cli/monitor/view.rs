@@ -55,16 +55,13 @@ fn line(what: &str, packet: &PacketView) -> String {
 
 /// By which interface it came.
 fn place(packet: &PacketView) -> Option<String> {
-    let mut place = format!("by {}", packet.device.as_ref()?);
-    if let Some(sender) = &packet.sender {
-        place += &match &packet.sandbox {
-            Some(sandbox) => format!(" of {sender} in {sandbox}"),
-            None => format!(" of {sender}"),
-        };
-    } else if let Some(tunnel) = packet.tunnel {
-        place += &format!(" from {}", tunnel.source);
-    }
-    Some(place)
+    let device = packet.device.as_ref()?;
+    Some(match (&packet.sender, &packet.sandbox, packet.tunnel) {
+        (Some(sender), Some(sandbox), _) => format!("by {device} of {sender} in {sandbox}"),
+        (Some(sender), None, _) => format!("by {device} of {sender}"),
+        (None, _, Some(tunnel)) => format!("by {device} from {}", tunnel.source),
+        (None, _, None) => format!("by {device}"),
+    })
 }
 
 /// One end; with its link-layer address where the reason is `of_mac`.
@@ -79,7 +76,9 @@ fn end(end: &EndView, of_mac: bool) -> String {
     };
     let name = port.map_or_else(|| name.clone(), |port| format!("{name}:{port}"));
     match mac {
-        Some(mac) if of_mac && (service.is_some() || address.is_some()) => format!("{name} ({mac})"),
+        Some(mac) if of_mac && (service.is_some() || address.is_some()) => {
+            format!("{name} ({mac})")
+        }
         _ => name,
     }
 }
@@ -110,7 +109,11 @@ mod tests {
                 port: Some(5000),
                 ..EndView::default()
             },
-            destination: EndView { service: Some("web".to_owned()), port: Some(80), ..EndView::default() },
+            destination: EndView {
+                service: Some("web".to_owned()),
+                port: Some(80),
+                ..EndView::default()
+            },
             protocol: "tcp".to_owned(),
             detail: "syn".to_owned(),
             bytes: 74,
@@ -129,14 +132,20 @@ mod tests {
             "10:23:04.000007   drop    source-mac              dev          \
              10.0.0.9:5000 (02:00:00:00:00:09) -> web:80 tcp syn 74 bytes by nc0123456789ab of app in box1\n"
         );
-        for (heading, word) in [("EVENT", "drop"), ("REASON", "source-mac"), ("NETWORK", "dev"), ("PACKET", "10.0")] {
+        for (heading, word) in
+            [("EVENT", "drop"), ("REASON", "source-mac"), ("NETWORK", "dev"), ("PACKET", "10.0")]
+        {
             assert_eq!(HEADER.find(heading), drop.find(word), "{heading}");
         }
         let tunnelled = PacketView {
             network: None,
             vni: crate::model::Vni::new(7),
             source: EndView { mac: Some("02:00:00:00:00:01".to_owned()), ..EndView::default() },
-            destination: EndView { address: "fd00::1".parse().ok(), port: Some(1), ..EndView::default() },
+            destination: EndView {
+                address: "fd00::1".parse().ok(),
+                port: Some(1),
+                ..EndView::default()
+            },
             protocol: String::new(),
             detail: String::new(),
             tunnel: Some(TunnelView {
@@ -150,7 +159,9 @@ mod tests {
         };
         let line = text(&EventView::Flow(Box::new(tunnelled)));
         assert!(
-            line.ends_with(" vni 7        02:00:00:00:00:01 -> [fd00::1]:1 74 bytes by eth0 from 192.0.2.1\n"),
+            line.ends_with(
+                " vni 7        02:00:00:00:00:01 -> [fd00::1]:1 74 bytes by eth0 from 192.0.2.1\n"
+            ),
             "{line}"
         );
     }

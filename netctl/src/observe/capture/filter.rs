@@ -134,9 +134,8 @@ fn behind(base: &str, udp: usize, vni: Option<Vni>, station: Option<MacAddr>) ->
     }
     if let Some(MacAddr([a, b, c, d, e, f])) = station {
         let (high, low) = (u32::from_be_bytes([a, b, c, d]), u16::from_be_bytes([e, f]));
-        let is = |at: usize| {
-            format!("{base}[{at}:4] = {high:#x} and {base}[{}:2] = {low:#x}", at + 4)
-        };
+        let is =
+            |at: usize| format!("{base}[{at}:4] = {high:#x} and {base}[{}:2] = {low:#x}", at + 4);
         let _fine = write!(said, " and ({} or {})", is(udp + 16), is(udp + 22));
     }
     said
@@ -169,7 +168,9 @@ mod tests {
 
     #[test]
     fn what_is_no_program_is_seen() {
-        for text in ["", "x", "0\n", "2\n6 0 0 1\n", "1\n6 0 0\n", "1\n6 0 0 1 1\n", "1\n6 0 0 -1\n"] {
+        for text in
+            ["", "x", "0\n", "2\n6 0 0 1\n", "1\n6 0 0\n", "1\n6 0 0 1 1\n", "1\n6 0 0 -1\n"]
+        {
             assert!(read(text).is_none(), "{text:?}");
         }
         assert_eq!(read("1\n6 0 0 1\n").map(|program| program.len()), Some(1));
@@ -189,7 +190,9 @@ mod tests {
         both.compile().await.expect("a filter");
         let station = Tunnelled { station: Some(MacAddr([2, 0, 0, 0, 0, 7])), ..one };
         let filter = Filter::new("", 96).within(station);
-        assert!(filter.expression.contains("udp[16:4] = 0x2000000 and udp[20:2] = 0x7 or udp[22:4] "));
+        assert!(
+            filter.expression.contains("udp[16:4] = 0x2000000 and udp[20:2] = 0x7 or udp[22:4] ")
+        );
         filter.compile().await.expect("a filter");
     }
 }

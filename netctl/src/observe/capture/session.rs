@@ -14,7 +14,9 @@ use nix::{
 };
 
 use super::{Error, Interface, Writer};
-use crate::kernel::{Netns, PacketFilter, PacketRing, RING_DELAY, RingCounts, RingPacket, RingSize};
+use crate::kernel::{
+    Netns, PacketFilter, PacketRing, RING_DELAY, RingCounts, RingPacket, RingSize,
+};
 
 /// Memory for all rings together, and the least and the most for a block of one, in bytes.
 const MEMORY: u32 = 64 << 20;
