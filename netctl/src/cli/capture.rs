@@ -31,9 +31,9 @@ use crate::{
 const STDOUT: &str = "-";
 const EXAMPLES: &str = "\
 Examples:
-  netctl capture --service web.dev -w web.pcapng               all that the service web of dev sends and gets
-  netctl capture --network dev tcp port 80 | tshark -r -       what of its network is HTTP, as it passes
-  netctl capture --outer --network dev -w dev.pcapng           the same network between hosts, in its tunnels";
+  netctl capture --service web.dev -w web.pcapng        all that the service sends and gets
+  netctl capture --network dev udp | tshark -N n -r -   what is UDP in dev, as it passes, with names
+  netctl capture --outer --network dev -w dev.pcapng    the network between hosts, in its tunnels";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -75,7 +75,7 @@ impl Args {
         let to_stdout = self.write == Path::new(STDOUT);
         if to_stdout && io::stdout().is_terminal() {
             return Err(Error::Unusable(
-                "a capture is nothing to read on a terminal: name a file with -w, or pipe it to `tshark -r -`",
+                "a capture is nothing to read on a terminal: name a file with -w, or pipe it to `tshark -N n -r -`",
             ));
         }
         kernel::check_privileges()?;

@@ -280,7 +280,7 @@ mod tests {
                 "10.0.0.1:5000 10.0.0.2:80 tcp syn",
             ),
             ("another", frame(0x88cc, &[1]), "- - 0x88cc "),
-            ("cut ports", in4(6, 0, &[0, 1]), "10.0.0.1 10.0.0.2 tcp "),
+            ("cut ports", in4(6, 0, &[0, 1]), "10.0.0.1:1 10.0.0.2 tcp "),
             ("a cut header", frame(ether_type::IPV4, &[0x45; 15]), "- - ipv4 "),
             ("another version", frame(ether_type::IPV4, &[0x60; 40]), "- - ipv4 "),
             ("no header", frame(ether_type::IPV6, &[]), "- - ipv6 "),
