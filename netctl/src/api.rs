@@ -1,7 +1,7 @@
 //! REST over a unix socket: what the daemon serves and the command line calls.
 //!
-//! `GET /metrics` is for Prometheus, and the one route that is served by TCP too, where that is asked for. `GET /v1/events`
-//! has no end: each line of its answer is an event.
+//! `GET /metrics` is for Prometheus, and the one of these routes that is served by TCP too, where that is asked for. So is a page
+//! for a browser, at an address of its own. `GET /v1/events` has no end: each line of its answer is an event.
 //!
 //! All other requests and answers are the JSON form of the model's `…Spec` and `…View` types. A request that fails is
 //! answered with `{"error": "<one sentence>", "kind": "<sort>"}` and the status of its
@@ -15,16 +15,20 @@ mod request;
 mod routes;
 mod server;
 mod socket;
+mod tcp;
 #[cfg(test)]
 mod tests;
+mod web;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::{
     client::{Client, EventStream},
-    metrics::{MetricsListenError, MetricsListener},
+    metrics::MetricsListener,
     server::serve,
     socket::{Claim, ClaimError},
+    tcp::ListenError,
+    web::WebListener,
 };
 
 /// The answer to `GET /v1/version`.

@@ -37,6 +37,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod top;
+mod trace;
 mod version;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -112,6 +113,11 @@ enum Command {
     /// Works too while the daemon is down. What is wrong is a line each; the exit code is 1 where something is, and 0
     /// where nothing is.
     Doctor(doctor::Args),
+    /// Say hop by hop what would become of a packet from a sandbox of this host, and where and why it would stop
+    ///
+    /// Nothing is sent into sandboxes: their routes, the maps and the eBPF programs are asked, and the way to another host
+    /// is probed. The exit code is 1 where the packet would not arrive.
+    Trace(trace::Args),
     /// Watch what endpoints carry and lose, and what is dropped, by second
     Top(top::Args),
     /// Show drops and new flows as they happen, with names
@@ -171,7 +177,7 @@ impl Cli {
 impl Command {
     async fn run(self, context: &Context) -> Result {
         match self {
-            Self::Daemon(args) => daemon::run(*args).await,
+            Self::Daemon(args) => daemon::run(*args, &context.output).await,
             Self::Network(command) => command.run(context).await,
             Self::Service(command) => command.run(context).await,
             Self::Sandbox(command) => command.run(context).await,
@@ -183,6 +189,7 @@ impl Command {
             Self::Counters(args) => args.run(context).await,
             Self::Status => status::run(context).await,
             Self::Doctor(args) => args.run(context).await,
+            Self::Trace(args) => args.run(context).await,
             Self::Top(args) => args.run(context).await,
             Self::Monitor(args) => args.run(context).await,
             Self::Capture(args) => args.run(context).await,

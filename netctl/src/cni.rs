@@ -10,6 +10,8 @@ mod call;
 mod check;
 mod config;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod inside;
 mod result;
 mod runtime;

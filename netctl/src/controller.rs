@@ -8,6 +8,7 @@ mod addresses;
 mod attach;
 mod audit;
 mod big_tcp;
+mod cleanup;
 mod connect;
 mod containers;
 mod engine;
@@ -38,6 +39,7 @@ mod recover;
 mod retry;
 mod routes;
 mod sandboxes;
+mod scene;
 mod services;
 mod stations;
 mod underlay;
@@ -53,11 +55,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
+    cleanup::{Cleaned, Remainder, Thing, clean},
     engine::{
         EngineAddress, EngineAttachment, EngineEndpointSpec, EngineHolds, EngineNetworkSpec,
         EnginePoolSpec, EnginePoolView, EngineScope, EngineSubnet,
     },
     error::{Error, Kind},
+    holdings::{endpoint_entries, host_entry, network_entries},
     note::noted,
     observation::{Activity, GatewayTraffic, NetworkCount, Observation},
     outside::{Ways, ways},
@@ -171,12 +175,13 @@ impl Controller {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started,
         };
-        match presence::check_name(&store, &host).await {
+        let away = match presence::check_name(&store, &host).await {
             Err(error) if error.kind == Kind::Unavailable => {
                 tracing::warn!(%error, "starting without the store");
+                true
             }
-            checked => checked?,
-        }
+            checked => checked.map(|()| false)?,
+        };
         let link = netlink.link_by_name(&underlay.name).await?;
         let dataplane = Arc::new(start_dataplane(&config, &netlink, &link, vteps).await?);
         let (mtu, underlay_mtu) = watch::channel(underlay.mtu);
@@ -230,10 +235,14 @@ impl Controller {
             Arc::clone(&controller.store),
             host.clone(),
             underlay_mtu,
+            hosts.clone(),
             cancel.clone(),
         );
         let recovering = Arc::clone(&controller);
         let work = async move {
+            if away {
+                cancel.run_until_cancelled(reconciler.serve_kept()).await;
+            }
             if cancel.run_until_cancelled(recovering.recover(&host)).await.is_some() {
                 tokio::join!(
                     cancel.run_until_cancelled(recovering.mend()),
@@ -341,5 +350,9 @@ async fn start_dataplane(
 }
 
 fn now() -> UnixTime {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    unix_time(SystemTime::now())
+}
+
+fn unix_time(time: SystemTime) -> UnixTime {
+    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

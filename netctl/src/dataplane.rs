@@ -18,6 +18,7 @@ mod mirror;
 mod owner;
 mod paths;
 mod plan;
+mod rehearse;
 mod rows;
 mod usage;
 mod values;
@@ -37,6 +38,7 @@ pub use self::{
     events::{EventKinds, Listening, PacketEvent, Told},
     features::Features,
     paths::Path as HostPath,
+    rehearse::{LONGEST, Rehearsal, rehearse},
     rows::{CounterRow, FdbRow, FloodRow, NeighRow, PortRow},
     usage::{MapRow, ProgramRow, Usage},
 };
@@ -47,7 +49,7 @@ use self::{
 };
 use crate::{
     kernel::{Netlink, Netns},
-    model::Vteps,
+    model::{Vni, Vteps},
 };
 
 /// How many requests may wait for the owner before those who ask wait too.
@@ -141,6 +143,20 @@ impl Dataplane {
         self.ask(|reply| Request::Apply(Box::new(desired), sweep, Look::New, reply)).await
     }
 
+    /// As [`Self::apply_new`] with [`Sweep::Remove`], but for these networks alone: all others stay as they were applied, and
+    /// what it costs does not grow with them. Of the others `desired` has the tunnels, and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::apply`].
+    pub async fn apply_part(
+        &self,
+        desired: Desired,
+        networks: BTreeSet<Vni>,
+    ) -> Result<Applied, Error> {
+        self.ask(|reply| Request::ApplyPart(Box::new(desired), networks, reply)).await
+    }
+
     /// Where each station is, as the map says.
     pub async fn fdb(&self) -> Result<Vec<FdbRow>, Error> {
         self.ask(Request::Fdb).await
@@ -228,12 +244,25 @@ pub const PROGRAMS: [&str; 3] = [
     netctl_common::config::FROM_TUNNEL,
 ];
 
-/// Detaches and unpins all that any version of netctl left in `bpf_dir`; no error where nothing is.
+/// Whether the vxlan device `device` of the caller's namespace is served by a data plane that has its pins elsewhere than
+/// below `bpf_dir`.
+///
+/// # Errors
+/// Where the kernel does not say.
+pub async fn is_served_by_another(bpf_dir: &Path, device: &str) -> Result<bool, Error> {
+    let (dir, device) = (bpf_dir.to_owned(), device.to_owned());
+    let look = move || links::is_served_by_another(&dir, links::Role::Tunnel, &device);
+    let looked = tokio::task::spawn_blocking(look).await;
+    looked.map_err(|_panicked| Error::Stopped)?
+}
+
+/// Detaches and unpins all that any version of netctl left in `bpf_dir`, and says where that was; no error where nothing
+/// is.
 ///
 /// # Errors
 ///
 /// [`Error::Busy`] where a daemon runs on it, and whatever the file system refuses.
-pub async fn remove(bpf_dir: &Path) -> Result<(), Error> {
+pub async fn remove(bpf_dir: &Path) -> Result<Vec<PathBuf>, Error> {
     let dir = bpf_dir.to_owned();
     let removed = tokio::task::spawn_blocking(move || bpffs::remove(&dir)).await;
     removed.map_err(|_panicked| Error::Stopped)?

@@ -25,6 +25,7 @@ use std::{fmt::Display, path::Path};
 pub use self::{
     finding::{Examined, Family, Finding, Report},
     offloads::{OffloadOff, offloads_off},
+    paths::{Peer, Verdict, try_way},
     transfer::Transfer,
 };
 use crate::{

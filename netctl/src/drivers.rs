@@ -33,7 +33,7 @@ use self::remote::{Remote, Remotes};
 pub use self::{
     bridge::Bridge,
     host::HostStack,
-    links::{handed, is_gateway, is_gateway_port, is_ours, is_port, port},
+    links::{handed, is_gateway, is_gateway_port, is_made, is_ours, is_port, port},
     null::Null,
     overlay::Overlay,
     segment::ways,

@@ -55,4 +55,4 @@ pub use underlay::{Underlay, find_underlay};
 pub use veth::{VethPair, VethSpec};
 pub use vxlan::Vxlan;
 pub use watch::{LinkState, LinkWatch};
-pub use way::{Station, Way};
+pub use way::{Departure, Station, Way};

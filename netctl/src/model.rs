@@ -23,6 +23,7 @@ mod policy;
 mod published;
 mod resolver;
 mod sandbox;
+mod scene;
 mod spec;
 mod sysctl;
 mod view;
@@ -57,6 +58,7 @@ pub use self::{
     published::{PortRange, PublishedPort, PublishedPortError},
     resolver::{ResolverOption, ResolverOptionError, SearchDomain},
     sandbox::Sandbox,
+    scene::{SceneEndpoint, SceneHost, SceneNetwork, SceneStore, SceneView},
     spec::{
         AttachSpec, ConnectSpec, NetworkSpec, RangeError, RangeSpec, RunSpec, SandboxSpec,
         ServiceSpec,

@@ -280,6 +280,10 @@ pub trait Watch: Send {
     ///
     /// A backend survives lost connections by itself and goes on where it was; it returns an error only where it
     /// cannot: [`Error::Compacted`] (list again), or a refusal. While the store is away it waits. Cancel safe.
+    ///
+    /// No changes at all say that a connection was lost and there is another. Nothing is missing unless the store was put
+    /// back to an earlier state meanwhile, and has come past the revision that was waited for by other changes: who has to
+    /// be sure of that lists again.
     async fn next(&mut self) -> Result<Vec<Change>, Error>;
 }
 
@@ -293,6 +297,9 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// All entries whose keys begin with `prefix`, at one revision however many there are.
     async fn list(&self, prefix: &str) -> Result<Listing, Error>;
+
+    /// The first key from `from` on that begins with `prefix`, in the order of keys.
+    async fn first_key(&self, from: &str, prefix: &str) -> Result<Option<String>, Error>;
 
     /// Does all changes of `txn` in one revision if all its guards hold.
     async fn commit(&self, txn: Txn) -> Result<Outcome, Error>;
@@ -314,6 +321,26 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// Where it is, for people: `file /var/lib/netctl/store.db`, `etcd http://10.0.0.1:2379`.
     fn place(&self) -> String;
+}
+
+/// What stands between `prefix`, which ends in a slash, and the next slash of the keys that have one: each once, in the
+/// order of keys.
+///
+/// It costs as many calls as there are, however many keys: who has to look through a part of the store that may be large
+/// does so piece by piece.
+pub async fn children(store: &dyn Store, prefix: &str) -> Result<Vec<String>, Error> {
+    let (mut children, mut from) = (Vec::new(), prefix.to_owned());
+    while let Some(key) = store.first_key(&from, prefix).await? {
+        let rest = key.strip_prefix(prefix).unwrap_or_default();
+        if let Some((child, _)) = rest.split_once('/') {
+            // The character after a slash: behind all keys below it.
+            from = format!("{prefix}{child}0");
+            children.push(child.to_owned());
+        } else {
+            from = key + "\0";
+        }
+    }
+    Ok(children)
 }
 
 /// A store that several tasks share.

@@ -31,6 +31,7 @@ mod world;
 
 use std::{
     fmt::Write as _,
+    thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -46,9 +47,12 @@ use crate::{
     world::{Local, UNDERLAY_MAC, World},
 };
 
-/// How many worlds there are by the tunnel addresses that the host has, and how many packets in each world.
-const WORLDS: [(Local, usize); 3] = [(Local::BOTH, 140), (Local::IPV4, 30), (Local::IPV6, 30)];
-const PACKETS: usize = 500;
+/// How many worlds there are by the tunnel addresses that the host has, in each share of the work, and how many packets in
+/// each world: a million in all.
+const WORLDS: [(Local, usize); 3] = [(Local::BOTH, 350), (Local::IPV4, 75), (Local::IPV6, 75)];
+const PACKETS: usize = 1000;
+/// Shares are worked on at once, on hosts of their own. There are as many on any machine: a seed means the same on each.
+const SHARES: u64 = 2;
 
 /// What the generator must bring about often enough to be worth its time; the rest a test run cannot bring about.
 #[rustfmt::skip]
@@ -113,20 +117,18 @@ const SHRINKING: Duration = Duration::from_secs(30);
 #[test]
 fn the_programs_do_what_the_model_does() -> Result<()> {
     let seed = seed()?;
-    let place = Place::new()?;
-    let tally = place.host.within(|| {
-        let random = Random::new(seed);
-        let mut tally = Counters::new();
-        for (local, worlds) in WORLDS {
-            for (key, (packets, bytes)) in run(&place, seed, &random, local, worlds)? {
-                let sum = tally.entry(key).or_default();
-                *sum = (sum.0 + packets, sum.1 + bytes);
-            }
-        }
-        Ok(tally)
+    let began = Instant::now();
+    let tallies = thread::scope(|scope| {
+        let shares: Vec<_> =
+            (0..SHARES).map(|number| scope.spawn(move || share(seed, number))).collect();
+        let ended = shares.into_iter().map(|share| share.join().expect("it says what is wrong"));
+        ended.collect::<Result<Vec<_>>>()
     })?;
-    place.end()?;
-    show(&tally);
+    let mut tally = Counters::new();
+    for share in tallies {
+        add(&mut tally, share);
+    }
+    show(&tally, began.elapsed());
     for (direction, outcomes) in REACHED {
         for outcome in *outcomes {
             let packets = tally.get(&(*direction, *outcome)).map_or(0, |counted| counted.0);
@@ -136,6 +138,28 @@ fn the_programs_do_what_the_model_does() -> Result<()> {
     Ok(())
 }
 
+/// One share of the work, on a host of its own.
+fn share(seed: u64, number: u64) -> Result<Counters> {
+    let place = Place::new()?;
+    let tally = place.host.within(|| {
+        let random = Random::new(seed.wrapping_add(number));
+        let mut tally = Counters::new();
+        for (local, worlds) in WORLDS {
+            add(&mut tally, run(&place, seed, &random, local, worlds)?);
+        }
+        Ok(tally)
+    })?;
+    place.end()?;
+    Ok(tally)
+}
+
+fn add(tally: &mut Counters, more: Counters) {
+    for (key, (packets, bytes)) in more {
+        let sum = tally.entry(key).or_default();
+        *sum = (sum.0 + packets, sum.1 + bytes);
+    }
+}
+
 /// Gives packets of so many worlds to both, and tells how they ended.
 fn run(place: &Place, seed: u64, random: &Random, local: Local, worlds: usize) -> Result<Counters> {
     let mut programs = Programs::load(local)?;
@@ -143,6 +167,8 @@ fn run(place: &Place, seed: u64, random: &Random, local: Local, worlds: usize) -
     for _ in 0..worlds {
         let world = World::any(random, local);
         programs.know(&world)?;
+        let before = tally.clone();
+        let mut given = Vec::with_capacity(PACKETS);
         for _ in 0..PACKETS {
             let direction = match random.below(50) {
                 0 => Direction::FromTunnel,
@@ -155,9 +181,12 @@ fn run(place: &Place, seed: u64, random: &Random, local: Local, worlds: usize) -
                 continue;
             }
             let mut both = Both { place, programs: &mut programs, world: &world, direction };
-            if let Err(difference) = both.compare(&input) {
-                bail!("MODEL_SEED={seed:#x}, {}", both.explain(&input, &difference)?);
-            }
+            let outcome = match both.compare(&input) {
+                Ok(outcome) => outcome,
+                Err(difference) => {
+                    bail!("MODEL_SEED={seed:#x}, {}", both.explain(&input, &difference)?)
+                }
+            };
             if direction == Direction::UnderlayFilter {
                 assert!(
                     is_only_cheaper(&world, &input),
@@ -165,14 +194,23 @@ fn run(place: &Place, seed: u64, random: &Random, local: Local, worlds: usize) -
                     hex(&input.bytes)
                 );
             }
-            if let Some(outcome) = path::answer(&world, direction, &input).outcome() {
+            if let Some(outcome) = outcome {
                 let (packets, bytes) = tally.entry((direction, outcome)).or_default();
                 *packets += 1;
                 *bytes += input.bytes.len() as u64;
             }
+            given.push((direction, input));
         }
         // Every packet moved its own counter; none moved another, or sent a copy that nobody expected.
-        assert_eq!(programs.all_counted()?, tally, "MODEL_SEED={seed:#x}");
+        if programs.all_counted()? != tally {
+            let mut both = Both {
+                place,
+                programs: &mut programs,
+                world: &world,
+                direction: Direction::FromContainer,
+            };
+            bail!("MODEL_SEED={seed:#x}, {}", both.find_miscounted(&given, &before, &tally)?);
+        }
         let copies = place.copies(0)?;
         assert!(copies.is_empty(), "MODEL_SEED={seed:#x}: {}", list(&copies));
     }
@@ -208,7 +246,9 @@ fn seed() -> Result<u64> {
 }
 
 #[expect(clippy::print_stdout, reason = "it is shown where the test fails")]
-fn show(tally: &Counters) {
+fn show(tally: &Counters, took: Duration) {
+    let all: u64 = tally.values().map(|(packets, _)| packets).sum();
+    println!("{all} packets in {:.1} s", took.as_secs_f64());
     for ((direction, outcome), (packets, _)) in tally {
         println!("{packets:8} {} {}", direction.as_str(), outcome.as_str());
     }
@@ -223,22 +263,47 @@ struct Both<'a> {
 }
 
 impl Both<'_> {
-    /// Gives the packet to both, and says in what they differ.
-    fn compare(&mut self, input: &Input) -> Result<(), String> {
+    /// Gives the packet to both, and says in what they differ, or else which counter it should have moved.
+    fn compare(&mut self, input: &Input) -> Result<Option<Outcome>, String> {
         self.try_to_compare(input).unwrap_or_else(|error| Err(format!("{error:#}")))
     }
 
-    fn try_to_compare(&mut self, input: &Input) -> Result<Result<(), String>> {
-        let expected = path::answer(self.world, self.direction, input);
-        let counter = expected.outcome();
-        let before = self.counted(counter)?;
-        let seen = self.programs.run(self.direction, input)?;
-        let after = self.counted(counter)?;
-
-        let moved = (after.0 - before.0, after.1 - before.1);
-        if counter.is_some() && moved != (1, input.bytes.len() as u64) {
-            return Ok(Err(format!("its counter moved by {moved:?}")));
+    /// The same, and looks whether it moved its counter, and no other. Among many packets that is looked at once for all.
+    fn compare_counted(&mut self, input: &Input) -> Result<(), String> {
+        let before = self.programs.all_counted().map_err(|error| error.to_string())?;
+        let outcome = self.compare(input)?;
+        let after = self.programs.all_counted().map_err(|error| error.to_string())?;
+        let mut expected = before.clone();
+        if let Some(outcome) = outcome {
+            let (packets, bytes) = expected.entry((self.direction, outcome)).or_default();
+            *packets += 1;
+            *bytes += input.bytes.len() as u64;
         }
+        if after == expected { Ok(()) } else { Err("it moved other counters".to_owned()) }
+    }
+
+    /// Which of these packets was counted otherwise than it should have been.
+    fn find_miscounted(
+        &mut self,
+        given: &[(Direction, Input)],
+        before: &Counters,
+        after: &Counters,
+    ) -> Result<String> {
+        for (direction, input) in given {
+            self.direction = *direction;
+            if let Err(difference) = self.compare_counted(input) {
+                return self.explain(input, &difference);
+            }
+        }
+        let counted = self.programs.all_counted()?;
+        Ok(format!(
+            "no packet by itself is counted wrongly, but all together: {before:?}, {after:?}, {counted:?}"
+        ))
+    }
+
+    fn try_to_compare(&mut self, input: &Input) -> Result<Result<Option<Outcome>, String>> {
+        let expected = path::answer(self.world, self.direction, input);
+        let seen = self.programs.run(self.direction, input)?;
         if let Answer::Flood(copies) = &expected {
             let mut copies: Vec<_> =
                 copies.iter().filter(|copy| place::comes_out(copy)).cloned().collect();
@@ -248,11 +313,7 @@ impl Both<'_> {
                 return Ok(Err(format!("copies {}\n    seen {}", list(&copies), list(&seen))));
             }
         }
-        Ok(matches(&expected, input, &seen))
-    }
-
-    fn counted(&self, counter: Option<Outcome>) -> Result<(u64, u64)> {
-        counter.map_or(Ok((0, 0)), |outcome| self.programs.counted(self.direction, outcome))
+        Ok(matches(&expected, input, &seen).map(|()| expected.outcome()))
     }
 
     /// The packet as it was found, and as plain as it can be with a difference.
@@ -261,7 +322,7 @@ impl Both<'_> {
         let plain = shrink::shrink(input, |candidate| {
             Instant::now() < end
                 && generate::can_be_run(candidate)
-                && self.compare(candidate).is_err()
+                && self.compare_counted(candidate).is_err()
         });
         let mut text = format!("{:?}: {difference}\n", self.direction);
         for (what, input) in [("found", input), ("plainest", &plain)] {
@@ -270,7 +331,7 @@ impl Both<'_> {
             let answer = path::answer(self.world, self.direction, input);
             writeln!(text, "  model: {:?}", answer.outcome())?;
             let before = self.programs.all_counted()?;
-            let difference = self.compare(input).err().unwrap_or_default();
+            let difference = self.compare_counted(input).err().unwrap_or_default();
             let after = self.programs.all_counted()?;
             let moved: Vec<_> =
                 after.iter().filter(|(key, count)| before.get(*key) != Some(*count)).collect();

@@ -16,6 +16,7 @@ mod program;
 mod quiet;
 mod report;
 mod rig;
+mod scale;
 mod sync;
 mod table;
 mod times;
@@ -60,6 +61,8 @@ pub(crate) struct Options {
 enum Other {
     /// How soon a service is known on another host, by etcd
     Sync(sync::Options),
+    /// What a host takes in a large cluster, and how soon it has what changes there
+    Scale(scale::Options),
     /// How fast names are answered
     Names(names::Options),
     /// What it takes to make and to remove an endpoint, beside what the kernel alone takes
@@ -80,6 +83,7 @@ enum Format {
 pub(crate) fn run(options: &Options) -> Result<()> {
     match &options.other {
         Some(Other::Sync(options)) => return sync::run(options),
+        Some(Other::Scale(options)) => return scale::run(options),
         Some(Other::Names(options)) => return names::run(options),
         Some(Other::Endpoints(options)) => return endpoints::run(options),
         Some(Other::Docker(options)) => return docker::run(options),

@@ -84,8 +84,11 @@ pub(crate) fn run(options: Options) -> Result<ExitCode> {
     let Options { dir, verb } = options;
     match verb {
         Verb::Up { hosts, store, mtu } => {
+            // Each host's page is on its own loopback: nobody else gets there.
+            let arguments = vec!["--web-listen".to_owned()];
+            let store = store.into();
             let options =
-                testbed::Options { hosts, store: store.into(), mtu, ..testbed::Options::default() };
+                testbed::Options { hosts, store, mtu, arguments, ..testbed::Options::default() };
             up(Run::wait(&dir)?, options)?;
         }
         Verb::Down => down(Run::wait(&dir)?)?,
@@ -172,7 +175,8 @@ fn show(lab: &Lab) {
         "  cargo xtask lab exec h1 -- netctl run --publish-service svc1.dev.overlay -- sleep 1d &"
     );
     out!("  cargo xtask lab exec h2 -- netctl run --publish-service svc2.dev.overlay -- ping svc1");
-    out!("  cargo xtask lab shell h1");
+    out!("  cargo xtask lab exec h1 -- netctl trace svc1 svc2");
+    out!("  cargo xtask lab shell h1    # where http://localhost:9470/ is the host's page");
 }
 
 fn down(run: Run) -> Result<()> {

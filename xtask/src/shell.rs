@@ -62,6 +62,13 @@ pub(crate) fn build_release() -> Result<PathBuf> {
     Ok(target()?.join("release").join("netctl"))
 }
 
+/// Builds the cluster of hosts that exist in a store alone, and gives its path.
+pub(crate) fn build_fleet() -> Result<PathBuf> {
+    let status = wait(cargo(&["build", "--package", "netctl-tests", "--bin", "fleet"]))?;
+    ensure!(status.success(), "the fleet does not build: cargo says why above");
+    Ok(target()?.join("debug").join("fleet"))
+}
+
 /// Runs a command to its end in a process group of its own, to which signals are passed on.
 pub(crate) fn wait(mut command: Command) -> Result<ExitStatus> {
     let name = command.get_program().to_string_lossy().into_owned();

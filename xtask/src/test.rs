@@ -1,18 +1,22 @@
 //! All tests: those of the crates, and those over real namespaces, daemons and packets.
 
+mod pool;
+mod programs;
 mod tally;
 
-use std::io::{BufRead as _, BufReader};
-use std::os::unix::process::CommandExt as _;
-use std::process::{Command, Stdio};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use clap::Args;
-use testbed::Forward;
 
 use crate::{say, setup, shell};
+use pool::Job;
+use programs::Program;
 use tally::{Failure, Tally};
 
 #[derive(Args)]
@@ -31,6 +35,19 @@ const THREADS: &str = "RUST_TEST_THREADS";
 const SEED: &str = "MODEL_SEED";
 /// So many tests at most are run again: where more fail, it is not that they were in each other's way.
 const AGAIN: usize = 5;
+/// Tests that take a minute and more: they begin first, so that at the end nobody waits for one alone.
+const LONG: [&str; 8] = [
+    "faults::deaths::",
+    "faults::scale::",
+    "faults::leftovers::",
+    "faults::absence::",
+    "faults::kills::",
+    "faults::audit::",
+    "acceptance::",
+    "docker::",
+];
+/// How many that took longest are told of at the end.
+const SLOWEST: usize = 10;
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     ensure!(testbed::is_root(), "tests make network namespaces and need root: use sudo");
@@ -42,61 +59,88 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         say::done(&format!("cleared away what {left} killed runs had left"));
     }
     shell::build_netctl()?;
+    let programs = programs::build(options)?;
     let seed = seed()?;
-    let (tally, mut success) = test(options, &seed)?;
-    let Tally { passed, failed, .. } = tally;
+    let tests = Instant::now();
+    let tally = test(options, &programs, &seed)?;
+    let took = tests.elapsed().as_secs_f64();
+    let Tally { passed, failed, took: durations, .. } = tally;
     let mut left = testbed::sweep()?;
     show(&failed);
+    summarise(passed, failed.len(), took, &durations)?;
     // What passes alone was kept too short of time or room by the tests beside it. It is said, but fails nothing.
     let (mut crowded, mut broken) = (Vec::new(), failed);
     if (1..=AGAIN).contains(&broken.len()) {
         say::remark("what failed, once more, each by itself:");
-        let (again, passes) = alone(options, &broken, &seed)?;
+        let again = alone(&programs, &broken, &seed)?;
         left = testbed::sweep()?;
         show(&again.failed);
-        (broken, crowded) = broken.into_iter().partition(|test| again.has_failed(&test.name));
-        success = passes;
+        (broken, crowded) = broken.into_iter().partition(|test| again.has_failed(test));
     }
 
     let took = begin.elapsed().as_secs();
     for test in &crowded {
-        out!("{} {} failed beside others and passed by itself", say::bad("~"), test.name);
+        out!("{} {} failed beside others and passed by itself", say::bad("~"), test.full_name());
     }
     for test in &broken {
-        out!("{} {}", say::bad("✗"), test.name);
+        out!("{} {}", say::bad("✗"), test.full_name());
     }
     ensure!(broken.is_empty(), "{} tests failed, {passed} passed, in {took} s", broken.len());
-    ensure!(success, "cargo test failed: it says why above");
     let passed = passed + crowded.len();
     ensure!(left == 0, "all {passed} tests passed, but {left} runs left hosts or processes behind");
     say::done(&format!("all {passed} tests passed, nothing is left, in {took} s"));
     Ok(())
 }
 
-/// Programs of tests run one after another; within one, three times as many tests at once as there are CPUs, or as many as
-/// `RUST_TEST_THREADS` says: most of their time they wait for somebody.
-fn test(options: &Options, seed: &str) -> Result<(Tally, bool)> {
-    let mut command = programs(options);
-    if std::env::var_os(THREADS).is_none() {
-        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-        command.env(THREADS, (cpus * 3).to_string());
+/// Three times as many tests at once as there are CPUs, or as many as `RUST_TEST_THREADS` says: most of their time they wait
+/// for somebody.
+fn test(options: &Options, programs: &[Program], seed: &str) -> Result<Tally> {
+    let (filter, arguments): (Vec<String>, Vec<String>) =
+        options.filter.iter().cloned().partition(|word| !word.starts_with('-'));
+    let mut jobs = Vec::new();
+    for program in programs {
+        let tests = program.tests(&filter)?;
+        let job = |test, words: &[String]| {
+            let arguments = words.iter().chain(&arguments).cloned().collect();
+            Job { program: program.clone(), test, arguments }
+        };
+        if program.whole_hosts {
+            jobs.extend(tests.into_iter().map(|test| job(Some(test), &[])));
+        } else if !tests.is_empty() {
+            jobs.push(job(None, &filter));
+        }
     }
-    if !options.filter.is_empty() {
-        command.arg("--").args(&options.filter);
-    }
-    told(command, seed)
+    let durations = durations()?;
+    jobs.sort_by_cached_key(|job| {
+        let name = job.name();
+        let is_long = LONG.iter().any(|long| name.starts_with(long));
+        let known = durations.get(&name).copied();
+        std::cmp::Reverse(known.unwrap_or(if is_long { Duration::MAX } else { Duration::ZERO }))
+    });
+    let at_once = match std::env::var(THREADS) {
+        Ok(text) => text.parse().with_context(|| format!("{THREADS} is {text}"))?,
+        Err(_) => std::thread::available_parallelism().map_or(1, usize::from) * 3,
+    };
+    start(jobs, at_once, seed)
 }
 
 /// Runs these tests again, one after another, with the seed that they had.
-fn alone(options: &Options, failed: &[Failure], seed: &str) -> Result<(Tally, bool)> {
-    let mut command = programs(options);
-    command.args(["--", "--exact"]).args(failed.iter().map(|test| &test.name));
-    command.env(THREADS, "1");
-    told(command, seed)
+fn alone(programs: &[Program], failed: &[Failure], seed: &str) -> Result<Tally> {
+    let job = |test: &Failure| {
+        let program = programs.iter().find(|program| program.name == test.program)?.clone();
+        Some(Job { program, test: Some(test.name.clone()), arguments: Vec::new() })
+    };
+    start(failed.iter().filter_map(job).collect(), 1, seed)
 }
 
-fn programs(options: &Options) -> Command {
-    let mut command = shell::cargo(&["test", "--no-fail-fast"]);
+fn start(jobs: Vec<Job>, at_once: usize, seed: &str) -> Result<Tally> {
+    // A message says by itself what is wrong, and traces push those of other tests out of sight.
+    let variables = [(SEED, seed), ("RUST_BACKTRACE", "0")];
+    pool::run(jobs, at_once, &variables, &shell::target()?.join("xtask").join("tests"))
+}
+
+fn cargo_test(options: &Options) -> Command {
+    let mut command = shell::cargo(&["test"]);
     match &options.package {
         Some(package) => command.args(["--package", package]),
         None => command.arg("--workspace"),
@@ -104,29 +148,44 @@ fn programs(options: &Options) -> Command {
     command
 }
 
-/// Runs cargo, passes on what the tests say, and adds it up.
-fn told(mut command: Command, seed: &str) -> Result<(Tally, bool)> {
-    // A message says by itself what is wrong, and traces push those of other tests out of sight.
-    command.env(SEED, seed).env("RUST_BACKTRACE", "0");
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
-    let mut child = command.spawn().context("cannot run cargo")?;
-    let forward = Forward::to(child.id());
-    let Some(stdout) = child.stdout.take() else { bail!("cargo has no stdout") };
-    let mut tally = Tally::default();
-    for line in BufReader::new(stdout).lines() {
-        let line = line?;
-        tally.add(&line);
-        out!("{line}");
+fn durations_file() -> Result<PathBuf> {
+    Ok(shell::target()?.join("xtask").join("durations.json"))
+}
+
+/// How long tests took when they last ran; none where that cannot be read.
+fn durations() -> Result<BTreeMap<String, Duration>> {
+    let text = fs::read(durations_file()?).unwrap_or_default();
+    let seconds: BTreeMap<String, f64> = serde_json::from_slice(&text).unwrap_or_default();
+    Ok(seconds.into_iter().map(|(name, took)| (name, Duration::from_secs_f64(took))).collect())
+}
+
+/// Says how it went, as libtest does of one program, and what took longest; which is kept for the next time.
+fn summarise(
+    passed: usize,
+    failed: usize,
+    took: f64,
+    durations: &BTreeMap<String, Duration>,
+) -> Result<()> {
+    let mut slowest: Vec<_> = durations.iter().collect();
+    slowest.sort_by_key(|(_, took)| std::cmp::Reverse(**took));
+    for (name, took) in slowest.into_iter().take(SLOWEST) {
+        say::remark(&format!("{:>6.1} s {name}", took.as_secs_f64()));
     }
-    let success = child.wait()?.success();
-    drop(forward);
-    Ok((tally, success))
+    let how = if failed == 0 { "ok" } else { "FAILED" };
+    out!("\ntest result: {how}. {passed} passed; {failed} failed; finished in {took:.2}s\n");
+    let mut all = self::durations()?;
+    all.extend(durations.clone());
+    let seconds: BTreeMap<_, _> =
+        all.into_iter().map(|(name, took)| (name, took.as_secs_f64())).collect();
+    let file = durations_file()?;
+    fs::write(&file, serde_json::to_string(&seconds)?)
+        .with_context(|| format!("cannot write {}", file.display()))
 }
 
 /// What the tests that failed said, once more, where a reader looks first: at the end.
 fn show(failed: &[Failure]) {
     for test in failed {
-        out!("\n{} {}", say::bad("✗"), test.name);
+        out!("\n{} {}", say::bad("✗"), test.full_name());
         for line in &test.said {
             out!("    {line}");
         }

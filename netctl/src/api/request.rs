@@ -108,10 +108,60 @@ fn shorten(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{NetworkSpec, RunSpec, SandboxSpec, ServiceSpec};
+    use crate::model::{
+        AttachSpec, ConnectSpec, LeaveSpec, NetworkSpec, RetainSpec, RunSpec, SandboxSpec,
+        ServiceSpec,
+    };
 
     fn refusal<T: DeserializeOwned + std::fmt::Debug>(body: &str) -> String {
         parse::<T>(body.as_bytes()).expect_err(body)
+    }
+
+    fn body<T>(corpus: &[&str])
+    where
+        T: DeserializeOwned + serde::Serialize + PartialEq + std::fmt::Debug,
+    {
+        let write = |value: &T| serde_json::to_vec(value).expect("it can be written");
+        crate::fuzz::same_again(corpus, |text| parse::<T>(text).ok(), write);
+    }
+
+    #[test]
+    fn bodies_are_read_as_they_are_written_or_refused() {
+        body::<NetworkSpec>(&[
+            r#"{"name":"dev"}"#,
+            r#"{"name":"dev","driver":"overlay","subnets":["10.0.0.0/24","fd00::/64"],"ipv6":true,
+                "gateways":["10.0.0.1"],"aux_addresses":{"router":"10.0.0.9"},"internal":false,
+                "options":{"mtu":"1400"},"labels":{"a":"b"}}"#,
+        ]);
+        let service = r#"{"service":"web.dev","aliases":["www"],"ports":["8080:80/tcp"],
+            "address":"10.0.0.2","address6":"fd00::2","mac":"02:42:0a:00:00:02","bridging":false}"#;
+        body::<ServiceSpec>(&[service]);
+        body::<AttachSpec>(&[
+            r#"{"sandbox":"box","force":true,"aliases":["db:web"],"gw_priority":-1,"device":"eth3"}"#,
+        ]);
+        let sandbox = r#"{"name":"box","dns":["10.0.0.9"],"dns_search":["example.org"],"hostname":"box",
+            "dns_options":["ndots:1"],"pid":7}"#;
+        body::<SandboxSpec>(&[sandbox, "{}"]);
+        body::<RunSpec>(&[&format!(r#"{{"sandbox":{sandbox},"publish":[{service}]}}"#)]);
+        body::<ConnectSpec>(&[&format!(r#"{{"publish":{service},"attach":{{"sandbox":"box"}}}}"#)]);
+        body::<LeaveSpec>(&[
+            r#"{"configuration":"net","attachment":{"container":"c0ffee","device":"eth0"}}"#,
+        ]);
+        body::<RetainSpec>(&[
+            r#"{"configuration":"net","keep":[{"container":"c0ffee","device":"eth0"}]}"#,
+        ]);
+    }
+
+    #[test]
+    fn queries_are_read_or_refused() {
+        let corpus = ["all=true", "all=false&x=1", "force=true", "network=dev", "%61ll=tru%65"];
+        crate::fuzz::each(&corpus, |text| {
+            let Ok(text) = std::str::from_utf8(text) else { return };
+            let Ok(uri) = format!("/v1/networks?{text}").parse::<axum::http::Uri>() else { return };
+            drop(Query::<super::super::NetworkFilter>::try_from_uri(&uri));
+            drop(Query::<super::super::Removal>::try_from_uri(&uri));
+            drop(Query::<super::super::ServiceFilter>::try_from_uri(&uri));
+        });
     }
 
     #[test]

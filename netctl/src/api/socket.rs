@@ -3,7 +3,9 @@
 use std::{
     fs::{self, File, OpenOptions, Permissions},
     io,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{
+        DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+    },
     path::{Path, PathBuf},
 };
 
@@ -36,6 +38,14 @@ pub enum ClaimError {
         /// Why.
         source: io::Error,
     },
+    /// A file or directory cannot be removed.
+    #[error("{path} cannot be removed: {source}")]
+    Left {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
 }
 
 /// The right to use a run directory: at most one daemon has it. It ends with the process, however that ends.
@@ -56,17 +66,39 @@ impl Claim {
             .create(run_dir)
             .map_err(|source| ClaimError::Io { path: run_dir.to_owned(), source })?;
         let path = run_dir.join(LOCK);
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|source| ClaimError::Io { path: path.clone(), source })?;
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => Ok(Self { run_dir: run_dir.to_owned(), listens: false, _lock: lock }),
-            Err((_, Errno::EWOULDBLOCK)) => Err(ClaimError::Taken { run_dir: run_dir.to_owned() }),
-            Err((_, errno)) => Err(ClaimError::Io { path, source: errno.into() }),
+        let io = |source| ClaimError::Io { path: path.clone(), source };
+        loop {
+            let file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(&path)
+                .map_err(io)?;
+            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                // One who had it may have removed it meanwhile: another would be made then, and locked too.
+                Ok(lock) if lock.metadata().map_err(io)?.nlink() == 0 => {}
+                Ok(lock) => {
+                    return Ok(Self { run_dir: run_dir.to_owned(), listens: false, _lock: lock });
+                }
+                Err((_, Errno::EWOULDBLOCK)) => {
+                    return Err(ClaimError::Taken { run_dir: run_dir.to_owned() });
+                }
+                Err((_, errno)) => return Err(io(errno.into())),
+            }
+        }
+    }
+
+    /// Gives the run directory up, and removes it where nothing is left in it.
+    pub fn release(self) -> Result<(), ClaimError> {
+        let path = self.run_dir.join(LOCK);
+        fs::remove_file(&path).map_err(|source| ClaimError::Left { path, source })?;
+        match fs::remove_dir(&self.run_dir) {
+            // What others have in it is theirs.
+            Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => {
+                Err(ClaimError::Left { path: self.run_dir.clone(), source: error })
+            }
+            Ok(()) | Err(_) => Ok(()),
         }
     }
 

@@ -1,5 +1,7 @@
 //! `netctl daemon`.
 
+mod cleanup;
+
 use std::{io, mem, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
@@ -11,11 +13,12 @@ use super::{
     end::End,
     log,
     notify::{READY, STOPPING, notify},
+    output::Output,
     passed::Passed,
     settings::{DockerSettings, FileArgs, Options, Settings},
 };
 use crate::{
-    api::{self, Claim, MetricsListener},
+    api::{self, Claim, MetricsListener, WebListener},
     controller::Controller,
     docker::{self, Engine, PluginSocket},
     kernel, store,
@@ -26,15 +29,22 @@ const GRACE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
+    /// Do not run: take away all that netctl has on this host, and give back what the host has in the store. The
+    /// daemon must be stopped. What the state directory holds stays, but for sandboxes
+    #[arg(long)]
+    cleanup: bool,
     #[command(flatten)]
     options: Options,
     #[command(flatten)]
     file: FileArgs,
 }
 
-pub(super) async fn run(args: Args) -> Result {
+pub(super) async fn run(args: Args, output: &Output) -> Result {
     let mut settings = Settings::resolve(args.options, &args.file)?;
     log::start(mem::take(&mut settings.log));
+    if args.cleanup {
+        return cleanup::run(settings, output).await;
+    }
     serve(settings).await.map_err(Error::Daemon)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -50,6 +60,10 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     // Before anything is changed: an address that cannot be had is a mistake in the settings.
     let metrics = match settings.metrics_listen {
         Some(address) => Some(MetricsListener::bind(address).await?),
+        None => None,
+    };
+    let page = match settings.web_listen {
+        Some(address) => Some(WebListener::bind(address).await?),
         None => None,
     };
     let starting = async {
@@ -71,6 +85,8 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     }
     let metrics =
         metrics.map(|listener| tokio::spawn(listener.serve(Arc::clone(&controller), stop.clone())));
+    let page =
+        page.map(|listener| tokio::spawn(listener.serve(Arc::clone(&controller), stop.clone())));
     let mut server = tokio::spawn(api::serve(listener, Arc::clone(&controller), stop.clone()));
     tracing::info!(%host, socket = %claim.socket().display(), "ready");
     notify(READY);
@@ -102,6 +118,9 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     }
     if let Some(metrics) = metrics {
         metrics.await.context("the server of metrics broke off")?;
+    }
+    if let Some(page) = page {
+        page.await.context("the server of the page broke off")?;
     }
     controller.shutdown().await;
     Ok(())

@@ -9,7 +9,7 @@ use std::{
 use tokio::signal::unix::SignalKind;
 
 use super::{output, settings};
-use crate::{api::client, bench, kernel, model::Name, observe::capture};
+use crate::{api::client, bench, kernel, model::Name, observe::capture, trace};
 
 /// The request failed.
 const FAILED: u8 = 1;
@@ -104,9 +104,15 @@ pub enum Error {
         /// The other.
         left: client::Error,
     },
+    /// A packet cannot be followed.
+    #[error(transparent)]
+    Trace(#[from] trace::Error),
     /// The process itself cannot be set up.
     #[error("cannot start: {0}")]
     Start(io::Error),
+    /// Not all of netctl could be taken away from this host.
+    #[error("{}", .0.join("\n"))]
+    Left(Vec<String>),
     /// The daemon cannot start or has failed.
     #[error("{0:#}")]
     Daemon(anyhow::Error),
@@ -116,7 +122,7 @@ impl Error {
     /// The exit code.
     pub fn code(&self) -> u8 {
         match self {
-            Self::Request(error) => code_of(error),
+            Self::Request(error) | Self::Trace(trace::Error::Request(error)) => code_of(error),
             Self::Requests(errors) => errors.iter().map(code_of).max().unwrap_or(FAILED),
             Self::NotStarted { code, .. } => *code,
             Self::Signal(signal) | Self::Interrupted(signal) => {
@@ -137,8 +143,10 @@ impl Error {
             | Self::NotOurs(_)
             | Self::NameTaken { .. }
             | Self::Start(_)
+            | Self::Left(_)
             | Self::Daemon(_)
             | Self::Kernel(_)
+            | Self::Trace(_)
             | Self::Bench(_)
             | Self::Unmeasurable(_) => FAILED,
         }

@@ -1,5 +1,7 @@
 //! What the daemon takes from its machine: each setting is an option, a variable and a key of the file at once.
 
+mod listen;
+
 use std::{
     fmt, fs, io,
     net::SocketAddr,
@@ -146,6 +148,18 @@ pub(super) struct Options {
     /// at `GET /metrics` on the daemon's own socket always; by TCP where an address is given
     #[arg(long, env = "NETCTL_METRICS_LISTEN", value_name = "ADDR:PORT", hide_env_values = true)]
     metrics_listen: Option<String>,
+    /// Address and port to serve a page for a browser at, which shows hosts, networks, services and their traffic: of a bare
+    /// port, and of no value, the address is 127.0.0.1, which this host alone reaches; of a bare address, the port is 9470.
+    /// There is no password: another address serves it to all who reach that. Nothing is served where this is not given
+    #[arg(
+        long,
+        env = "NETCTL_WEB_LISTEN",
+        value_name = "ADDR:PORT",
+        hide_env_values = true,
+        num_args = 0..=1,
+        default_missing_value = "127.0.0.1:9470"
+    )]
+    web_listen: Option<String>,
     /// Name of this host, unique in the cluster
     /// [default: the machine's]
     #[arg(long, env = "NETCTL_HOST_NAME", value_name = "NAME", hide_env_values = true)]
@@ -174,6 +188,7 @@ pub(super) struct Settings {
     pub plugin_dirs: Vec<PathBuf>,
     pub docker: DockerSettings,
     pub metrics_listen: Option<SocketAddr>,
+    pub web_listen: Option<SocketAddr>,
     pub host: HostName,
     pub log: EnvFilter,
 }
@@ -287,7 +302,8 @@ impl Settings {
                     .transpose()?,
                 engine: directory("docker-engine", options.docker_engine, "/run/docker.sock")?,
             },
-            metrics_listen: options.metrics_listen.as_deref().map(listen_address).transpose()?,
+            metrics_listen: options.metrics_listen.as_deref().map(listen::metrics).transpose()?,
+            web_listen: options.web_listen.as_deref().map(listen::web).transpose()?,
             log,
         })
     }
@@ -321,6 +337,7 @@ impl Settings {
             docker_swarm_socket: self.docker.swarm_socket.clone(),
             docker_engine: Some(self.docker.engine.clone()),
             metrics_listen: self.metrics_listen.map(|address| address.to_string()),
+            web_listen: self.web_listen.map(|address| address.to_string()),
             host_name: Some(self.host.clone()),
             log: Some(self.log.to_string()),
         }
@@ -344,6 +361,7 @@ impl Settings {
             plugin_dirs,
             docker: _,
             metrics_listen: _,
+            web_listen: _,
             host,
             log: _,
         } = self;
@@ -391,6 +409,7 @@ impl Options {
             docker_swarm_socket: self.docker_swarm_socket.or(those.docker_swarm_socket),
             docker_engine: self.docker_engine.or(those.docker_engine),
             metrics_listen: self.metrics_listen.or(those.metrics_listen),
+            web_listen: self.web_listen.or(those.web_listen),
             host_name: self.host_name.or(those.host_name),
             log: self.log.or(those.log),
         }
@@ -454,15 +473,6 @@ fn password(path: &Path) -> Result<String, Error> {
     let text = fs::read_to_string(path)
         .map_err(|error| unusable("store-password-file", &path.display().to_string(), &error))?;
     Ok(text.trim_end_matches(['\n', '\r']).to_owned())
-}
-
-/// An address with a port that others can be told.
-fn listen_address(text: &str) -> Result<SocketAddr, Error> {
-    let unusable = |reason: &str| unusable("metrics-listen", text, &reason);
-    let address: SocketAddr = text.parse().map_err(|_error| {
-        unusable("write an IP address and a port, as in 127.0.0.1:9469 or [::1]:9469")
-    })?;
-    if address.port() == 0 { Err(unusable("a port is from 1 to 65535")) } else { Ok(address) }
 }
 
 fn check_device(name: &str) -> Result<(), Error> {

@@ -8,9 +8,12 @@ pub(super) async fn run(Context { client, output }: &Context) -> Result {
 }
 
 fn text(status: &StatusView) -> String {
-    let store = match &status.store_error {
-        Some(error) => format!("{}, not usable: {error}", status.store),
-        None => status.store.clone(),
+    let store = match (&status.store_error, status.store_error_since) {
+        (Some(error), Some(since)) => {
+            format!("{}, not usable for {}: {error}", status.store, age(since))
+        }
+        (Some(error), None) => format!("{}, not usable: {error}", status.store),
+        (None, _) => status.store.clone(),
     };
     let merged = if status.merged_datagrams {
         "the kernel could take the tunnel off merged datagrams in the fast path"

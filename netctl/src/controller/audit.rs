@@ -9,11 +9,12 @@
 //! told.
 
 mod compare;
+mod parts;
 
 use std::time::Duration;
 
-use self::compare::{Comparison, Orphan, Untaken, compare};
-use super::{Controller, Result, holdings, keys, now};
+use self::compare::{Comparison, Orphan, Untaken};
+use super::{Controller, Result, keys, now};
 use crate::{
     ipam,
     model::{AuditView, Host},
@@ -67,10 +68,10 @@ impl Controller {
         for reason in &unclear {
             tracing::warn!(reason, "the store has what only people can settle");
         }
-        for orphan in orphans.iter().take(LIMIT) {
+        for orphan in &orphans {
             found.freed += u64::from(self.free(orphan).await?);
         }
-        for untaken in untaken.iter().take(LIMIT) {
+        for untaken in &untaken {
             found.put_back += u64::from(self.put_back(untaken).await?);
         }
         self.audited.send_replace(Some(AuditView {
@@ -79,20 +80,6 @@ impl Controller {
             ..found
         }));
         Ok(())
-    }
-
-    async fn compare(&self) -> Result<Comparison> {
-        let store = &*self.store;
-        let (mut held, mut since) = (Vec::new(), None);
-        // Before the objects: a key that was there then and whose object is not there now has none.
-        for prefix in holdings::PREFIXES {
-            let listing = store.list(prefix).await?;
-            since.get_or_insert(listing.revision);
-            held.extend(listing.entries);
-        }
-        let mut objects = store.list(keys::ENDPOINTS).await?.entries;
-        objects.extend(store.list(keys::NETWORKS).await?.entries);
-        Ok(compare(&held, &objects, since.unwrap_or_default()))
     }
 
     /// Removes a key that nobody holds; `false` if it changed in the meantime.

@@ -22,6 +22,9 @@ const BIG: u32 = 3 * USUAL;
 /// Whether the device cuts packets inside a UDP tunnel by itself.
 const TUNNEL_SEGMENTATION: &str = "tx-udp_tnl-segmentation";
 
+/// Where that is noted, in the run directory.
+pub(super) const FILE: &str = "underlay.json";
+
 /// What was changed on the underlay device, so that it can be given back.
 #[derive(Debug, Serialize, Deserialize)]
 struct Changed {
@@ -49,7 +52,7 @@ pub(super) async fn settle(
         choose(choice, &link, whole, cuts)
     };
     let raised = chosen.on && (whole || choice == Choice::On) && link.sizes.tso >= BIG;
-    let record = run_dir.join("underlay.json");
+    let record = run_dir.join(FILE);
     if raised {
         raise(netlink, &link, &record).await?;
     } else {
@@ -87,15 +90,30 @@ async fn raise(netlink: &Netlink, link: &Link, record: &Path) -> Result<()> {
     Ok(netlink.set_gso_ipv4(link, BIG).await?)
 }
 
-/// Gives the device back what it had, unless somebody has changed it since.
-async fn give_back(netlink: &Netlink, link: &Link, record: &Path) -> Result<()> {
+/// Gives back what the underlay device had before; its name, where it had less.
+pub(super) async fn restore(netlink: &Netlink, run_dir: &Path) -> Result<Option<String>> {
+    let record = run_dir.join(FILE);
+    let Some(changed) = read(&record)? else { return Ok(None) };
+    // A device that is gone took it along.
+    if let Some(link) = netlink.find_link(&changed.device).await? {
+        give_back(netlink, &link, &record).await?;
+    }
+    Ok(Some(changed.device))
+}
+
+fn read(record: &Path) -> Result<Option<Changed>> {
     let text = match fs::read(record) {
         Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed("read", record, &error)),
     };
-    let changed: Changed = serde_json::from_slice(&text)
-        .map_err(|error| failed("read", record, &io::Error::from(error)))?;
+    let changed = serde_json::from_slice(&text);
+    changed.map(Some).map_err(|error| failed("read", record, &io::Error::from(error)))
+}
+
+/// Gives the device back what it had, unless somebody has changed it since.
+async fn give_back(netlink: &Netlink, link: &Link, record: &Path) -> Result<()> {
+    let Some(changed) = read(record)? else { return Ok(()) };
     if changed.device == link.name && link.sizes.gso_ipv4 == changed.since {
         netlink.set_gso_ipv4(link, changed.before).await?;
     }

@@ -7,10 +7,15 @@ use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::{keys::Stored, pulse::Bell};
-use crate::store::{self, Change, Entry, Revision, SharedStore};
+use crate::{
+    backoff::{self, Backoff},
+    store::{self, Change, Entry, Revision, SharedStore},
+};
 
 /// How long to wait before the store is asked again after a failure, at first and at most.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+/// Who lost their connections at one moment list again within so long, and not all at once.
+const SPREAD: Duration = Duration::from_millis(200);
 
 /// A part of the store as it was at one revision.
 #[derive(Debug)]
@@ -20,10 +25,24 @@ pub(super) struct Mirror<T> {
     /// Whether something could not be read, as from a later version. It is there, so that nothing may be concluded from
     /// what is missing either.
     pub(super) damaged: bool,
-    /// What it shows is not older than this.
+    /// What it shows is not older than this. It goes back where the store was put back to an earlier state.
     pub(super) revision: Revision,
+    /// Moves whenever it changes, as the revision may not where a store was put back to an earlier state.
+    pub(super) version: u64,
     /// By key without the prefix, each with the revision that last put it.
     pub(super) entries: BTreeMap<String, (Arc<T>, Revision)>,
+}
+
+impl<T> Mirror<T> {
+    const fn empty() -> Self {
+        Self {
+            complete: false,
+            damaged: false,
+            revision: Revision(0),
+            version: 0,
+            entries: BTreeMap::new(),
+        }
+    }
 }
 
 /// Keeps a [`Mirror`] of one prefix until it is dropped.
@@ -37,13 +56,7 @@ pub(super) struct Follower<T> {
 impl<T: DeserializeOwned + Send + Sync + 'static> Follower<T> {
     /// Begins to follow; `bell` is rung at each change.
     pub(super) fn start(store: SharedStore, prefix: String, bell: Bell) -> Self {
-        let empty = Mirror {
-            complete: false,
-            damaged: false,
-            revision: Revision(0),
-            entries: BTreeMap::new(),
-        };
-        let (sender, mirror) = watch::channel(empty);
+        let (sender, mirror) = watch::channel(Mirror::empty());
         let cancel = CancellationToken::new();
         let feed = Feed { store, prefix, bell, mirror: sender };
         let token = cancel.clone();
@@ -51,6 +64,13 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Follower<T> {
             token.run_until_cancelled(feed.run()).await;
         });
         Self { mirror, cancel, task: Some(task) }
+    }
+
+    /// What was known before, and is not asked for: it is not complete, whatever there is.
+    pub(super) fn kept(entries: BTreeMap<String, Arc<T>>) -> Self {
+        let entries = entries.into_iter().map(|(key, value)| (key, (value, Revision(0)))).collect();
+        let (_, mirror) = watch::channel(Mirror { entries, version: 1, ..Mirror::empty() });
+        Self { mirror, cancel: CancellationToken::new(), task: None }
     }
 
     /// The copy as it is now. Hold it briefly: changes wait for it.
@@ -89,40 +109,44 @@ struct Feed<T> {
 
 impl<T: DeserializeOwned> Feed<T> {
     async fn run(self) -> ! {
-        let mut pause = BACKOFF.0;
+        let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
         loop {
-            let listed = self.mirror.borrow().revision;
-            let error = self.follow().await;
-            if matches!(error, store::Error::Compacted { .. }) {
-                tracing::debug!(prefix = self.prefix, %error, "listing again");
-            } else {
-                tracing::warn!(prefix = self.prefix, %error, "cannot follow the store; trying again");
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(BACKOFF.1);
-            }
-            if self.mirror.borrow().revision > listed {
-                pause = BACKOFF.0;
+            let listed = self.mirror.borrow().version;
+            match self.follow().await {
+                Ok(()) => {
+                    tracing::debug!(
+                        prefix = self.prefix,
+                        "the store is there again: listing again"
+                    );
+                    tokio::time::sleep(backoff::spread(SPREAD)).await;
+                }
+                Err(error @ store::Error::Compacted { .. }) => {
+                    tracing::debug!(prefix = self.prefix, %error, "listing again");
+                }
+                Err(error) => {
+                    if self.mirror.borrow().version > listed {
+                        backoff.reset();
+                    }
+                    tracing::warn!(prefix = self.prefix, %error, "cannot follow the store; trying again");
+                    tokio::time::sleep(backoff.pause()).await;
+                }
             }
         }
     }
 
-    /// Follows until it cannot go on, and says why.
-    async fn follow(&self) -> store::Error {
-        let listing = match self.store.list(&self.prefix).await {
-            Ok(listing) => listing,
-            Err(error) => return error,
-        };
+    /// Follows until it cannot go on, or has to list again since the connection was lost: what was put back to an earlier
+    /// state may be past what is waited for by then.
+    async fn follow(&self) -> Result<(), store::Error> {
+        let listing = self.store.list(&self.prefix).await?;
         self.replace(listing.entries, listing.revision);
-        let mut watch = match self.store.watch(&self.prefix, Revision(listing.revision.0 + 1)).await
-        {
-            Ok(watch) => watch,
-            Err(error) => return error,
-        };
+        let from = Revision(listing.revision.0 + 1);
+        let mut watch = self.store.watch(&self.prefix, from).await?;
         loop {
-            match watch.next().await {
-                Ok(changes) => self.apply(changes),
-                Err(error) => return error,
+            let changes = watch.next().await?;
+            if changes.is_empty() {
+                return Ok(());
             }
+            self.apply(changes);
         }
     }
 
@@ -131,13 +155,19 @@ impl<T: DeserializeOwned> Feed<T> {
         let entries: BTreeMap<_, _> =
             entries.into_iter().filter_map(|entry| self.read(entry)).collect();
         let damaged = entries.len() < all;
-        drop(self.mirror.send_replace(Mirror { complete: true, damaged, revision, entries }));
+        self.mirror.send_modify(|mirror| {
+            let version = mirror.version + 1;
+            *mirror = Mirror { complete: true, damaged, revision, version, entries };
+        });
         self.bell.ring();
     }
 
     fn apply(&self, changes: Vec<Change>) {
         self.mirror.send_modify(|mirror| {
-            for change in changes {
+            // What comes once more is older than what is known, and must not take its place.
+            let known = mirror.revision;
+            mirror.version += 1;
+            for change in changes.into_iter().filter(|change| change.revision() > known) {
                 let revision = match change {
                     Change::Put(entry) => {
                         let (key, revision) = (self.short(&entry.key), entry.modified);
@@ -175,3 +205,6 @@ impl<T: DeserializeOwned> Feed<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

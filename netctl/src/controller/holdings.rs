@@ -3,27 +3,20 @@
 //! A key of these is put in the transaction that makes its object, or changes it, and removed in the one that removes
 //! it. [`of_network`] and [`of_endpoint`] say which there are; nothing else does.
 
-use super::{
-    keys::{self, Stored},
-    networks::GATEWAY,
-};
+use super::{keys, networks::GATEWAY};
 use crate::{
     ipam::{self, Hold},
-    model::{Endpoint, EndpointId, Network, NetworkId},
+    model::{Endpoint, EndpointId, Host, Network, NetworkId},
     store::{Entry, Txn},
 };
 
-/// What the keys begin with that are held.
-pub(super) const PREFIXES: [&str; 8] = [
-    ipam::ADDRESSES,
-    ipam::MACS,
-    ipam::POOLS,
-    ipam::HINTS,
-    ipam::VNIS,
-    keys::NAMES,
-    keys::SOLE,
-    keys::ATTACHMENTS,
-];
+/// What the keys of one network begin with, before its identifier, that it and its endpoints hold.
+pub(super) const OF_NETWORKS: [&str; 4] =
+    [ipam::ADDRESSES, ipam::MACS, ipam::HINTS, keys::ENDPOINT_NAMES];
+
+/// What the keys begin with that networks hold, and that are together for all of them.
+pub(super) const SHARED: [&str; 5] =
+    [ipam::POOLS, ipam::VNIS, keys::NETWORK_NAMES, keys::LOCAL_NAMES, keys::SOLE];
 
 /// A key that an object holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +73,28 @@ pub(super) fn of_endpoint(endpoint: &Endpoint) -> Vec<Holding> {
     held
 }
 
+/// All keys of a network in the store, each with its value: its own, and those that it holds.
+pub fn network_entries(network: &Network) -> Vec<(String, Vec<u8>)> {
+    let own = (keys::network(&network.id), keys::write(network));
+    entries(own, of_network(network))
+}
+
+/// All keys of an endpoint in the store, each with its value: its own, and those that it holds.
+pub fn endpoint_entries(endpoint: &Endpoint) -> Vec<(String, Vec<u8>)> {
+    let own = (keys::endpoint(&endpoint.network, &endpoint.id), keys::write(endpoint));
+    entries(own, of_endpoint(endpoint))
+}
+
+/// The key by which a host says under its lease that it is alive, with its value.
+pub fn host_entry(host: &Host) -> (String, Vec<u8>) {
+    (keys::host(&host.name), keys::write(host))
+}
+
+fn entries(own: (String, Vec<u8>), held: Vec<Holding>) -> Vec<(String, Vec<u8>)> {
+    let held = held.into_iter().filter(|holding| holding.required);
+    std::iter::once(own).chain(held.map(|Holding { key, value, .. }| (key, value))).collect()
+}
+
 /// The piece of a transaction that gives back what an object held.
 pub(super) fn released(held: Vec<Holding>) -> Txn {
     held.into_iter().fold(Txn::new(), |txn, held| txn.delete(held.key))
@@ -124,8 +139,8 @@ pub(super) fn named(entry: &Entry) -> Option<Named> {
 /// What the object of an entry holds.
 pub(super) fn of(entry: &Entry) -> super::Result<Vec<Holding>> {
     if entry.key.starts_with(keys::NETWORKS) {
-        Stored::read(entry.clone()).map(|stored| of_network(&stored.value))
+        keys::parse(entry).map(|network| of_network(&network))
     } else {
-        Stored::read(entry.clone()).map(|stored| of_endpoint(&stored.value))
+        keys::parse(entry).map(|endpoint| of_endpoint(&endpoint))
     }
 }

@@ -15,7 +15,9 @@ use crate::{
 pub(super) const NETWORKS: &str = "networks/";
 pub(super) const ENDPOINTS: &str = "endpoints/";
 pub(super) const HOSTS: &str = "hosts/";
-pub(super) const NAMES: &str = "names/";
+pub(super) const NETWORK_NAMES: &str = "names/networks/";
+pub(super) const LOCAL_NAMES: &str = "names/local/";
+pub(super) const ENDPOINT_NAMES: &str = "names/endpoints/";
 pub(super) const SOLE: &str = "sole/";
 pub(super) const ATTACHMENTS: &str = "attachments/";
 pub(super) const REAPED: &str = "reaped/";
@@ -28,7 +30,7 @@ pub(super) fn network(id: &NetworkId) -> String {
 
 /// Names are told apart without regard to case, as they are in DNS (RFC 4343).
 pub(super) fn network_name(name: &Name) -> String {
-    format!("{NAMES}networks/{}", name.as_str().to_ascii_lowercase())
+    format!("{NETWORK_NAMES}{}", name.as_str().to_ascii_lowercase())
 }
 
 /// A local network's name on its host.
@@ -38,7 +40,7 @@ pub(super) fn local_name(name: &Name, host: &HostName) -> String {
 
 /// The hosts that have a local network of this name.
 pub(super) fn local_names(name: &Name) -> String {
-    format!("{NAMES}local/{}/", name.as_str().to_ascii_lowercase())
+    format!("{LOCAL_NAMES}{}/", name.as_str().to_ascii_lowercase())
 }
 
 /// Put with the one network of a driver that a host can have one of; the value is its name.
@@ -63,7 +65,7 @@ pub(super) fn endpoint(network: &NetworkId, id: &EndpointId) -> String {
 }
 
 pub(super) fn endpoint_name(network: &NetworkId, name: &Name) -> String {
-    format!("{NAMES}endpoints/{network}/{}", name.as_str().to_ascii_lowercase())
+    format!("{ENDPOINT_NAMES}{network}/{}", name.as_str().to_ascii_lowercase())
 }
 
 pub(super) fn host(name: &HostName) -> String {
@@ -141,19 +143,23 @@ pub(super) struct Stored<T> {
 
 impl<T: DeserializeOwned> Stored<T> {
     pub(super) fn read(entry: Entry) -> Result<Self> {
-        let Entry { key, value, modified } = entry;
-        match serde_json::from_slice(&value) {
-            Ok(value) => Ok(Self { value, key, modified }),
-            Err(error) => {
-                Err(Error::internal(format!("the store's value of {key} cannot be read: {error}")))
-            }
-        }
+        let value = parse(&entry)?;
+        let Entry { key, modified, .. } = entry;
+        Ok(Self { value, key, modified })
     }
 
     /// Holds while nobody has changed it.
     pub(super) fn unchanged(&self) -> Guard {
         Guard::Unchanged(self.key.clone(), self.modified)
     }
+}
+
+/// The object of an entry.
+pub(super) fn parse<T: DeserializeOwned>(entry: &Entry) -> Result<T> {
+    let Entry { key, value, .. } = entry;
+    serde_json::from_slice(value).map_err(|error| {
+        Error::internal(format!("the store's value of {key} cannot be read: {error}"))
+    })
 }
 
 pub(super) fn write<T: Serialize>(value: &T) -> Vec<u8> {

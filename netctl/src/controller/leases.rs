@@ -87,6 +87,13 @@ impl Leases {
         written.map_err(|error| Error::internal(error.to_string()))
     }
 
+    /// Notes what a plugin has to have back once the store has the endpoint no more, where nobody else is at work.
+    pub(super) fn note_removal(&self, endpoint: &Endpoint) -> Result<()> {
+        let Some(lease) = endpoint.lease.clone() else { return Ok(()) };
+        let (network, endpoint) = (endpoint.network.clone(), Some(endpoint.id.clone()));
+        self.note(&Noted { network, endpoint, lease })
+    }
+
     /// Forgets what was noted for a removal that another was faster with: it gives back, or has given back already.
     pub(super) fn forget(&self, id: &str) -> Result<()> {
         self.journal.remove(id).map_err(|error| Error::internal(error.to_string()))

@@ -8,7 +8,8 @@ use crate::{
     model::{DaemonNote, Vteps},
 };
 
-const FILE: &str = "daemon.json";
+/// Its name in the run directory.
+pub(super) const FILE: &str = "daemon.json";
 
 /// Writes it, by a new file that takes the old one's place.
 pub(super) async fn write(

@@ -3,7 +3,7 @@
 //! Looking takes no lock that an operation holds for long, asks the store nothing and enters no sandbox: it reads what
 //! the reconcile loop last left, asks the owner of the maps once, and the kernel by a socket of its own.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use tokio::sync::watch;
 
@@ -17,7 +17,7 @@ use crate::{
     counts::Distribution,
     dataplane::Usage,
     kernel::{Carried, Netlink, Netns, Peer},
-    model::{CarriedView, Endpoint, Host, MacAddr, Name, NetworkId, SandboxId, TrafficView, Vni},
+    model::{CarriedView, Endpoint, Host, Name, Network, NetworkId, SandboxId, TrafficView},
     store::{Connection, Measures},
 };
 
@@ -33,19 +33,15 @@ pub(super) struct Inventory {
 /// A network that has an endpoint here.
 #[derive(Clone, Debug)]
 pub(super) struct FollowedNetwork {
-    pub(super) name: Name,
-    /// Its segment, and who its gateway is there.
-    pub(super) vni: Option<Vni>,
-    pub(super) gateway_mac: Option<MacAddr>,
-    pub(super) gateways: Vec<IpAddr>,
+    pub(super) network: Arc<Network>,
+    /// Its endpoints, wherever they are.
+    pub(super) endpoints: watch::Receiver<Mirror<Endpoint>>,
     /// The end in the host's stack of what leads to its gateway, by index.
     pub(super) gateway: Option<u32>,
     /// The data plane's end of what leads to its gateway, by index.
     pub(super) port: Option<u32>,
     /// How many of its endpoints are attached on other hosts.
     pub(super) remote: usize,
-    /// All of its endpoints, as they are and will be.
-    pub(super) all: watch::Receiver<Mirror<Endpoint>>,
 }
 
 /// An endpoint that is here.
@@ -62,10 +58,12 @@ pub(super) struct Served {
 pub(super) struct Observer {
     /// A socket of its own: operations do not wait for those who look.
     netlink: Netlink,
-    measures: Arc<Measures>,
+    pub(super) measures: Arc<Measures>,
     pulse: Arc<Pulse>,
     pub(super) inventory: watch::Receiver<Inventory>,
-    hosts: watch::Receiver<Mirror<Host>>,
+    pub(super) hosts: watch::Receiver<Mirror<Host>>,
+    /// When it began to look.
+    pub(super) began: Instant,
 }
 
 impl Observer {
@@ -76,7 +74,13 @@ impl Observer {
             pulse: reconciler.pulse(),
             inventory: reconciler.inventory(),
             hosts: reconciler.hosts(),
+            began: Instant::now(),
         })
+    }
+
+    /// What becomes of calls to the store.
+    pub(super) fn measures(&self) -> &Measures {
+        &self.measures
     }
 }
 
@@ -194,7 +198,7 @@ impl Controller {
             // It may have gone since the loop looked.
             let Some(traffic) = netlink.traffic_of(peer).await? else { continue };
             activity.endpoints.push(TrafficView {
-                network: network.name.clone(),
+                network: network.network.name.clone(),
                 service: endpoint.name.clone(),
                 id: endpoint.id.clone(),
                 sandbox,
@@ -206,7 +210,7 @@ impl Controller {
         for network in networks.into_values() {
             let Some(link) = network.port.and_then(|port| links.get(&port)) else { continue };
             let sent = link.traffic.received.into();
-            activity.gateways.push(GatewayTraffic { network: network.name, sent });
+            activity.gateways.push(GatewayTraffic { network: network.network.name.clone(), sent });
         }
         activity.gateways.sort_by(|a, b| a.network.cmp(&b.network));
         Ok(activity)
@@ -219,7 +223,7 @@ fn counts(inventory: &Inventory) -> Vec<NetworkCount> {
         inventory.endpoints.iter().filter(|served| served.endpoint.network == *id).count()
     };
     let count = |(id, network): (&NetworkId, &FollowedNetwork)| NetworkCount {
-        name: network.name.clone(),
+        name: network.network.name.clone(),
         local: local(id),
         remote: network.remote,
     };

@@ -13,7 +13,7 @@ mod table;
 
 use std::{
     collections::BTreeSet,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -37,6 +37,9 @@ use crate::{
 /// How long to wait after a change of others before it is looked for the next.
 const PAUSE: Duration = Duration::from_millis(300);
 
+/// Where devices that are lent are noted, in the run directory.
+pub(super) const LENT: &str = "lent.json";
+
 /// What there is to see of it on a host, for those who look without the daemon.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ways {
@@ -59,6 +62,33 @@ pub async fn ways(netns: &Netns) -> Result<Ways, kernel::Error> {
     let out: Vec<String> = elements.of("out").map(ToOwned::to_owned).collect();
     let lacking = if out.is_empty() { String::new() } else { passage::lacking(netns).await? };
     Ok(Ways { table, altered, out, lacking })
+}
+
+/// Takes all of it away: what stands, and what is lent by the note in `lent`; says what that was, by kinds.
+///
+/// # Errors
+/// `nft` is missing or fails, or a setting is refused. What was done by then is done.
+pub(super) async fn remove(
+    netlink: &Netlink,
+    lent: &Path,
+) -> Result<Vec<(&'static str, String)>, kernel::Error> {
+    let mut removed = Vec::new();
+    let noted = Lending::noted(lent)?;
+    let mut table = Table::default();
+    table.look(netlink.netns()).await?;
+    let lending = table.lent().and(noted);
+    // While the table guards them still.
+    forwarding::take_back(netlink, &lending, &Lending::default()).await?;
+    removed.extend(lending.devices().map(|device| ("forwarding", format!("of {device}"))));
+    if table.may_stand() {
+        table.apply(netlink.netns(), &Elements::default(), Sweep::Remove).await?;
+        removed.push(("nftables table", "inet netctl".to_owned()));
+    }
+    Lending::default().note(lent)?;
+    if passage::remove(netlink.netns()).await? {
+        removed.push(("iptables rules", "in the chain FORWARD".to_owned()));
+    }
+    Ok(removed)
 }
 
 /// What stands in the kernel of it.

@@ -5,8 +5,9 @@ use std::{fs, path::Path, time::Duration};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Controller, Error, Kind, Result, keys};
+use super::{Controller, Error, Kind, Result, follow::Mirror, keys};
 use crate::{
+    backoff::Backoff,
     model::{Host, HostId, HostView},
     store::{Guard, LeaseId, Outcome, SharedStore, Txn},
 };
@@ -15,6 +16,8 @@ use crate::{
 const TTL: Duration = Duration::from_secs(15);
 /// How often it says that it is alive: a third, so that one lost call does no harm.
 const PERIOD: Duration = Duration::from_secs(5);
+/// How long to wait after it could not be said, at first and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
 
 impl Controller {
     /// The hosts of the cluster, by name.
@@ -70,15 +73,18 @@ fn name_taken(other: &Host) -> Error {
     ))
 }
 
-/// Keeps the host's key in the store until cancelled, with the MTU that its underlay has. The key is left to its lease
-/// then, so that a daemon that is restarted is not missed in between.
+/// Keeps the host's key in the store until cancelled, with the MTU that its underlay has, and puts it again as soon as
+/// `hosts` shows that it is gone. The key is left to its lease then, so that a daemon that is restarted is not missed in
+/// between.
 pub(super) async fn keep(
     store: SharedStore,
     mut host: Host,
     underlay_mtu: watch::Receiver<u32>,
+    mut hosts: watch::Receiver<Mirror<Host>>,
     cancel: CancellationToken,
 ) {
     let mut lease = None;
+    let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
     loop {
         let mtu = *underlay_mtu.borrow();
         if mtu != host.mtu {
@@ -91,18 +97,44 @@ pub(super) async fn keep(
             // The lease has ended, as after a pause of the whole machine: others miss this host already.
             beaten = beat(&store, &host, None).await;
         }
+        let mut pause = PERIOD;
         match beaten {
-            Ok(held) => lease = Some(held),
+            Ok(held) => {
+                lease = Some(held);
+                backoff.reset();
+            }
             Err(error) => {
                 tracing::warn!(%error, "cannot tell the store that this host is alive");
                 // Should it have ended, another is taken; should it not, taking another ends it.
                 lease = None;
+                pause = backoff.pause();
             }
         }
-        if cancel.run_until_cancelled(tokio::time::sleep(PERIOD)).await.is_none() {
-            return;
+        let missed = async {
+            // What it saw before its own beat says nothing.
+            let missed = hosts.wait_for(|hosts| is_missed(hosts, &host)).await.is_ok();
+            if !missed || lease.is_none() {
+                std::future::pending::<()>().await;
+            }
+        };
+        let due = async {
+            tokio::select! {
+                () = tokio::time::sleep(pause) => false,
+                () = missed => true,
+            }
+        };
+        match cancel.run_until_cancelled(due).await {
+            None => return,
+            Some(false) => {}
+            // Not again and again, should what is seen lag behind.
+            Some(true) => tokio::time::sleep(PAUSES.0).await,
         }
     }
+}
+
+/// Whether the other hosts miss this one.
+fn is_missed(hosts: &Mirror<Host>, host: &Host) -> bool {
+    hosts.complete && !hosts.damaged && !hosts.entries.contains_key(host.name.as_str())
 }
 
 async fn beat(store: &SharedStore, host: &Host, lease: Option<LeaseId>) -> Result<LeaseId> {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Controller, keys};
-use crate::model::StoreProbeView;
+use crate::{model::StoreProbeView, store};
 
 /// How long what is written to try it out lives at most.
 const TTL: Duration = Duration::from_secs(5);
@@ -15,10 +15,7 @@ impl Controller {
         let read = self.store.get(&keys::host(&self.config.host)).await;
         let read_took = began.elapsed();
         let began = Instant::now();
-        let written = match self.store.grant(TTL).await {
-            Ok(lease) => self.store.revoke(lease).await,
-            Err(error) => Err(error),
-        };
+        let written = self.try_change().await;
         StoreProbeView {
             place: self.store.place(),
             read_ms: milliseconds(read_took),
@@ -26,6 +23,12 @@ impl Controller {
             write_ms: milliseconds(began.elapsed()),
             write_error: written.err().map(|error| error.to_string()),
         }
+    }
+
+    /// Takes a lease and gives it back, which is a change to the store, and to nothing in it.
+    pub(super) async fn try_change(&self) -> Result<(), store::Error> {
+        let lease = self.store.grant(TTL).await?;
+        self.store.revoke(lease).await
     }
 }
 

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     model::{Endpoint, EndpointId, Host, HostName, Network, NetworkId, UnixTime},
-    store::{Guard, Outcome, Store, Txn},
+    store::{self, Guard, Outcome, Store, Txn},
 };
 
 /// How often it is looked, at most and at least.
@@ -131,11 +131,16 @@ impl Controller {
         missed: &mut BTreeMap<HostName, Instant>,
     ) -> Result<()> {
         let mut had: BTreeMap<HostName, Vec<(NetworkId, EndpointId)>> = BTreeMap::new();
-        for stored in keys::list::<NetworkId>(&*self.store, keys::ATTACHMENTS).await? {
-            if let Some((host, endpoint)) = keys::attached(&stored.key)
-                && !alive.contains(&host)
-            {
-                had.entry(host).or_default().push((stored.value, endpoint));
+        let hosts = store::children(&*self.store, keys::ATTACHMENTS).await?;
+        for host in hosts.iter().filter_map(|host| host.parse::<HostName>().ok()) {
+            if alive.contains(&host) {
+                continue;
+            }
+            let attached = keys::list::<NetworkId>(&*self.store, &keys::attachments(&host)).await?;
+            for stored in attached {
+                if let Some((host, endpoint)) = keys::attached(&stored.key) {
+                    had.entry(host).or_default().push((stored.value, endpoint));
+                }
             }
         }
         missed.retain(|host, _| had.contains_key(host));

@@ -12,6 +12,7 @@ mod outside;
 mod pass;
 mod raise;
 mod routes;
+mod without;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,11 +24,16 @@ use futures_util::FutureExt as _;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use self::{interest::Interests, names::Names, pass::Built};
+use self::{
+    forward::Part,
+    interest::Interests,
+    names::Names,
+    pass::{Built, Looked},
+};
 use super::{
     follow::{Follower, Mirror},
     observation::Inventory,
-    outside::Outside,
+    outside::{LENT, Outside},
     pulse::{Bell, Pulse},
     records::Records,
     routes::Wanted,
@@ -37,7 +43,7 @@ use crate::{
     discovery::Counters,
     drivers::{Drivers, HostContext, Presence, Present},
     kernel::Insides,
-    model::{Endpoint, EndpointId, Host, HostName, Network, NetworkId, SandboxId},
+    model::{Endpoint, EndpointId, Host, HostName, Network, NetworkId, SandboxId, Vni},
     store::{Revision, SharedStore},
 };
 
@@ -82,11 +88,23 @@ pub(super) enum Service {
 /// A network of interest: it has an endpoint on this host, or this host's engine has it.
 #[derive(Debug)]
 struct Followed {
-    network: Network,
+    network: Arc<Network>,
     endpoints: Follower<Endpoint>,
     /// Once it was entered.
     presence: Option<Presence>,
     of_engine: bool,
+    /// What its endpoints are, as of when they were last looked at.
+    looked: Looked,
+    /// What the data plane is to hold of it.
+    part: Option<Part>,
+}
+
+impl Followed {
+    /// One that was not entered yet.
+    fn new(network: Network, endpoints: Follower<Endpoint>, of_engine: bool) -> Self {
+        let (network, looked) = (Arc::new(network), Looked::default());
+        Self { network, endpoints, presence: None, of_engine, looked, part: None }
+    }
 }
 
 /// The loop, and what it has seen and made.
@@ -105,6 +123,12 @@ pub(super) struct Reconciler {
     progress: watch::Sender<Progress>,
     followed: BTreeMap<NetworkId, Followed>,
     built: BTreeMap<EndpointId, Built>,
+    /// Moves whenever `built` changes.
+    building: u64,
+    /// Networks of which the data plane may hold something that it should not.
+    left: BTreeSet<Vni>,
+    /// Whether the data plane holds all parts that are held, and nothing but them and `left`.
+    held: bool,
     /// Sockets in sandboxes, during a pass.
     insides: Insides,
     /// Indices of devices of `built` that are up.
@@ -136,12 +160,12 @@ impl Reconciler {
         let pulse = Arc::<Pulse>::default();
         let bell = Bell::new(Arc::clone(&wake), Arc::clone(&pulse));
         let names = Names::new(
-            records.run_dir().join("names"),
+            records.synced_dir(),
             context.netlink.netns().clone(),
             Arc::clone(&store),
             bell.clone(),
         );
-        let outside = Outside::new(records.run_dir().join("lent.json"));
+        let outside = Outside::new(records.run_dir().join(LENT));
         let reconciler = Self {
             host,
             store,
@@ -156,6 +180,9 @@ impl Reconciler {
             progress,
             followed: BTreeMap::new(),
             built: BTreeMap::new(),
+            building: 0,
+            left: BTreeSet::new(),
+            held: false,
             insides: Insides::default(),
             raised: BTreeSet::new(),
             routed: BTreeMap::new(),

@@ -1,9 +1,10 @@
 //! What this host remembers of its sandboxes: one JSON file each, below the state directory.
 
+mod disk;
+
 use std::{
     collections::BTreeMap,
-    fs,
-    io::{self, Write as _},
+    io,
     net::IpAddr,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -11,7 +12,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Result, find};
+use self::disk::Disk;
+use super::{Config, Error, Result, find};
 use crate::{
     crash,
     kernel::Link,
@@ -93,6 +95,16 @@ impl Record {
         self.sandbox.netns.file_name().is_some_and(|name| name == self.sandbox.id.as_str())
     }
 
+    /// Whether there is more in it than in `other` that outlives the machine, or less: what it has in the store, which is
+    /// removed with it. Its namespace and its interfaces do not.
+    fn lasts_otherwise_than(&self, other: &Self) -> bool {
+        let lasting = |record: &Self| {
+            let Self { sandbox, published, connecting, pending, .. } = record.clone();
+            (sandbox, published, connecting, pending)
+        };
+        lasting(self) != lasting(other)
+    }
+
     /// Whether it is of the container that is called so.
     fn is_of(&self, container: &str) -> bool {
         self.sandbox.container.as_ref().is_some_and(|own| own.as_str() == container)
@@ -118,6 +130,7 @@ impl Record {
 #[derive(Debug)]
 pub(super) struct Records {
     dir: PathBuf,
+    disk: Disk,
     run_dir: PathBuf,
     all: Mutex<BTreeMap<SandboxId, Record>>,
 }
@@ -126,11 +139,18 @@ impl Records {
     /// Reads what is there. A file that cannot be read is an error, not a loss: somebody has to look.
     pub(super) fn open(state_dir: &Path, run_dir: &Path) -> Result<Self> {
         let dir = state_dir.join("sandboxes");
-        let all = read_all(&dir).map_err(|error| {
+        let (disk, all) = Disk::open(dir.clone()).map_err(|error| {
             Error::internal(format!("cannot read the sandboxes in {}: {error}", dir.display()))
         })?;
-        let records = Self { dir, run_dir: run_dir.to_owned(), all: Mutex::new(all) };
+        let records = Self { dir, disk, run_dir: run_dir.to_owned(), all: Mutex::new(all) };
         records.all().iter().try_for_each(|record| records.write_files(record)).map(|()| records)
+    }
+
+    /// None, where those that there are cannot be read.
+    pub(super) fn none(config: &Config) -> Self {
+        let dir = config.state_dir.join("sandboxes");
+        let disk = Disk::unread(dir.clone());
+        Self { dir, disk, run_dir: config.run_dir.clone(), all: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<SandboxId, Record>> {
@@ -139,6 +159,11 @@ impl Records {
 
     pub(super) fn run_dir(&self) -> &Path {
         &self.run_dir
+    }
+
+    /// Where what was last known from the store is kept, beside the records.
+    pub(super) fn synced_dir(&self) -> PathBuf {
+        self.dir.with_file_name("synced")
     }
 
     /// A copy of all of them.
@@ -222,20 +247,25 @@ impl Records {
                 record.sandbox.name
             )));
         }
-        self.save(&record)?;
+        self.saved(&record.sandbox.id, self.disk.save(&record))?;
         self.write_files(&record)?;
         all.insert(record.sandbox.id.clone(), record);
         Ok(())
     }
 
-    /// Changes one, in memory and on disk; one that is gone stays gone.
+    /// Changes one, in memory and on disk; one that is gone stays gone. The disk is waited for only where it has to be.
     pub(super) fn update(&self, id: &SandboxId, change: impl FnOnce(&mut Record)) -> Result<()> {
         let mut all = self.lock();
         let Some(record) = all.get(id) else { return Ok(()) };
         let mut changed = record.clone();
         change(&mut changed);
         if changed != *record {
-            self.save(&changed)?;
+            let saved = if changed.lasts_otherwise_than(record) {
+                self.disk.save(&changed)
+            } else {
+                self.disk.save_soon(&changed)
+            };
+            self.saved(id, saved)?;
             self.write_files(&changed)?;
             all.insert(id.clone(), changed);
         }
@@ -247,37 +277,23 @@ impl Records {
         let mut all = self.lock();
         crash::step("before a record is removed");
         self.remove_files(id)?;
-        let file = self.file(id);
-        let removed = fs::remove_file(&file);
+        let removed = self.disk.remove(id);
         crash::step("after a record is removed");
-        match removed {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(Error::internal(format!("cannot remove {}: {error}", file.display())))
-            }
-            Ok(()) | Err(_) => {
-                all.remove(id);
-                Ok(())
-            }
-        }
+        removed.map_err(|error| {
+            Error::internal(format!("cannot remove {}: {error}", self.file(id).display()))
+        })?;
+        all.remove(id);
+        Ok(())
     }
 
     fn file(&self, id: &SandboxId) -> PathBuf {
         self.dir.join(format!("{id}.json"))
     }
 
-    /// By a new file that takes the old one's place: a crash leaves the one or the other.
-    fn save(&self, record: &Record) -> Result<()> {
-        let file = self.file(&record.sandbox.id);
-        let new = file.with_extension("new");
-        let text = super::keys::write(record);
-        crash::step("before a record is written");
-        let written = fs::create_dir_all(&self.dir)
-            .and_then(|()| fs::File::create(&new))
-            .and_then(|mut new| new.write_all(&text).and_then(|()| new.sync_data()))
-            .and_then(|()| fs::rename(&new, &file));
-        crash::step("after a record is written");
-        written
-            .map_err(|error| Error::internal(format!("cannot write {}: {error}", file.display())))
+    fn saved(&self, id: &SandboxId, saved: io::Result<()>) -> Result<()> {
+        saved.map_err(|error| {
+            Error::internal(format!("cannot write {}: {error}", self.file(id).display()))
+        })
     }
 }
 
@@ -299,55 +315,11 @@ pub struct Kept {
 /// # Errors
 /// What cannot be read.
 pub fn kept(state_dir: &Path) -> io::Result<Vec<Kept>> {
-    let files = match fs::read_dir(state_dir.join("sandboxes")) {
-        Ok(files) => files,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
+    let kept = |record: Record| Kept {
+        unfinished: record.is_unfinished(),
+        gateways: record.attachments.iter().flat_map(|a| a.gateways.clone()).collect(),
+        interfaces: record.attachments.into_iter().map(|a| a.interface).collect(),
+        sandbox: record.sandbox,
     };
-    let mut kept = Vec::new();
-    for file in files {
-        let path = file?.path();
-        if path.extension().is_none_or(|extension| extension != "json") {
-            continue;
-        }
-        let record = match read(&path) {
-            Ok(record) => record,
-            // It was removed meanwhile.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(error),
-        };
-        kept.push(Kept {
-            unfinished: record.is_unfinished(),
-            gateways: record.attachments.iter().flat_map(|a| a.gateways.clone()).collect(),
-            interfaces: record.attachments.into_iter().map(|a| a.interface).collect(),
-            sandbox: record.sandbox,
-        });
-    }
-    Ok(kept)
-}
-
-fn read(path: &Path) -> io::Result<Record> {
-    serde_json::from_slice(&fs::read(path)?).map_err(|error| {
-        io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display()))
-    })
-}
-
-fn read_all(dir: &Path) -> io::Result<BTreeMap<SandboxId, Record>> {
-    let mut all = BTreeMap::new();
-    let files = match fs::read_dir(dir) {
-        Ok(files) => files,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(all),
-        Err(error) => return Err(error),
-    };
-    for file in files {
-        let path = file?.path();
-        if path.extension().is_some_and(|extension| extension == "json") {
-            let record = read(&path)?;
-            all.insert(record.sandbox.id.clone(), record);
-        } else {
-            // A daemon was killed before this could take the place of the record that it is of.
-            fs::remove_file(&path)?;
-        }
-    }
-    Ok(all)
+    Ok(disk::look(&state_dir.join("sandboxes"))?.map(kept).collect())
 }

@@ -4,13 +4,14 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use super::{Controller, Result, keys, presence, records::Record};
 use crate::{
+    backoff::Backoff,
     kernel::{self, Netns},
     model::{Endpoint, EndpointId, Host, NetworkId, SandboxId},
     store::Outcome,
 };
 
-/// How long to wait before the store is asked again.
-const PAUSE: Duration = Duration::from_millis(500);
+/// How long to wait before the store is asked again, at first and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
 impl Controller {
     /// Brings the host's records and the store to agree, as soon as the store can be reached.
@@ -18,9 +19,10 @@ impl Controller {
     /// Sandboxes whose making did not end, or whose namespace is gone (as after a restart of the machine), are taken
     /// down. Endpoints that the store says are attached here, to sandboxes that are not, are released.
     pub(super) async fn recover(&self, host: &Host) {
+        let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
         while let Err(error) = self.try_recover(host).await {
             tracing::warn!(%error, "cannot look up what this host has in the store; trying again");
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(backoff.pause()).await;
         }
     }
 
@@ -76,8 +78,8 @@ impl Controller {
             if keep && self.refresh(&stored).await? {
                 return Ok(Some(sandbox));
             }
-            // What is of a container goes with that.
-            if !keep && stored.value.container.is_some() {
+            // What is of a container goes with that, and what was published for a sandbox with that.
+            if !keep && (stored.value.container.is_some() || owner.takes_along) {
                 self.let_one_go(&sandbox, key, true).await?;
                 return Ok(None);
             }

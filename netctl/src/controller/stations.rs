@@ -20,7 +20,6 @@ use super::{
 use crate::{
     dataplane::{EventKinds, Listening},
     model::{MacAddr, Name, NetworkId, SandboxId, Vni},
-    store::Revision,
 };
 
 /// What the gateway of each network is called.
@@ -53,9 +52,9 @@ pub struct Stations {
 /// A network.
 #[derive(Debug)]
 struct Segment {
-    network: FollowedNetwork,
-    /// Of which revision the names are, and when they were gathered.
-    gathered: Option<(Revision, Instant)>,
+    followed: FollowedNetwork,
+    /// Of which version of its endpoints the names are, and when they were gathered.
+    gathered: Option<(u64, Instant)>,
     by_address: BTreeMap<IpAddr, String>,
     by_mac: BTreeMap<MacAddr, String>,
 }
@@ -89,13 +88,13 @@ impl Stations {
             .collect();
         self.devices = devices(&networks, &endpoints, &sandboxes);
         let mut before = std::mem::take(&mut self.networks);
-        for network in networks.into_values() {
-            let Some(vni) = network.vni else { continue };
+        for followed in networks.into_values() {
+            let Some(vni) = followed.network.vni else { continue };
             let segment = match before.remove(&vni) {
-                Some(segment) if segment.network.all.same_channel(&network.all) => {
-                    Segment { network, ..segment }
+                Some(segment) if segment.followed.endpoints.same_channel(&followed.endpoints) => {
+                    Segment { followed, ..segment }
                 }
-                _ => Segment::new(network),
+                _ => Segment::new(followed),
             };
             self.networks.insert(vni, segment);
         }
@@ -108,7 +107,7 @@ impl Stations {
 
     /// The name of the network.
     pub fn network(&self, vni: Vni) -> Option<&Name> {
-        self.networks.get(&vni).map(|segment| &segment.network.name)
+        self.networks.get(&vni).map(|segment| &segment.followed.network.name)
     }
 
     /// Who has the address in the network, or else the link-layer address.
@@ -129,21 +128,20 @@ impl Stations {
 }
 
 impl Segment {
-    fn new(network: FollowedNetwork) -> Self {
+    fn new(followed: FollowedNetwork) -> Self {
         let (by_address, by_mac) = (BTreeMap::new(), BTreeMap::new());
-        Self { network, gathered: None, by_address, by_mac }
+        Self { followed, gathered: None, by_address, by_mac }
     }
 
     /// Sees to it that the names are those of now, or nearly.
     fn gather(&mut self) {
-        let all = self.network.all.borrow();
-        let fresh = |(revision, when): (Revision, Instant)| {
-            revision == all.revision || when.elapsed() < STALE
-        };
+        let all = self.followed.endpoints.borrow();
+        let fresh =
+            |(version, when): (u64, Instant)| version == all.version || when.elapsed() < STALE;
         if self.gathered.is_some_and(fresh) {
             return;
         }
-        self.gathered = Some((all.revision, Instant::now()));
+        self.gathered = Some((all.version, Instant::now()));
         self.by_address.clear();
         self.by_mac.clear();
         for (endpoint, _) in all.entries.values() {
@@ -152,9 +150,10 @@ impl Segment {
             self.by_address.extend(addresses.map(|address| (address, name.clone())));
             self.by_mac.extend(endpoint.mac.map(|mac| (mac, name)));
         }
-        let gateways = self.network.gateways.iter();
-        self.by_address.extend(gateways.map(|address| (*address, GATEWAY.to_owned())));
-        self.by_mac.extend(self.network.gateway_mac.map(|mac| (mac, GATEWAY.to_owned())));
+        let network = &self.followed.network;
+        let gateways = network.subnets.iter().map(|subnet| subnet.gateway);
+        self.by_address.extend(gateways.map(|address| (address, GATEWAY.to_owned())));
+        self.by_mac.extend(network.gateway_mac.map(|mac| (mac, GATEWAY.to_owned())));
     }
 }
 
@@ -165,19 +164,20 @@ fn devices(
     sandboxes: &BTreeMap<SandboxId, Name>,
 ) -> BTreeMap<u32, Behind> {
     let mut devices = BTreeMap::new();
-    for network in networks.values() {
-        for device in [network.gateway, network.port].into_iter().flatten() {
+    for FollowedNetwork { network, gateway, port, .. } in networks.values() {
+        for device in [gateway, port].into_iter().flatten() {
             let behind = Behind {
                 network: network.name.clone(),
                 vni: network.vni,
                 service: GATEWAY.to_owned(),
                 sandbox: None,
             };
-            devices.insert(device, behind);
+            devices.insert(*device, behind);
         }
     }
     for Served { endpoint, sandbox, port } in endpoints {
         if let (Some(device), Some(network)) = (*port, networks.get(&endpoint.network)) {
+            let network = &network.network;
             let behind = Behind {
                 network: network.name.clone(),
                 vni: network.vni,

@@ -1,16 +1,21 @@
 //! What the data plane holds and how the host is doing, in people's words.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::SystemTime,
+};
 
 use netctl_common::counter::Outcome;
 
 use super::{
     Controller, Result, filter,
     keys::{self, Stored},
+    unix_time,
 };
 use crate::{
     dataplane::{FdbRow, FdbTarget, FloodRow},
-    model::{CounterView, Endpoint, FdbView, MacAddr, Name, NeighView, StatusView, Vni},
+    model::{CounterView, FdbView, MacAddr, Name, NeighView, NetworkId, StatusView, Vni},
+    store,
 };
 
 /// Names for what the maps hold; as far as the store can be reached.
@@ -90,7 +95,7 @@ impl Controller {
 
     /// How this host is doing.
     pub async fn status(&self) -> StatusView {
-        let reachable = self.store.get(&keys::host(&self.config.host)).await;
+        let trouble = self.store_trouble().await;
         let records = self.records.made();
         let networks: BTreeSet<_> = records
             .iter()
@@ -111,7 +116,8 @@ impl Controller {
             tunnels: paths.len(),
             next_hops: paths.values().filter(|path| path.next_hop.is_some()).count(),
             store: self.store.place(),
-            store_error: reachable.err().map(|error| error.to_string()),
+            store_error: trouble.as_ref().map(|(error, _)| error.to_string()),
+            store_error_since: trouble.and_then(|(_, since)| since).map(unix_time),
             networks: networks.len(),
             endpoints: records.iter().map(|record| record.attachments.len()).sum(),
             sandboxes: records.len(),
@@ -120,6 +126,19 @@ impl Controller {
             bpf_dir: self.config.bpf_dir.clone(),
             started: self.started,
         }
+    }
+
+    /// What is wrong with the store, and since when: that it cannot be read, or that it could not be changed the last time,
+    /// and cannot still.
+    async fn store_trouble(&self) -> Option<(store::Error, Option<SystemTime>)> {
+        let read = self.store.get(&keys::host(&self.config.host)).await;
+        let measures = self.observer.measures();
+        if let Err(error) = read {
+            return Some((error, measures.unread_since()));
+        }
+        let since = measures.unchanged_since()?;
+        let error = self.try_change().await.err()?;
+        Some((error, Some(since)))
     }
 
     async fn labels(&self) -> Labels {
@@ -134,20 +153,21 @@ impl Controller {
 
     async fn read_labels(&self) -> Result<Labels> {
         let mut labels = Labels::default();
-        let mut segments = BTreeMap::new();
+        // Of the others, the maps hold nothing.
+        let here: BTreeSet<NetworkId> = self.progress.borrow().networks.keys().cloned().collect();
         for Stored { value: network, .. } in keys::list_networks(&*self.store).await? {
             let Some(vni) = network.vni else { continue };
             if let Some(mac) = network.gateway_mac {
                 labels.stations.insert((vni, mac), "gateway".to_owned());
             }
-            segments.insert(network.id, vni);
             labels.networks.insert(vni, network.name);
-        }
-        for Stored { value: endpoint, .. } in
-            keys::list::<Endpoint>(&*self.store, keys::ENDPOINTS).await?
-        {
-            if let (Some(&vni), Some(mac)) = (segments.get(&endpoint.network), endpoint.mac) {
-                labels.stations.insert((vni, mac), endpoint.name.to_string());
+            if !here.contains(&network.id) {
+                continue;
+            }
+            for endpoint in keys::list_endpoints(&*self.store, &network.id).await? {
+                if let Some(mac) = endpoint.value.mac {
+                    labels.stations.insert((vni, mac), endpoint.value.name.to_string());
+                }
             }
         }
         Ok(labels)

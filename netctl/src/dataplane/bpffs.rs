@@ -17,6 +17,7 @@ use nix::{
 };
 
 use super::Error;
+use crate::crash;
 
 /// Where systemd and everybody else mount the machine's own bpf file system. It lies in sysfs, where no directory can
 /// be made before that is done.
@@ -50,7 +51,7 @@ impl Pins {
 
     /// Where maps are pinned, by their names.
     pub(super) fn maps(&self) -> PathBuf {
-        version(&self.root).join("maps")
+        maps(&self.root)
     }
 
     /// Where links are pinned.
@@ -68,15 +69,17 @@ impl Pins {
 
 /// Removes what any version of netctl pinned below `root`, and the file system if it was mounted there for it.
 ///
-/// It is no error where nothing is.
-pub(super) fn remove(root: &Path) -> Result<(), Error> {
+/// It is no error where nothing is. Returns the directories of pins that there were.
+pub(super) fn remove(root: &Path) -> Result<Vec<PathBuf>, Error> {
     if !root.exists() || !is_bpf(root)? {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let lock = lock(root)?;
-    versions(root)?.iter().try_for_each(|dir| clear(dir))?;
+    let versions = versions(root)?;
+    versions.iter().try_for_each(|dir| clear(dir))?;
     drop(lock);
-    release(root)
+    release(root)?;
+    Ok(versions)
 }
 
 /// Removes what this version pinned below `root`, and the file system if it was mounted there for it alone.
@@ -116,6 +119,7 @@ fn unmount(root: &Path) -> nix::Result<()> {
 /// Removes the pins of one version of the layout: links first, since what is attached needs the maps.
 pub(super) fn clear(version: &Path) -> Result<(), Error> {
     for dir in [&version.join("links"), version] {
+        crash::step("before pins are removed");
         match fs::remove_dir_all(dir) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
                 return Err(failed("remove", dir, source));
@@ -128,7 +132,34 @@ pub(super) fn clear(version: &Path) -> Result<(), Error> {
 
 /// The directory of this version of the layout.
 fn version(root: &Path) -> PathBuf {
-    root.join(format!("v{ABI_VERSION}"))
+    root.join(format!("v{}", abi()))
+}
+
+/// The version of the layout. A debug build takes itself for the one that it is told, so that a test can have two that
+/// differ in nothing else.
+fn abi() -> u32 {
+    let told = if cfg!(debug_assertions) { std::env::var("NETCTL_ABI_VERSION").ok() } else { None };
+    told.and_then(|told| told.parse().ok()).unwrap_or(ABI_VERSION)
+}
+
+/// The links that any version of the layout has pinned below `root`.
+pub(super) fn all_links(root: &Path) -> Result<Vec<PathBuf>, Error> {
+    if !root.exists() || !is_bpf(root)? {
+        return Ok(Vec::new());
+    }
+    let mut all = Vec::new();
+    for version in versions(root)? {
+        let links = version.join("links");
+        if links.exists() {
+            all.extend(entries(&links)?);
+        }
+    }
+    Ok(all)
+}
+
+/// Where this version of the layout pins maps below `root`, by their names.
+pub(super) fn maps(root: &Path) -> PathBuf {
+    version(root).join("maps")
 }
 
 /// Whether links of this version of the layout are pinned below `root`.

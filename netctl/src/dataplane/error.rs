@@ -53,6 +53,20 @@ pub enum Error {
         /// The same of what this version makes.
         expected: String,
     },
+    /// There is no data plane to look at.
+    #[error("{path} is not there: the daemon pins it when it starts, so start the daemon")]
+    NotPinned {
+        /// The pin of a map.
+        path: PathBuf,
+    },
+    /// A program cannot be tried out.
+    #[error("cannot try out {program}: {reason}")]
+    Rehearse {
+        /// The program.
+        program: &'static str,
+        /// What the kernel said.
+        reason: String,
+    },
     /// The kernel cannot attach to TCX.
     #[error(
         "this kernel has no TCX, which netctl needs (Linux 6.6 brought it): {ifname} refused a program: {errno}"

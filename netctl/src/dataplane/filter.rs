@@ -16,6 +16,7 @@ use aya::{
 use netctl_common::config::XDP_UNDERLAY;
 
 use super::{Error, bpffs, bpffs::Pins, links};
+use crate::crash;
 
 /// What its pins' names begin with.
 const PREFIX: &str = "filter-";
@@ -61,6 +62,7 @@ pub(super) fn inherit(pins: &Pins) -> Result<(), Error> {
         let found = if links.exists() { bpffs::entries(&links)? } else { Vec::new() };
         for path in found.iter().filter(|path| is_filter(path)) {
             let own = pins.links().join(path.file_name().unwrap_or_default());
+            crash::step("before a link is taken over");
             std::fs::rename(path, &own).map_err(|source| bpffs::failed("move", path, source))?;
         }
     }

@@ -9,7 +9,7 @@ use netctl_common::{
     maps,
 };
 
-use super::{Error, bpffs::Pins};
+use super::Error;
 
 /// The form of one map.
 pub(super) struct Layout {
@@ -132,6 +132,6 @@ pub(super) const ALL: [&Layout; 13] = [
 
 /// Refuses maps that another layout pinned: the kernel would load programs on them that read past their values, and
 /// says no more than "permission denied" when it does not.
-pub(super) fn check(pins: &Pins) -> Result<(), Error> {
-    ALL.iter().try_for_each(|layout| layout.check(&pins.maps().join(layout.name)))
+pub(super) fn check(maps: &Path) -> Result<(), Error> {
+    ALL.iter().try_for_each(|layout| layout.check(&maps.join(layout.name)))
 }

@@ -25,6 +25,7 @@ use nix::{errno::Errno, net::if_::if_nametoindex};
 use tracing::{debug, info};
 
 use super::{Error, bpffs, bpffs::Pins};
+use crate::crash;
 
 /// How long a program may still run after its pin is gone: the kernel frees a pin's inode, and with it the link, when
 /// no processor can be looking at it any more (`bpf_free_inode` in `kernel/bpf/inode.c`).
@@ -91,8 +92,7 @@ impl Links {
         for version in pins.other_versions()? {
             let links = version.join("links");
             let links = if links.exists() { bpffs::entries(&links)? } else { Vec::new() };
-            let id = |path| FdLink::from(PinnedLink::from_pin(path).ok()?).info().ok();
-            older.extend(links.into_iter().filter_map(id).map(|info| info.program_id()));
+            older.extend(links.into_iter().filter_map(program_of));
         }
         Ok(Self { dir: pins.links(), yielding: !older.is_empty(), older })
     }
@@ -224,11 +224,38 @@ pub(super) fn names_on(ifname: &str) -> Result<Vec<String>, Error> {
     Ok(found.into_iter().map(name).collect())
 }
 
+/// Whether a device runs our program of its role, by a link that is not pinned below `root`.
+pub(super) fn is_served_by_another(root: &Path, role: Role, ifname: &str) -> Result<bool, Error> {
+    let end = Instant::now() + DETACHING;
+    loop {
+        let known: Vec<u32> = bpffs::all_links(root)?.into_iter().filter_map(program_of).collect();
+        let running = programs(ifname)
+            .map_err(|error| Error::Look { ifname: ifname.to_owned(), reason: words(&error) })?;
+        let ours = |program: &ProgramInfo| program.name_as_str() == Some(role.program());
+        if !running.iter().any(|program| ours(program) && !known.contains(&program.id())) {
+            return Ok(false);
+        }
+        // One whose pin was just removed may run on for a moment.
+        if Instant::now() > end {
+            return Ok(true);
+        }
+        sleep(DETACHING / 50);
+    }
+}
+
+/// The program of the link that is pinned at `path`.
+fn program_of(path: PathBuf) -> Option<u32> {
+    let link = FdLink::from(PinnedLink::from_pin(path).ok()?);
+    Some(link.info().ok()?.program_id())
+}
+
 /// Attaches before all other programs, and pins the link.
 fn attach(program: &mut SchedClassifier, ifname: &str, path: &Path) -> Result<(), ProgramError> {
+    crash::step("before a link is attached");
     let options = TcAttachOptions::TcxOrder(LinkOrder::first());
     let id = program.attach_with_options(ifname, TcAttachType::Ingress, options)?;
     let link = release(program, id)?;
+    crash::step("before a link is pinned");
     link.pin(path).map(drop).map_err(|error| match error {
         PinError::SyscallError(error) => error.into(),
         PinError::NoFd { .. } | PinError::InvalidPinPath { .. } => {
@@ -239,6 +266,7 @@ fn attach(program: &mut SchedClassifier, ifname: &str, path: &Path) -> Result<()
 
 /// Lets the link that is pinned at `path` run `program` from now on.
 fn swap(program: &mut SchedClassifier, path: &Path) -> Result<(), ProgramError> {
+    crash::step("before a link changes its program");
     let link = FdLink::from(PinnedLink::from_pin(path).map_err(link_error)?);
     let id = program.attach_to_link(link.try_into().map_err(link_error)?)?;
     release(program, id).map(drop)

@@ -1,6 +1,9 @@
 //! Loading the object that is embedded in this binary.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr},
+    path::Path,
+};
 
 use aya::{Ebpf, EbpfLoader, programs::ProgramError};
 use netctl_common::config::{
@@ -11,7 +14,7 @@ use super::{
     Error,
     bpffs::Pins,
     features::{self, Features},
-    layout,
+    layout::{self, Layout},
     links::{self, Role},
 };
 use crate::model::Vteps;
@@ -30,27 +33,50 @@ pub(super) struct Settings {
 
 /// Loads programs and maps. Maps that are pinned are used as they are; others are made and pinned.
 pub(super) fn load(pins: &Pins, settings: Settings) -> Result<(Ebpf, Features), Error> {
-    layout::check(pins)?;
+    let mut ebpf = object(&pins.maps(), settings, &layout::ALL)?;
+    let features = features::probe(&mut ebpf)?;
+    for role in Role::ALL {
+        take(&mut ebpf, role)?;
+    }
+    Ok((ebpf, features))
+}
+
+/// Loads the program of a role, once more, on the maps that are pinned in the directory `maps`: what it decides is what the
+/// attached one would, and what it counts is counted by itself.
+pub(super) fn load_copy(maps: &Path, settings: Settings, role: Role) -> Result<Ebpf, Error> {
+    let shared: Vec<&Layout> =
+        layout::ALL.into_iter().filter(|layout| layout.name != layout::COUNTERS.name).collect();
+    // One that is missing would be made, and pinned.
+    if let Some(missing) = shared.iter().map(|layout| maps.join(layout.name)).find(|p| !p.exists())
+    {
+        return Err(Error::NotPinned { path: missing });
+    }
+    let mut ebpf = object(maps, settings, &shared)?;
+    take(&mut ebpf, role)?;
+    Ok(ebpf)
+}
+
+/// Opens the object with these of its maps as they are pinned in the directory `maps`.
+fn object(maps: &Path, settings: Settings, pinned: &[&Layout]) -> Result<Ebpf, Error> {
+    layout::check(maps)?;
     let local4 = settings.local.v4().unwrap_or(Ipv4Addr::UNSPECIFIED).octets();
     let local6 = settings.local.v6().unwrap_or(Ipv6Addr::UNSPECIFIED).octets();
     let mut loader = EbpfLoader::new();
     loader
-        .default_map_pin_directory(pins.maps())
+        .default_map_pin_directory(maps)
         .override_global(UNDERLAY_IFINDEX, &settings.underlay, true)
         .override_global(VXLAN_IFINDEX, &settings.vxlan, true)
         .override_global(VXLAN_PORT, &settings.port, true)
         .override_global(LOCAL_VTEP4, &local4, true)
         .override_global(LOCAL_VTEP6, &local6, true);
-    for layout in layout::ALL {
-        loader.map_pin_path(layout.name, pins.maps().join(layout.name));
+    for layout in pinned {
+        loader.map_pin_path(layout.name, maps.join(layout.name));
     }
-    let mut ebpf =
-        loader.load(OBJECT).map_err(|source| Error::Object { source: Box::new(source) })?;
-    let features = features::probe(&mut ebpf)?;
-    for role in Role::ALL {
-        links::program(&mut ebpf, role)?.load().map_err(|error| refused(role.program(), &error))?;
-    }
-    Ok((ebpf, features))
+    loader.load(OBJECT).map_err(|source| Error::Object { source: Box::new(source) })
+}
+
+fn take(ebpf: &mut Ebpf, role: Role) -> Result<(), Error> {
+    links::program(ebpf, role)?.load().map_err(|error| refused(role.program(), &error))
 }
 
 /// Says which function the kernel lacks, if that is why it refused.

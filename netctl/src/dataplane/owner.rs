@@ -23,12 +23,15 @@ use super::{
     load::{self, Settings},
     maps::{Maps, Tunnel},
     paths::Path,
-    plan::{Effect, plan},
+    plan::{Effect, Extent, plan},
     rows,
     usage::{self, Usage},
     values,
 };
-use crate::{kernel, model::MacAddr};
+use crate::{
+    kernel,
+    model::{MacAddr, Vni},
+};
 
 const UNDERLAY_HINT: &str = "choose one of those that `ip link` lists with --bind-interface";
 const VXLAN_HINT: &str = "the daemon makes it when it starts, so restart the daemon";
@@ -48,6 +51,8 @@ pub(super) enum Look {
 /// What the owner is asked to do.
 pub(super) enum Request {
     Apply(Box<Desired>, Sweep, Look, Reply<Applied>),
+    /// The same of some networks alone.
+    ApplyPart(Box<Desired>, BTreeSet<Vni>, Reply<Applied>),
     Fdb(Reply<Vec<FdbRow>>),
     Flood(Reply<Vec<FloodRow>>),
     Neigh(Reply<Vec<NeighRow>>),
@@ -211,7 +216,11 @@ impl Owner {
     fn serve(&mut self, request: Request) {
         match request {
             Request::Apply(desired, sweep, look, reply) => {
-                answer(reply, self.apply(&desired, sweep, look));
+                answer(reply, self.apply(&desired, sweep, look, Extent(None)));
+            }
+            Request::ApplyPart(desired, networks, reply) => {
+                let extent = Extent(Some(&networks));
+                answer(reply, self.apply(&desired, Sweep::Remove, Look::New, extent));
             }
             Request::Fdb(reply) => answer(reply, self.fdb()),
             Request::Flood(reply) => answer(reply, self.flood()),
@@ -230,9 +239,15 @@ impl Owner {
         }
     }
 
-    fn apply(&mut self, desired: &Desired, sweep: Sweep, look: Look) -> Result<Applied, Error> {
+    fn apply(
+        &mut self,
+        desired: &Desired,
+        sweep: Sweep,
+        look: Look,
+        extent: Extent<'_>,
+    ) -> Result<Applied, Error> {
         values::check(desired, self.maps.local())?;
-        let plan = plan(self.maps.tables(), desired, sweep)?;
+        let plan = plan(self.maps.tables(), desired, sweep, extent)?;
         let mut applied = Applied::default();
         for op in plan.first {
             applied.count(self.maps.execute(op)?);
@@ -251,7 +266,9 @@ impl Owner {
         self.attach(desired, &mut applied);
         if sweep == Sweep::Remove {
             for ifindex in pinned {
-                if !desired.ports.contains_key(&ifindex) {
+                let held = self.maps.tables().ports.get(&ifindex);
+                let concerned = held.is_none_or(|port| extent.has(port.vni));
+                if concerned && !desired.ports.contains_key(&ifindex) {
                     self.links.remove(Role::Port, ifindex)?;
                     self.running.remove(&ifindex);
                 }

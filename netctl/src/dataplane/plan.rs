@@ -135,22 +135,41 @@ pub(super) struct Plan {
     pub(super) then: Vec<Op>,
 }
 
-/// Compares `held` with `desired`.
+/// The networks that a plan is for: all, or these, with all others as they are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extent<'a>(pub(super) Option<&'a BTreeSet<Vni>>);
+
+impl Extent<'_> {
+    /// Whether a network is among them.
+    pub(super) fn has(self, vni: Vni) -> bool {
+        self.0.is_none_or(|some| some.contains(&vni))
+    }
+}
+
+/// Compares `held` with `desired`, which says of the networks of `extent` what there should be, and of all what tunnels
+/// there should be.
 ///
 /// # Errors
 ///
 /// [`Error::Full`] where a map has no room for what it should hold in the end; nothing is to be written then.
-pub(super) fn plan(held: &Tables, desired: &Desired, sweep: Sweep) -> Result<Plan, Error> {
+pub(super) fn plan(
+    held: &Tables,
+    desired: &Desired,
+    sweep: Sweep,
+    extent: Extent<'_>,
+) -> Result<Plan, Error> {
     let hosts = hosts(&held.vteps, &desired.tunnels)?;
-    let vteps = Difference::of(&VTEPS, &held.vteps, &hosts, sweep)?.order(
+    let vteps = Difference::of(&VTEPS, &held.vteps, &hosts, sweep, |_| true)?.order(
         |address, entry| Op::SetVtep { address, entry },
         |address| Op::RemoveVtep { address, index: held.vteps[&address].index },
     );
-    let members = Difference::of(&MEMBERS, &held.members, &members(desired, &hosts), sweep)?.order(
+    let members = members(desired, &hosts);
+    let of = |(vni, _): &(Vni, IpAddr)| extent.has(*vni);
+    let members = Difference::of(&MEMBERS, &held.members, &members, sweep, of)?.order(
         |(vni, vtep), index| Op::SetMember { vni, vtep, index },
         |(vni, vtep)| Op::RemoveMember { vni, vtep },
     );
-    let lists = Lists::of(&held.flood, &desired.flood, sweep)?;
+    let lists = Lists::of(&held.flood, &desired.flood, sweep, extent)?;
     let with_list = |(&vni, &entry): (&Vni, &NetworkEntry)| {
         (vni, HeldNetwork { entry, places: lists.places(vni).during })
     };
@@ -161,17 +180,24 @@ pub(super) fn plan(held: &Tables, desired: &Desired, sweep: Sweep) -> Result<Pla
         (places < lists.places(vni).during).then_some(Op::SetNetwork { vni, network })
     });
     let shorter: Vec<Op> = shorter.collect();
-    let networks = Difference::of(&NETWORKS, &held.networks, &networks, sweep)?
+    let of = |vni: &Vni| extent.has(*vni);
+    let networks = Difference::of(&NETWORKS, &held.networks, &networks, sweep, of)?
         .order(|vni, network| Op::SetNetwork { vni, network }, |vni| Op::RemoveNetwork { vni });
     let flood = lists.order();
-    let fdb = Difference::of(&FDB, &held.fdb, &desired.fdb, sweep)?.order(
+    let of = |(vni, _): &(Vni, MacAddr)| extent.has(*vni);
+    let fdb = Difference::of(&FDB, &held.fdb, &desired.fdb, sweep, of)?.order(
         |(vni, mac), target| Op::SetFdb { vni, mac, target },
         |(vni, mac)| Op::RemoveFdb { vni, mac },
     );
-    let neigh4 = neighbours(&NEIGH4, held, desired, sweep, IpAddr::is_ipv4)?;
-    let neigh6 = neighbours(&NEIGH6, held, desired, sweep, IpAddr::is_ipv6)?;
+    let neigh4 = neighbours(&NEIGH4, (held, desired), sweep, extent, IpAddr::is_ipv4)?;
+    let neigh6 = neighbours(&NEIGH6, (held, desired), sweep, extent, IpAddr::is_ipv6)?;
     let ports = desired.ports.iter().map(|(index, port)| (index, &port.entry));
-    let ports = Difference::between(&PORTS, &held.ports, ports, sweep)?.order(
+    // One that has come to another network is told of by both.
+    let of = |(index, port): &(&u32, &PortEntry)| {
+        extent.has(port.vni) || desired.ports.contains_key(*index)
+    };
+    let there = (held.ports.iter().filter(of), held.ports.len());
+    let ports = Difference::between(&PORTS, there, ports, sweep)?.order(
         |ifindex, entry| Op::SetPort { ifindex, entry },
         |ifindex| Op::RemovePort { ifindex },
     );
@@ -217,16 +243,16 @@ fn members(desired: &Desired, hosts: &BTreeMap<IpAddr, VtepEntry>) -> BTreeMap<(
 /// How the neighbours of one family have to change.
 fn neighbours(
     map: &Layout,
-    held: &Tables,
-    desired: &Desired,
+    (held, desired): (&Tables, &Desired),
     sweep: Sweep,
+    extent: Extent<'_>,
     of_family: impl Fn(&IpAddr) -> bool,
 ) -> Result<(Vec<Op>, Vec<Op>), Error> {
     let belongs = |((_, address), _): &(&(Vni, IpAddr), &MacAddr)| of_family(address);
-    let (held, desired) = (held.neigh.iter(), desired.neigh.iter());
-    let difference =
-        Difference::between(map, held.filter(belongs), desired.filter(belongs), sweep)?;
-    Ok(difference.order(
+    let all = held.neigh.iter().filter(belongs).count();
+    let there = held.neigh.iter().filter(belongs).filter(|((vni, _), _)| extent.has(*vni));
+    let wanted = desired.neigh.iter().filter(belongs);
+    Ok(Difference::between(map, (there, all), wanted, sweep)?.order(
         |(vni, address), mac| Op::SetNeigh { vni, address, mac },
         |(vni, address)| Op::RemoveNeigh { vni, address },
     ))
@@ -241,19 +267,23 @@ struct Difference<K, V> {
 }
 
 impl<K: Ord + Copy, V: PartialEq + Clone> Difference<K, V> {
+    /// Compares those of what is held whose keys are `among`.
     fn of(
         map: &Layout,
         held: &BTreeMap<K, V>,
         desired: &BTreeMap<K, V>,
         sweep: Sweep,
+        among: impl Fn(&K) -> bool,
     ) -> Result<Self, Error> {
-        Self::between(map, held, desired, sweep)
+        let there = held.iter().filter(|(key, _)| among(key));
+        Self::between(map, (there, held.len()), desired, sweep)
     }
 
-    /// Compares what is held with what is desired, both in the order of their keys.
+    /// Compares what is held with what is desired, both in the order of their keys; `all` is how many entries the map has,
+    /// others among them.
     fn between<'a>(
         map: &Layout,
-        held: impl IntoIterator<Item = (&'a K, &'a V)>,
+        (held, all): (impl IntoIterator<Item = (&'a K, &'a V)>, usize),
         desired: impl IntoIterator<Item = (&'a K, &'a V)>,
         sweep: Sweep,
     ) -> Result<Self, Error>
@@ -263,21 +293,22 @@ impl<K: Ord + Copy, V: PartialEq + Clone> Difference<K, V> {
     {
         let mut held = held.into_iter().peekable();
         let (mut set, mut gone) = (Vec::new(), Vec::new());
-        let mut together = 0;
+        let mut added = 0;
         for (key, value) in desired {
             while let Some((&other, _)) = held.next_if(|(other, _)| *other < key) {
                 gone.push(other);
             }
-            together += 1;
-            if held.next_if(|(other, _)| *other == key).is_none_or(|(_, old)| old != value) {
+            let old = held.next_if(|(other, _)| *other == key);
+            added += usize::from(old.is_none());
+            if old.is_none_or(|(_, old)| old != value) {
                 set.push((*key, value.clone()));
             }
         }
         gone.extend(held.map(|(&other, _)| other));
-        together += gone.len();
         if sweep == Sweep::Keep {
             gone.clear();
         }
+        let together = all + added;
         let after = together - gone.len();
         if after > map.room() {
             return Err(map.full(after));

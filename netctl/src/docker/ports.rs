@@ -98,6 +98,25 @@ mod tests {
     }
 
     #[test]
+    fn any_options_are_read_or_refused() {
+        let corpus = [
+            r#"{"com.docker.network.portmap":[{"Proto":6,"IP":"","Port":80,"HostIP":"127.0.0.1",
+                "HostPort":8080,"HostPortEnd":8090}],
+                "com.docker.network.endpoint.exposedports":[{"Proto":17,"Port":53}]}"#,
+            r#"{"com.docker.network.portmap":[]}"#,
+        ];
+        crate::fuzz::each(&corpus, |text| {
+            let Ok(options) = serde_json::from_slice::<BTreeMap<String, Value>>(text) else {
+                return;
+            };
+            drop(exposed(&options));
+            for port in published(&options).into_iter().flatten() {
+                assert_eq!(port.to_string().parse(), Ok(port));
+            }
+        });
+    }
+
+    #[test]
     fn ports_are_read_as_people_write_them() {
         let ports = json!([
             {"Proto": 6, "IP": "", "Port": 80, "HostIP": "", "HostPort": 18080, "HostPortEnd": 18080},

@@ -7,18 +7,58 @@ use super::{
     probe::{Answered, Found, probe},
     unseen,
 };
-use crate::model::{DaemonNote, Host, Vteps};
+use crate::{
+    kernel::Netlink,
+    model::{DaemonNote, Vteps},
+};
+
+/// A host to which there is a way, as far as is known.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Its name, or its address where it is no host of netctl.
+    pub name: String,
+    /// Its tunnel address.
+    pub address: IpAddr,
+    /// The MTU of its underlay device, in bytes; `None` where it does not say.
+    pub mtu: Option<u32>,
+    /// Whether it answers probes: it shares a network with this host, and is of this version.
+    pub answers: bool,
+}
 
 /// A host, and what there is to say of the way to it.
 struct Path {
-    host: Host,
-    peer: IpAddr,
+    peer: Peer,
     /// What an IP packet to it may have, in bytes, as far as both ends and the kernel's route say.
     promised: u32,
     /// Whether the kernel has a route to it by the underlay.
     routed: bool,
-    /// What probes said; none where they would not be answered, since the two hosts share no network.
+    /// What probes said; none where they would not be answered.
     found: Option<Found>,
+}
+
+/// What is to be known of the way to a host.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// What an IP packet may have on the way, in bytes, as far as that was found out.
+    pub carries: u32,
+    /// Whether probes were answered.
+    pub probed: bool,
+    /// What is wrong first.
+    pub finding: Option<Finding>,
+}
+
+/// Tries out the way to a host, from the namespace of `netlink` and as its daemon's `note` says.
+///
+/// # Errors
+/// In a sentence, why it cannot be tried.
+pub async fn try_way(netlink: &Netlink, note: &DaemonNote, peer: Peer) -> Result<Verdict, String> {
+    let path = look(netlink, note, peer).await?;
+    let largest = path.found.as_ref().and_then(|found| found.largest);
+    Ok(Verdict {
+        carries: largest.map_or(path.promised, |largest| largest.min(path.promised)),
+        probed: path.found.as_ref().is_some_and(|found| found.answered == Answered::Tunnel),
+        finding: judge(note, &path),
+    })
 }
 
 pub(super) async fn examine(patient: &Patient<'_>) -> Result<Vec<Finding>, String> {
@@ -26,43 +66,56 @@ pub(super) async fn examine(patient: &Patient<'_>) -> Result<Vec<Finding>, Strin
     let Some(Cluster { hosts, .. }) = cluster else {
         return Err("it takes the daemon and its store".to_owned());
     };
-    let mine: Vec<IpAddr> = note.addresses.iter().map(ipnet::IpNet::addr).collect();
-    let own = Vteps::try_from(mine.clone()).map_err(unseen)?;
-    let Some(underlay) = &note.underlay else {
-        return Err("the underlay is not known".to_owned());
-    };
-    let link = netlink.link_by_name(underlay).await.map_err(unseen)?;
+    let own = Vteps::try_from(addresses(note)).map_err(unseen)?;
+    if note.underlay.is_none() {
+        return Err(UNKNOWN.to_owned());
+    }
     // Who shares a network with this host answers it, and no other.
     let fdb = client.fdb().await.map_err(unseen)?;
     let tunnels: BTreeSet<IpAddr> = fdb.into_iter().filter_map(|row| row.vtep).collect();
-    let mut paths = Vec::new();
+    let mut findings = Vec::new();
     for host in hosts.iter().filter(|host| host.name != note.host) {
-        let Some(peer) = own.towards(&host.vteps) else { continue };
-        let Some(source) = mine.iter().copied().find(|own| own.is_ipv4() == peer.is_ipv4()) else {
-            continue;
-        };
-        let way = netlink.way(peer, source, link.index).await.map_err(unseen)?;
-        let known = way.and_then(|way| way.mtu).unwrap_or(u32::MAX);
-        let promised = link.mtu.min(host.mtu).min(known);
-        let port = note.vxlan_port;
+        let Some(address) = own.towards(&host.vteps) else { continue };
         // One of another version may not know of probes.
-        let knows = tunnels.contains(&peer) && host.version == env!("CARGO_PKG_VERSION");
-        let found = if knows && way.is_some() {
-            let probing = move || probe(source, peer, port, promised);
-            let probed = netlink.netns().run(probing).await.map_err(unseen)?;
-            Some(probed.map_err(|error| format!("cannot probe the way to {peer}: {error}"))?)
-        } else {
-            None
-        };
-        paths.push(Path { host: host.clone(), peer, promised, routed: way.is_some(), found });
+        let answers = tunnels.contains(&address) && host.version == env!("CARGO_PKG_VERSION");
+        let (name, mtu) = (host.name.to_string(), Some(host.mtu));
+        let path = look(netlink, note, Peer { name, address, mtu, answers }).await?;
+        findings.extend(judge(note, &path));
     }
-    Ok(paths.iter().filter_map(|path| judge(note, path)).collect())
+    Ok(findings)
+}
+
+const UNKNOWN: &str = "the underlay is not known";
+
+fn addresses(note: &DaemonNote) -> Vec<IpAddr> {
+    note.addresses.iter().map(ipnet::IpNet::addr).collect()
+}
+
+async fn look(netlink: &Netlink, note: &DaemonNote, peer: Peer) -> Result<Path, String> {
+    let link =
+        netlink.link_by_name(note.underlay.as_ref().ok_or(UNKNOWN)?).await.map_err(unseen)?;
+    let (address, port) = (peer.address, note.vxlan_port);
+    let mut own = addresses(note).into_iter();
+    let source = own
+        .find(|own| own.is_ipv4() == address.is_ipv4())
+        .ok_or_else(|| format!("this host has no address of the family of {address}"))?;
+    let way = netlink.way(address, source, link.index).await.map_err(unseen)?;
+    let known = way.and_then(|way| way.mtu).unwrap_or(u32::MAX);
+    let promised = link.mtu.min(peer.mtu.unwrap_or(u32::MAX)).min(known);
+    let found = if peer.answers && way.is_some() {
+        let probing = move || probe(source, address, port, promised);
+        let probed = netlink.netns().run(probing).await.map_err(unseen)?;
+        Some(probed.map_err(|error| format!("cannot probe the way to {address}: {error}"))?)
+    } else {
+        None
+    };
+    Ok(Path { peer, promised, routed: way.is_some(), found })
 }
 
 /// The first thing that is wrong: what comes after it says nothing then.
 fn judge(note: &DaemonNote, path: &Path) -> Option<Finding> {
-    let Path { host, peer, promised, routed, found } = path;
-    let (name, port) = (&host.name, note.vxlan_port);
+    let Path { peer, promised, routed, found } = path;
+    let (name, peer, port) = (&peer.name, peer.address, note.vxlan_port);
     let device = note.underlay.as_deref().unwrap_or("eth0");
     let finding = |id, what: String, why, mend: String| {
         Some(Finding::new(id, name.as_str(), what, why, &note.host, mend))
@@ -127,28 +180,20 @@ fn judge(note: &DaemonNote, path: &Path) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::{super::sound_note, *};
 
     #[test]
     fn what_is_wrong_first_on_the_way_is_named() {
-        let id = "0123456789abcdef".repeat(4);
-        let host: Host = serde_json::from_value(json!({
-            "schema": 1, "id": id, "name": "h2", "vteps": ["192.0.2.2"], "vxlan_port": 4789,
-            "mtu": 1500, "version": "0.1.0", "started": 0,
-        }))
-        .expect("a host");
+        let peer = Peer {
+            name: "h2".to_owned(),
+            address: [192, 0, 2, 2].into(),
+            mtu: Some(1500),
+            answers: true,
+        };
         let note = sound_note();
         let sound = Found { refused: false, answered: Answered::Tunnel, largest: Some(1500) };
         let heard = |answered| Some(Found { refused: false, answered, largest: None });
-        let path = |routed, found| Path {
-            host: host.clone(),
-            peer: host.vteps.iter().next().expect("an address"),
-            promised: 1500,
-            routed,
-            found,
-        };
+        let path = |routed, found| Path { peer: peer.clone(), promised: 1500, routed, found };
         for (path, expected) in [
             (path(true, Some(sound.clone())), None),
             (path(true, None), None),

@@ -1,6 +1,9 @@
 //! How links are called, so that whose they are can be told from the host's links alone.
 
-use crate::model::{EndpointId, Vni};
+use crate::{
+    kernel::Link,
+    model::{EndpointId, Vni},
+};
 
 const PORT: &str = "nc";
 const HANDED: &str = "nd";
@@ -49,6 +52,18 @@ pub(super) fn headroom_number(name: &str) -> Option<u32> {
 /// Whether a link of this name is of our making.
 pub fn is_ours(name: &str) -> bool {
     is_of_endpoint(name) || headroom_number(name).is_some()
+}
+
+/// Whether a link is of our making by what it is too, and not only called as ours are.
+pub fn is_made(link: &Link) -> bool {
+    let kind = if is_of_endpoint(&link.name) {
+        "veth"
+    } else if link.name.starts_with(HEADROOM_ASKER) {
+        "vxlan"
+    } else {
+        "bridge"
+    };
+    is_ours(&link.name) && link.kind.as_deref() == Some(kind)
 }
 
 /// Whether a link of this name is the host's side of a service's interface.

@@ -267,7 +267,8 @@ pub(super) async fn sweep(host: &HostContext, present: &Present) -> Result<(), E
         )
         .collect();
     for link in host.netlink.links().await? {
-        if links::is_of_endpoint(&link.name) && !keep.contains(&link.name) {
+        let ours = links::is_of_endpoint(&link.name) && links::is_made(&link);
+        if ours && !keep.contains(&link.name) {
             tracing::info!(link = link.name, "removing a link that nothing needs");
             host.netlink.delete_link(&link.name).await?;
         }

@@ -1,5 +1,7 @@
 //! Allocation through a store, and what its tests share.
 
+mod races;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
@@ -70,6 +72,10 @@ impl Store for Counting {
     async fn list(&self, prefix: &str) -> Result<Listing, store::Error> {
         self.lists.fetch_add(1, Ordering::Relaxed);
         self.store.list(prefix).await
+    }
+
+    async fn first_key(&self, from: &str, prefix: &str) -> Result<Option<String>, store::Error> {
+        self.store.first_key(from, prefix).await
     }
 
     async fn commit(&self, txn: Txn) -> Result<Outcome, store::Error> {

@@ -151,6 +151,9 @@ fn joined(host: &Link, peer: &Link) -> bool {
 
 fn described(name: &str, spec: &VethSpec<'_>, mac: Option<MacAddr>) -> LinkMessage {
     let mut message = named(name);
+    // As many queues as are used. Without a word the kernel makes one for each processor and then waits for all of them
+    // to have seen that it leaves all but one aside (`veth_init_queues`).
+    message.attributes.extend([LinkAttribute::NumTxQueues(1), LinkAttribute::NumRxQueues(1)]);
     message.attributes.extend(spec.mtu.map(LinkAttribute::Mtu));
     message.attributes.extend(spec.super_packets.map(LinkAttribute::GsoIpv4MaxSize));
     message.attributes.extend(spec.super_packets.map(LinkAttribute::GroIpv4MaxSize));

@@ -28,6 +28,21 @@ pub struct Way {
     pub mtu: Option<u32>,
 }
 
+/// How a packet of this namespace's own leaves it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Departure {
+    /// The link that it leaves by.
+    pub link: u32,
+    /// Whom it is handed to, where that is not the destination itself.
+    pub gateway: Option<IpAddr>,
+    /// The source address that it gets where it names none.
+    pub source: Option<IpAddr>,
+    /// Whether it does not leave at all: the destination is the namespace's own.
+    pub local: bool,
+    /// Whether it is for all who are on the link.
+    pub broadcast: bool,
+}
+
 /// Another station on the link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Station {
@@ -47,11 +62,11 @@ impl Netlink {
         link: u32,
     ) -> Result<Option<Way>, Error> {
         // The route as it was written tells whether there are several next hops…
-        let Some(route) = self.route_to(destination, source, link, true).await? else {
+        let Some(route) = self.route_to(destination, Some(source), Some(link), true).await? else {
             return Ok(None);
         };
         // …and the route as it was looked up what is known of the path.
-        let Some(path) = self.route_to(destination, source, link, false).await? else {
+        let Some(path) = self.route_to(destination, Some(source), Some(link), false).await? else {
             return Ok(None);
         };
         if path.header.kind != RouteType::Unicast {
@@ -70,11 +85,7 @@ impl Netlink {
         let single = route.attributes.iter().chain(&path.attributes).all(plain)
             && route.attributes.iter().any(by_link)
             && path.attributes.iter().any(by_link);
-        let gateway = path.attributes.iter().find_map(|attribute| match attribute {
-            RouteAttribute::Gateway(RouteAddress::Inet(ip)) => Some(IpAddr::V4(*ip)),
-            RouteAttribute::Gateway(RouteAddress::Inet6(ip)) => Some(IpAddr::V6(*ip)),
-            _ => None,
-        });
+        let gateway = gateway(&path);
         let mtu = path.attributes.iter().find_map(|attribute| match attribute {
             RouteAttribute::Metrics(metrics) => metrics.iter().find_map(|metric| match metric {
                 RouteMetric::Mtu(bytes) => Some(*bytes),
@@ -85,27 +96,55 @@ impl Netlink {
         Ok(Some(Way { neighbour: single.then(|| gateway.unwrap_or(destination)), mtu }))
     }
 
+    /// How packets to `destination` leave this namespace, from `source` where they name one; `None` if they do not.
+    pub async fn departure(
+        &self,
+        destination: IpAddr,
+        source: Option<IpAddr>,
+    ) -> Result<Option<Departure>, Error> {
+        let Some(route) = self.route_to(destination, source, None, false).await? else {
+            return Ok(None);
+        };
+        let [local, broadcast] =
+            [RouteType::Local, RouteType::Broadcast].map(|kind| route.header.kind == kind);
+        let leaves = [RouteType::Unicast, RouteType::Multicast].contains(&route.header.kind);
+        let link = route.attributes.iter().find_map(|attribute| match attribute {
+            RouteAttribute::Oif(link) => Some(*link),
+            _ => None,
+        });
+        let preferred = route.attributes.iter().find_map(|attribute| match attribute {
+            RouteAttribute::PrefSource(address) => read_address(address),
+            _ => None,
+        });
+        let departure = link.map(|link| Departure {
+            link,
+            gateway: gateway(&route),
+            source: source.or(preferred),
+            local,
+            broadcast,
+        });
+        Ok(departure.filter(|_| local || broadcast || leaves))
+    }
+
     /// The kernel's route for such packets; as it is in the table if `written`, and otherwise as looked up.
     async fn route_to(
         &self,
         destination: IpAddr,
-        source: IpAddr,
-        link: u32,
+        source: Option<IpAddr>,
+        link: Option<u32>,
         written: bool,
     ) -> Result<Option<RouteMessage>, Error> {
         let mut message = RouteMessage::default();
         let bits = if destination.is_ipv4() { 32 } else { 128 };
         message.header.address_family = family(destination);
         message.header.destination_prefix_length = bits;
-        message.header.source_prefix_length = bits;
+        message.header.source_prefix_length = if source.is_some() { bits } else { 0 };
         if written {
             message.header.flags = RouteFlags::FibMatch;
         }
-        message.attributes = vec![
-            RouteAttribute::Destination(destination.into()),
-            RouteAttribute::Source(source.into()),
-            RouteAttribute::Oif(link),
-        ];
+        message.attributes = vec![RouteAttribute::Destination(destination.into())];
+        message.attributes.extend(source.map(|source| RouteAttribute::Source(source.into())));
+        message.attributes.extend(link.map(RouteAttribute::Oif));
         match self.request(RouteNetlinkMessage::GetRoute(message), 0).await {
             Ok(answer) => Ok(answer.into_iter().find_map(|object| match object {
                 RouteNetlinkMessage::NewRoute(message) => Some(message),
@@ -159,6 +198,21 @@ impl Netlink {
             Err(failure) if failure.errno() == Some(Errno::ENOENT) => Ok(()),
             Err(failure) => Err(failure.doing(format!("use the neighbour {address}"))),
         }
+    }
+}
+
+fn gateway(route: &RouteMessage) -> Option<IpAddr> {
+    route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Gateway(address) => read_address(address),
+        _ => None,
+    })
+}
+
+fn read_address(address: &RouteAddress) -> Option<IpAddr> {
+    match address {
+        RouteAddress::Inet(ip) => Some(IpAddr::V4(*ip)),
+        RouteAddress::Inet6(ip) => Some(IpAddr::V6(*ip)),
+        _ => None,
     }
 }
 

@@ -237,8 +237,11 @@ pub struct StatusView {
     pub next_hops: usize,
     /// Where the store is.
     pub store: String,
-    /// Why the store cannot be used, if so.
+    /// Why the store cannot be used, if so: read, or only not changed.
     pub store_error: Option<String>,
+    /// Since when, as far as this daemon has asked it.
+    #[serde(default)]
+    pub store_error_since: Option<UnixTime>,
     /// Networks that this host takes part in.
     pub networks: usize,
     /// Endpoints attached on this host.

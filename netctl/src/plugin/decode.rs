@@ -86,6 +86,20 @@ mod tests {
     }
 
     #[test]
+    fn what_was_decoded_stays_as_it_is() {
+        let corpus = [
+            r#"{"Scope":"local","Err":null}"#,
+            r#"{"Interface":{"Address":"10.0.0.2/24","AddressIPv6":"","MacAddress":"02:42:0a:00:00:02"}}"#,
+            r#"{"InterfaceName":{"SrcName":"v1","DstPrefix":"eth"},"Gateway":"10.0.0.1",
+                "StaticRoutes":[{"Destination":"10.1.0.0/24","RouteType":1,"NextHop":""}]}"#,
+            r#"{"PoolID":"p","Pool":"10.0.0.0/24","Data":{"Com.Docker.X":"y"}}"#,
+        ];
+        let write = |value: &Value| value.to_string().into_bytes();
+        crate::fuzz::same_again(&corpus, |text| decode::<Value>(text).ok(), write);
+        crate::fuzz::each(&corpus, |text| drop(error(text)));
+    }
+
+    #[test]
     fn what_is_no_answer_is_told() {
         for (body, reason) in [
             ("", "it is empty"),

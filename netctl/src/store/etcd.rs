@@ -155,6 +155,17 @@ impl Store for EtcdStore {
         }
     }
 
+    async fn first_key(&self, from: &str, prefix: &str) -> Result<Option<String>, Error> {
+        let below = end(self.path(prefix).as_bytes());
+        let from = self.path(from.max(prefix)).into_bytes();
+        if from >= below {
+            return Ok(None);
+        }
+        let options = GetOptions::new().with_range(below).with_limit(1).with_keys_only();
+        let (entries, ..) = self.page(from, options).await?;
+        Ok(entries.into_iter().next().map(|entry| entry.key))
+    }
+
     async fn commit(&self, txn: Txn) -> Result<Outcome, Error> {
         if let Some(reason) = txn.flaw() {
             return Err(Error::Refused { place: self.place(), reason });

@@ -63,6 +63,11 @@ impl Store for FileStore {
         self.engine.run(move |db| db.list(&prefix)).await
     }
 
+    async fn first_key(&self, from: &str, prefix: &str) -> Result<Option<String>, Error> {
+        let (from, prefix) = (from.to_owned(), prefix.to_owned());
+        self.engine.run(move |db| db.first_key(&from, &prefix)).await
+    }
+
     async fn commit(&self, txn: Txn) -> Result<Outcome, Error> {
         if let Some(reason) = txn.flaw() {
             return Err(Error::Refused { place: self.place(), reason });

@@ -1,7 +1,7 @@
 //! What becomes of calls to a store, whichever it is: how long they take, how they fail, and whether it is there.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -72,6 +72,9 @@ pub struct Measures {
     durations: [Histogram; Verb::ALL.len()],
     errors: [Counter; KINDS.len()],
     connection: Mutex<Option<Connection>>,
+    /// Since when nothing was read, and nothing changed, that was asked for; `None` where the last call of that sort did
+    /// what it was to do.
+    failing: [Mutex<Option<SystemTime>>; 2],
 }
 
 /// Whether the store answers.
@@ -89,6 +92,7 @@ impl Default for Measures {
             durations: Verb::ALL.map(|_| Histogram::new(BOUNDS)),
             errors: KINDS.map(|_| Counter::default()),
             connection: Mutex::default(),
+            failing: [const { Mutex::new(None) }; 2],
         }
     }
 }
@@ -106,7 +110,35 @@ impl Measures {
 
     /// Whether the store answers; `None` before it was asked.
     pub fn connection(&self) -> Option<Connection> {
-        *self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.connection)
+    }
+
+    /// Since when all that was to be read could not be; `None` where the last was.
+    pub fn unread_since(&self) -> Option<SystemTime> {
+        *lock(&self.failing[0])
+    }
+
+    /// Since when all that was to be changed could not be; `None` where the last was.
+    pub fn unchanged_since(&self) -> Option<SystemTime> {
+        *lock(&self.failing[1])
+    }
+
+    /// Takes notice of how a call of a sort ended. That a guard did not hold, or a lease has ended, is no failure.
+    fn note_sort<T>(&self, verb: Verb, result: &Result<T, Error>) {
+        let sort = match verb {
+            Verb::Get | Verb::List => 0,
+            Verb::Commit | Verb::Grant => 1,
+            // Neither reads what somebody asks for nor changes it.
+            Verb::KeepAlive | Verb::Revoke => return,
+        };
+        let mut since = lock(&self.failing[sort]);
+        match result {
+            Err(Error::Unavailable { .. } | Error::Refused { .. }) => {
+                since.get_or_insert_with(SystemTime::now);
+            }
+            Ok(_) => *since = None,
+            Err(Error::Compacted { .. } | Error::LeaseLost { .. }) => {}
+        }
     }
 
     fn note<T>(&self, result: &Result<T, Error>) {
@@ -115,7 +147,7 @@ impl Measures {
             connected = !matches!(error, Error::Unavailable { .. });
             self.errors[kind(error)].add();
         }
-        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut connection = lock(&self.connection);
         if connection.is_none_or(|known| known.connected != connected) {
             *connection = Some(Connection { connected, since: SystemTime::now() });
         }
@@ -129,9 +161,14 @@ impl Measures {
         let begun = Instant::now();
         let result = call.await;
         self.durations[verb as usize].add(begun.elapsed());
+        self.note_sort(verb, &result);
         self.note(&result);
         result
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A store whose calls are measured.
@@ -157,6 +194,10 @@ impl Store for Measured {
 
     async fn list(&self, prefix: &str) -> Result<Listing, Error> {
         self.measures.call(Verb::List, self.inner.list(prefix)).await
+    }
+
+    async fn first_key(&self, from: &str, prefix: &str) -> Result<Option<String>, Error> {
+        self.measures.call(Verb::List, self.inner.first_key(from, prefix)).await
     }
 
     async fn commit(&self, txn: Txn) -> Result<Outcome, Error> {
@@ -216,6 +257,24 @@ mod tests {
         let failed: Vec<_> = measures.errors().filter(|(_, count)| *count > 0).collect();
         assert_eq!(failed, [("lease-lost", 1)]);
         assert!(measures.connection().is_some_and(|connection| connection.connected));
+    }
+
+    #[test]
+    fn what_cannot_be_read_and_what_cannot_be_changed_are_told_apart() {
+        let measures = Measures::default();
+        let refused =
+            || Err::<(), _>(Error::Refused { place: "x".to_owned(), reason: "full".to_owned() });
+        measures.note_sort(Verb::Commit, &refused());
+        let since = measures.unchanged_since().expect("it failed");
+        measures.note_sort(Verb::Grant, &refused());
+        measures.note_sort(Verb::Get, &Ok(()));
+        measures.note_sort(Verb::KeepAlive, &Ok(()));
+        measures.note_sort(Verb::Commit, &Err::<(), _>(Error::LeaseLost { lease: LeaseId(1) }));
+        assert_eq!((measures.unread_since(), measures.unchanged_since()), (None, Some(since)));
+        measures.note_sort(Verb::Commit, &Ok(()));
+        assert_eq!(measures.unchanged_since(), None);
+        measures.note_sort(Verb::List, &refused());
+        assert!(measures.unread_since().is_some());
     }
 
     #[test]

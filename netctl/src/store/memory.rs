@@ -177,6 +177,13 @@ impl Store for MemoryStore {
         Ok(Listing { entries, revision: state.revision })
     }
 
+    async fn first_key(&self, from: &str, prefix: &str) -> Result<Option<String>, Error> {
+        let from = from.max(prefix);
+        let state = self.shared.state();
+        let mut keys = state.entries.range::<str, _>((Bound::Included(from), Bound::Unbounded));
+        Ok(keys.next().map(|(key, _)| key.clone()).filter(|key| key.starts_with(prefix)))
+    }
+
     async fn commit(&self, txn: Txn) -> Result<Outcome, Error> {
         if let Some(reason) = txn.flaw() {
             return Err(Error::Refused { place: self.place(), reason });

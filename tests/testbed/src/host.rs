@@ -1,5 +1,6 @@
 //! One host: a namespace on the underlay, with or without a daemon.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
@@ -30,6 +31,8 @@ pub struct Host {
     run: PathBuf,
     home: Home,
     daemon: Mutex<Option<Process>>,
+    /// Variables of each daemon that is started.
+    variables: Mutex<BTreeMap<String, String>>,
     /// What is listened on for the daemon.
     listening: Mutex<Option<[UnixListener; 2]>>,
 }
@@ -37,8 +40,9 @@ pub struct Host {
 impl Host {
     pub(crate) fn new(run: &Path, netns: Netns, last: u8) -> Self {
         let home = Home::new(run, netns.name());
-        let (daemon, listening) = (Mutex::default(), Mutex::default());
-        Self { netns, last, run: run.to_owned(), home, daemon, listening }
+        let run = run.to_owned();
+        let (daemon, variables, listening) = Default::default();
+        Self { netns, last, run, home, daemon, variables, listening }
     }
 
     pub(crate) fn open(run: &Path, name: &str, last: u8, daemon: Option<Identity>) -> Self {
@@ -148,24 +152,37 @@ impl Host {
             self.name()
         );
         self.home.make()?;
-        let words = self.home.words(self.name(), store, further);
         let listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
-        let start = |words: Vec<OsString>| {
-            let mut command = self.command(words);
-            command.env("NETCTL_CRASH_FILE", self.crash_file());
-            command
-        };
         let process = match &*listening {
-            None => Process::start(start(words), &self.log_path())?,
+            None => Process::start(self.daemon_command(store, further), &self.log_path())?,
             Some([first, second]) => {
                 let pass = ["sh", "-c", PASS, "sh"].map(OsString::from);
-                let command = start(pass.into_iter().chain(words).collect());
+                let words = self.home.words(self.name(), store, further);
+                let command = self.crashing(pass.into_iter().chain(words).collect());
                 let [first, second] = [first.try_clone()?, second.try_clone()?].map(OwnedFd::from);
                 Process::start_with(command, [first.into(), second.into()], &self.log_path())?
             }
         };
         *daemon = Some(process);
         Ok(())
+    }
+
+    pub(crate) fn daemon_command(&self, store: &str, further: &[String]) -> Command {
+        self.crashing(self.home.words(self.name(), store, further))
+    }
+
+    /// A command that kills itself where a test asks for it.
+    fn crashing(&self, words: Vec<OsString>) -> Command {
+        let mut command = self.command(words);
+        command.env("NETCTL_CRASH_FILE", self.crash_file());
+        command.envs(&*self.variables.lock().unwrap_or_else(PoisonError::into_inner));
+        command
+    }
+
+    /// Gives each daemon that is started from now on a variable.
+    pub fn set_variable(&self, name: &str, value: &str) {
+        let mut variables = self.variables.lock().unwrap_or_else(PoisonError::into_inner);
+        variables.insert(name.to_owned(), value.to_owned());
     }
 
     /// Listens for the daemon from now on, as systemd would: on its own socket, and on `plugin`, where an engine calls. Each

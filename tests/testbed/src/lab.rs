@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Error, Result, anyhow, bail, ensure};
@@ -29,8 +30,21 @@ pub enum Store {
     File,
     /// A real etcd on the underlay.
     Etcd,
+    /// A real etcd of three members.
+    Etcds,
     /// None: each daemon has an embedded store of its own.
     Apart,
+}
+
+impl Store {
+    /// How many members of an etcd it has.
+    fn members(self) -> u8 {
+        match self {
+            Self::File | Self::Apart => 0,
+            Self::Etcd => 1,
+            Self::Etcds => 3,
+        }
+    }
 }
 
 impl fmt::Display for Store {
@@ -38,6 +52,7 @@ impl fmt::Display for Store {
         formatter.write_str(match self {
             Self::File => "file",
             Self::Etcd => "etcd",
+            Self::Etcds => "etcds",
             Self::Apart => "apart",
         })
     }
@@ -99,7 +114,7 @@ impl Options {
 struct Record {
     options: Options,
     daemons: Vec<Option<Identity>>,
-    etcd: Option<Identity>,
+    etcds: Vec<Option<Identity>>,
 }
 
 /// A lab that is up. Dropping it takes everything down; if that happens in a panic, the daemons'
@@ -109,7 +124,7 @@ pub struct Lab {
     // Fields are dropped in this order: processes and namespaces before the directory they are in.
     hosts: Vec<Host>,
     external: Option<Host>,
-    etcd: Option<Etcd>,
+    etcds: Vec<Etcd>,
     underlay: Option<Underlay>,
     options: Options,
     run: Run,
@@ -131,8 +146,14 @@ impl Lab {
         run.make()?;
         let dir = run.dir().to_owned();
         link_binary(&dir, &options.program()?)?;
-        let mut lab =
-            Self { hosts: Vec::new(), external: None, etcd: None, underlay: None, options, run };
+        let mut lab = Self {
+            hosts: Vec::new(),
+            external: None,
+            etcds: Vec::new(),
+            underlay: None,
+            options,
+            run,
+        };
         for number in 1..=lab.options.hosts {
             let netns = Netns::new(&dir, &format!("h{number}"))?;
             lab.hosts.push(Host::new(&dir, netns, number));
@@ -155,17 +176,13 @@ impl Lab {
         let external = Netns::new(dir, "external")?;
         underlay.join(&external, EXTERNAL)?;
         self.external = Some(Host::new(dir, external, EXTERNAL));
-        if self.options.store == Store::Etcd {
-            let etcd = Etcd::new(dir, &underlay)?;
-            etcd.start()?;
-            self.etcd = Some(etcd);
-        }
+        self.etcds = Etcd::start_all(dir, &underlay, self.options.store.members())?;
         self.underlay = Some(underlay);
         Ok(())
     }
 
     fn wire(&self) -> Result<()> {
-        ensure!(self.options.store != Store::Etcd, "hosts wired directly have no place for etcd");
+        ensure!(self.options.store.members() == 0, "hosts wired directly have no place for etcd");
         let [left, right] = self.hosts.as_slice() else {
             bail!("{} hosts cannot be wired directly: two can", self.hosts.len());
         };
@@ -202,9 +219,11 @@ impl Lab {
             .map(|(number, daemon)| Host::open(&dir, &format!("h{number}"), number, daemon))
             .collect();
         let external = Host::open(&dir, "external", EXTERNAL, None);
-        let etcd = (record.options.store == Store::Etcd).then(|| Etcd::open(&dir, record.etcd));
+        let members = record.options.store.members();
+        let etcds = (0..members).zip(record.etcds);
+        let etcds = etcds.map(|(number, etcd)| Etcd::open(&dir, number, members, etcd)).collect();
         let external = Some(external).filter(|_| record.options.wiring == Wiring::Bridge);
-        Ok(Some(Self { hosts, external, etcd, underlay: None, options: record.options, run }))
+        Ok(Some(Self { hosts, external, etcds, underlay: None, options: record.options, run }))
     }
 
     /// Leaves the lab up when this value and this process go, for [`Lab::open`].
@@ -212,12 +231,12 @@ impl Lab {
         let record = Record {
             options: self.options,
             daemons: self.hosts.iter().map(Host::identity).collect(),
-            etcd: self.etcd.as_ref().and_then(Etcd::identity),
+            etcds: self.etcds.iter().map(Etcd::identity).collect(),
         };
         let text = serde_json::to_string_pretty(&record)?;
         fs::write(record_path(self.run.dir()), text).context("cannot write the lab's record")?;
         self.hosts.into_iter().chain(self.external).for_each(Host::keep);
-        self.etcd.into_iter().for_each(Etcd::keep);
+        self.etcds.into_iter().for_each(Etcd::keep);
         if let Some(underlay) = self.underlay {
             underlay.keep();
         }
@@ -227,8 +246,8 @@ impl Lab {
 
     /// Takes everything down, and fails where something of it could not be removed or is left.
     pub fn end(self) -> Result<()> {
-        let Self { hosts, external, etcd, underlay, options: _, run } = self;
-        drop((hosts, external, etcd, underlay));
+        let Self { hosts, external, etcds, underlay, options: _, run } = self;
+        drop((hosts, external, etcds, underlay));
         let dir = run.dir().to_owned();
         run.end()?;
         gone(&dir)
@@ -273,9 +292,14 @@ impl Lab {
         self.external.as_ref().expect("only a lab on a bridge has a host outside")
     }
 
-    /// The etcd, where the lab has one.
+    /// The etcd, where the lab has one; the first member of several.
     pub fn etcd(&self) -> Option<&Etcd> {
-        self.etcd.as_ref()
+        self.etcds.first()
+    }
+
+    /// All members of the etcd.
+    pub fn etcds(&self) -> &[Etcd] {
+        &self.etcds
     }
 
     /// The namespace of the underlay's bridge: what crosses it can be captured on the device
@@ -292,7 +316,10 @@ impl Lab {
             Store::Etcd if self.options.families == Families::V6 => {
                 format!("etcd:{}", Etcd::url6())
             }
-            Store::Etcd => format!("etcd:{}", Etcd::url()),
+            Store::Etcd | Store::Etcds => {
+                let urls: Vec<String> = self.etcds.iter().map(Etcd::own_url).collect();
+                format!("etcd:{}", urls.join(","))
+            }
         }
     }
 
@@ -306,6 +333,14 @@ impl Lab {
     pub fn restart_daemon(&self, host: &Host, signal: Signal) -> Result<()> {
         host.stop_daemon(signal)?;
         self.start_daemon(host)
+    }
+
+    /// What a host's daemon is run by, with further arguments: for what `netctl daemon` does besides running. In a debug
+    /// build it kills itself at a step as the daemon would ([`Host::crash_file`]).
+    pub fn daemon_command(&self, host: &Host, further: &[&str]) -> Command {
+        let further: Vec<String> = further.iter().map(|&word| word.to_owned()).collect();
+        let all = [&self.options.arguments[..], &further[..]].concat();
+        host.daemon_command(&self.store_of(host), &all)
     }
 
     /// Does `work` while a host's daemon, of a debug build, is to kill itself at its step of that number, and starts it

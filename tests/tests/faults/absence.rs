@@ -5,7 +5,7 @@
 //!   h1: box1 (a.dev, d.ops)      h2: box2 (b.dev, published for it; c.ops, which people published)
 //! ```
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
@@ -96,6 +96,61 @@ fn a_host_that_was_cut_off_has_everything_again() -> Result<()> {
         state::check(&lab)
     })?;
     // Names lead to a host once it has said that it is alive.
+    eventually("they reach each other", SOON, || {
+        reach(h1, "box1", &["b", "c"])?;
+        reach(h2, "box2", &["a"])
+    })?;
+    lab.end()
+}
+
+/// Takes from a host all that netctl had on it, as who installs a machine anew.
+fn wipe(host: &Host) -> Result<()> {
+    host.stop_daemon(Signal::SIGKILL)?;
+    host.run([
+        "sh",
+        "-c",
+        "ip -o link | grep -oE '(nc|nh-|np-|netctl-)[^@:]+' | xargs -rn1 ip link del",
+    ])?
+    .ok()?;
+    host.run(["nft", "delete", "table", "inet", "netctl"])?.ok()?;
+    for bound in fs::read_dir(host.dir("netns"))? {
+        host.run(["umount".as_ref(), bound?.path().as_os_str()])?.ok()?;
+    }
+    for dir in fs::read_dir(host.dir("bpf"))? {
+        fs::remove_dir_all(dir?.path())?;
+    }
+    for dir in ["netns", "run", "state"].map(|name| host.dir(name)) {
+        fs::remove_dir_all(dir)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_host_that_was_installed_anew_has_nothing_of_what_it_was() -> Result<()> {
+    let lab = furnished(Store::Etcd)?;
+    let (h1, h2) = (lab.host(1), lab.host(2));
+    wipe(h2)?;
+    h2.netns().ip(["address add 192.0.2.77/24 dev eth0", "address del 192.0.2.2/24 dev eth0"])?;
+    lab.start_daemon(h2)?;
+    // First the old one has to be missed: until then the name is another machine's.
+    eventually("it has its name, and nothing else", Duration::from_secs(40), || {
+        let hosts: Value = serde_json::from_str(&h1.ok(["host", "ls", "--format", "json"])?)?;
+        let address =
+            hosts.as_array().and_then(|hosts| hosts.iter().find(|host| host["name"] == "h2"));
+        let address = address.context("h2 is not there")?["vteps"].to_string();
+        ensure!(address.contains("192.0.2.77"), "h2 is at {address}");
+        let b = h1.netctl(["service", "inspect", "b.dev"])?;
+        ensure!(b.stderr.contains("there is no service b on network dev"), "{b:?}");
+        ensure!(service(h1, "c.ops")?["owner"].is_null(), "c.ops is attached");
+        state::check(&lab)
+    })?;
+    ensure!(
+        h2.log().contains("host name h2 is taken by the host with address 192.0.2.2"),
+        "{}",
+        h2.log()
+    );
+    h2.ok(["run", "--name", "box2", "--publish-service", "b.dev", "true"])?;
+    h2.ok(["service", "attach", "box2", "c.ops"])?;
     eventually("they reach each other", SOON, || {
         reach(h1, "box1", &["b", "c"])?;
         reach(h2, "box2", &["a"])

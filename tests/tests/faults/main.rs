@@ -4,8 +4,12 @@
 mod absence;
 mod audit;
 mod away;
+mod cleanup;
 mod clients;
+mod cluster;
 mod deaths;
+#[path = "../support/echoes.rs"]
+mod echoes;
 mod http;
 mod inputs;
 mod interference;
@@ -15,3 +19,8 @@ mod races;
 mod scale;
 mod start;
 mod state;
+#[path = "../support/stream.rs"]
+mod stream;
+mod synced;
+mod traffic;
+mod upgrade;

@@ -16,9 +16,11 @@ pub(crate) type Dump = BTreeMap<String, String>;
 /// All that netctl keeps in the store, but for the hosts' signs of life, the serial of the pools, and the hints of which
 /// addresses to give next.
 pub(crate) fn dump(lab: &Lab) -> Result<Dump> {
-    let mut all = match lab.etcd() {
-        Some(etcd) => {
-            let text = etcd.ctl(["get", "--prefix", "/netctl/v1/"])?;
+    // Of several, some may be away.
+    let mut asked = lab.etcds().iter().map(|etcd| etcd.ctl(["get", "--prefix", "/netctl/v1/"]));
+    let mut all = match asked.next() {
+        Some(first) => {
+            let text = first.or_else(|error| asked.find(Result::is_ok).unwrap_or(Err(error)))?;
             let lines: Vec<&str> = text.lines().collect();
             let pairs = lines.chunks_exact(2);
             ensure!(pairs.remainder().is_empty(), "a value has several lines: {text}");

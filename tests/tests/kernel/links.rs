@@ -34,6 +34,9 @@ async fn a_veth_pair_goes_into_a_namespace() {
 
     let outside = &ip(&netns, "link show nc0123456789ab")[0];
     let inside = &ip(&inner, "link show eth0")[0];
+    for end in [outside, inside] {
+        assert_eq!((&end["num_tx_queues"], &end["num_rx_queues"]), (&1.into(), &1.into()));
+    }
     assert_eq!(outside["linkinfo"]["info_kind"], "veth");
     assert_eq!((&outside["mtu"], &inside["mtu"]), (&1450.into(), &1450.into()));
     for end in [&pair.host, &pair.peer] {

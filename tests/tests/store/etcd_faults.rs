@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::{
     etcd_server::Etcd,
-    suite::{Bench, Replay, next, put},
+    suite::{Bench, Replay, failure, next, put},
 };
 
 /// How long a call may take to fail.
@@ -131,7 +131,7 @@ async fn a_compaction_while_away_is_told_and_listing_again_works() {
             .revision();
     }
     client.compact(last, None).await.unwrap();
-    let error = timeout(Duration::from_secs(10), watch.next()).await.unwrap().unwrap_err();
+    let error = failure(&mut watch).await;
     assert!(matches!(error, Error::Compacted { .. }), "{error}");
     let (mut replay, mut watch) = Replay::begin(&store, "").await;
     assert_eq!(&*replay.state["a"].value, b"10");
@@ -151,7 +151,7 @@ async fn an_etcd_that_lost_its_data_is_told_like_a_compaction() {
     next(&mut watch).await;
     etcd.wipe();
     etcd.run();
-    let error = timeout(Duration::from_secs(10), watch.next()).await.unwrap().unwrap_err();
+    let error = failure(&mut watch).await;
     assert!(matches!(error, Error::Compacted { .. }), "{error}");
     assert!(store.list("").await.unwrap().entries.is_empty());
 }

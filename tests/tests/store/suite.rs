@@ -27,7 +27,8 @@ macro_rules! conformance {
     ($bench:expr) => {
         $crate::suite::conformance! { $bench;
             transactions {
-                reads_what_was_written lists_in_order_below_a_prefix transactions_are_all_or_nothing
+                reads_what_was_written lists_in_order_below_a_prefix
+                keys_are_found_one_by_one transactions_are_all_or_nothing
                 guards_hold_or_conflict refuses_what_no_store_takes one_winner_of_each_contended_key
             }
             watches {
@@ -66,8 +67,24 @@ pub(crate) async fn committed(store: &SharedStore, txn: Txn) -> Revision {
     }
 }
 
+/// The next changes, past word that the connection is another.
 pub(crate) async fn next(watch: &mut Box<dyn Watch>) -> Vec<Change> {
-    timeout(PATIENCE, watch.next()).await.expect("a change in time").unwrap()
+    loop {
+        let changes = timeout(PATIENCE, watch.next()).await.expect("a change in time").unwrap();
+        if !changes.is_empty() {
+            return changes;
+        }
+    }
+}
+
+/// What a watch fails with, past word that the connection is another.
+pub(crate) async fn failure(watch: &mut Box<dyn Watch>) -> Error {
+    loop {
+        match timeout(PATIENCE, watch.next()).await.expect("an end in time") {
+            Ok(changes) => assert!(changes.is_empty(), "{changes:?}"),
+            Err(error) => return error,
+        }
+    }
 }
 
 async fn value(store: &SharedStore, key: &str) -> Option<String> {

@@ -38,6 +38,8 @@ const NEEDED: &[(Probe, &str)] = &[
     (Probe::Program("iperf3"), "iperf3"),
     (Probe::Program("ethtool"), "ethtool"),
     (Probe::Program("nft"), "nftables"),
+    // The page is looked at by a browser without a screen.
+    (Probe::Program("chromium-headless-shell"), "chromium-headless-shell"),
     // Units are verified, and a daemon is started as they have it.
     (Probe::Program("systemd-analyze"), "systemd"),
     (Probe::Program("etcd"), "etcd-server"),

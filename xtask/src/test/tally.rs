@@ -1,23 +1,52 @@
 //! What libtest writes, added up.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 /// So many lines are kept of what a test said.
 const LINES: usize = 30;
 
 /// A test that failed, and the beginning of what it said.
 pub(super) struct Failure {
+    /// The program that it is in.
+    pub(super) program: String,
+    /// Its name there.
     pub(super) name: String,
     pub(super) said: Vec<String>,
 }
 
+impl Failure {
+    /// What people call it.
+    pub(super) fn full_name(&self) -> String {
+        format!("{}::{}", self.program, self.name)
+    }
+}
+
+/// What one program wrote, or all of them.
 #[derive(Default)]
 pub(super) struct Tally {
     pub(super) passed: usize,
     pub(super) failed: Vec<Failure>,
+    /// How long each job took, by its name.
+    pub(super) took: BTreeMap<String, Duration>,
+    program: String,
     /// The test that is quoted.
     speaker: Option<usize>,
 }
 
 impl Tally {
+    /// An empty one of a program.
+    pub(super) fn of(program: &str) -> Self {
+        Self { program: program.to_owned(), ..Self::default() }
+    }
+
+    /// Adds what another program wrote.
+    pub(super) fn join(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed.extend(other.failed);
+        self.took.extend(other.took);
+    }
+
     /// Reads one line: `test NAME ... ok`, `---- NAME stdout ----`, or what belongs to it.
     pub(super) fn add(&mut self, line: &str) {
         if let Some(name) = quoted(line) {
@@ -36,14 +65,15 @@ impl Tally {
         }
         let Some(rest) = line.strip_prefix("test ") else { return };
         if let Some(name) = rest.strip_suffix(" ... FAILED") {
-            self.failed.push(Failure { name: name.to_owned(), said: Vec::new() });
+            let (program, name) = (self.program.clone(), name.to_owned());
+            self.failed.push(Failure { program, name, said: Vec::new() });
         } else if rest.ends_with(" ... ok") {
             self.passed += 1;
         }
     }
 
-    pub(super) fn has_failed(&self, name: &str) -> bool {
-        self.failed.iter().any(|test| test.name == name)
+    pub(super) fn has_failed(&self, test: &Failure) -> bool {
+        self.failed.iter().any(|other| other.program == test.program && other.name == test.name)
     }
 }
 
@@ -54,11 +84,11 @@ fn quoted(line: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::Tally;
+    use super::{Failure, Tally};
 
     #[test]
     fn the_tally_counts_what_libtest_writes() {
-        let mut tally = Tally::default();
+        let mut tally = Tally::of("store");
         for line in [
             "running 3 tests",
             "test store::put ... ok",
@@ -78,8 +108,20 @@ mod tests {
             tally.add(line);
         }
         assert_eq!(tally.passed, 2);
-        assert!(tally.has_failed("store::watch") && !tally.has_failed("store::put"));
-        let said: Vec<_> = tally.failed.iter().map(|test| (&*test.name, &*test.said)).collect();
-        assert_eq!(said, [("store::watch", &["Error: nothing came".to_owned()][..])]);
+        let said: Vec<_> =
+            tally.failed.iter().map(|test| (test.full_name(), &*test.said)).collect();
+        assert_eq!(
+            said,
+            [("store::store::watch".to_owned(), &["Error: nothing came".to_owned()][..])]
+        );
+
+        let mut all = Tally::default();
+        all.join(tally);
+        let test = |name: &str| {
+            let (program, name) = ("store".to_owned(), name.to_owned());
+            Failure { program, name, said: Vec::new() }
+        };
+        assert!(all.passed == 2 && all.has_failed(&test("store::watch")));
+        assert!(!all.has_failed(&test("store::put")));
     }
 }

@@ -28,6 +28,18 @@ fn file(text: &str) -> Result<Options, Error> {
 }
 
 #[test]
+fn any_file_is_read_or_refused() {
+    let installed = include_str!("../../../../deploy/netctl.toml");
+    let plain: String = installed.replace("\n# ", "\n").replace("\n#", "\n");
+    let few = "vxlan-port = 4789\nstore = \"etcd:http://10.0.0.1:2379\"\nreap-after = \"15m\"\n";
+    crate::fuzz::each(&[installed, few, &plain], |text| {
+        if let Ok(text) = str::from_utf8(text) {
+            drop(file(text));
+        }
+    });
+}
+
+#[test]
 fn defaults_are_those_of_the_manual() {
     let settings = Settings::new(options(&["--host-name", "h1"])).expect("defaults");
     assert_eq!(settings.run_dir, Path::new("/run/netctl"));
@@ -129,6 +141,7 @@ fn whichever_source_says_it_every_setting_is_taken() {
         docker_swarm_socket: Some("/12".into()),
         docker_engine: Some("/13".into()),
         metrics_listen: Some("127.0.0.1:1".to_owned()),
+        web_listen: Some("127.0.0.1:2".to_owned()),
         host_name: Some("h1".parse().expect("a name")),
         log: Some("debug".to_owned()),
     };
@@ -150,6 +163,18 @@ fn docker_is_served_where_that_is_said_and_from_where_docker_looks() {
     }
     let elsewhere = of(&["--docker", "--docker-swarm-socket", "/run/netctl/swarm.sock"]);
     assert_eq!(elsewhere.swarm_socket.as_deref(), Some(Path::new("/run/netctl/swarm.sock")));
+}
+
+#[test]
+fn a_page_is_served_where_that_is_said() {
+    let of = |words: &[&str]| {
+        let at = Settings::new(options(words)).expect("good").web_listen;
+        at.map(|address| address.to_string())
+    };
+    assert_eq!(of(&[]), None);
+    assert_eq!(of(&["--web-listen"]).as_deref(), Some("127.0.0.1:9470"));
+    assert_eq!(of(&["--web-listen", "--docker"]).as_deref(), Some("127.0.0.1:9470"));
+    assert_eq!(of(&["--web-listen", "8080"]).as_deref(), Some("127.0.0.1:8080"));
 }
 
 #[test]
@@ -185,6 +210,13 @@ fn an_unusable_value_is_named_with_its_option() {
             ["--metrics-listen", "[::]:0"],
             "--metrics-listen \"[::]:0\" is not usable: a port is from 1 to 65535",
         ),
+        (
+            ["--web-listen", "localhost:9470"],
+            "--web-listen \"localhost:9470\" is not usable: write a port, an IP address, or both, as in 127.0.0.1:9470",
+        ),
+        (["--web-listen", "70000"], "--web-listen \"70000\" is not usable: write a port"),
+        (["--web-listen", "0"], "--web-listen \"0\" is not usable: a port is from 1 to 65535"),
+        (["--web-listen", "[::]:0"], "--web-listen \"[::]:0\" is not usable: a port is from 1"),
         (
             ["--store-password-file", "/none"],
             "--store-password-file \"/none\" is not usable: No such",

@@ -74,6 +74,10 @@ const ROWS: &[Row] = &[
     ("cni install, cni uninstall", "network", "a.b", NAME),
     ("cni install", "driver", "a/b", "must consist of"),
     ("cni install", "subnets", "10.1.0.0", ADDRESS),
+    ("trace", "source, destination", "", EMPTY),
+    ("trace", "port", "0", "0 is not in 1..=65535"),
+    ("trace", "proto", "sctp", "[possible values: tcp, udp, icmp]"),
+    ("trace", "size", "big", NUMBER),
     ("top", "interval", "0", "write seconds, from 0.1 to 3600"),
     ("top", "interval", "1e9", "write seconds, from 0.1 to 3600"),
     ("top", "interval", "nan", "write seconds, from 0.1 to 3600"),
@@ -118,6 +122,12 @@ const ROWS: &[Row] = &[
     (SETTINGS, "reap_after", "soon", "\"soon\" is no time: write 900s, 15m, 2h, 7d, or never"),
     (SETTINGS, "default_pool", "10.0.0.0/8", "is none: write BASE,SIZE, as in 10.0.0.0/8,24"),
     (SETTINGS, "metrics_listen", "9469", "--metrics-listen \"9469\" is not usable: write an IP"),
+    (
+        SETTINGS,
+        "web_listen",
+        "h1",
+        "--web-listen \"h1\" is not usable: write a port, an IP address",
+    ),
     (SETTINGS, "host_name", "a b", "name \"a b\" must consist of"),
     (SETTINGS, "log", "loud", "--log \"loud\" is not usable: \"loud\" is no level"),
 ];

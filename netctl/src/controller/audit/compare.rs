@@ -37,25 +37,42 @@ pub(super) struct Comparison {
     pub(super) orphans: Vec<Orphan>,
     pub(super) untaken: Vec<Untaken>,
     /// What is left as it is, each in a sentence.
-    pub(super) unclear: Vec<String>,
+    pub(super) unclear: BTreeSet<String>,
+}
+
+impl Comparison {
+    /// Adds what another part showed, up to `limit` of each kind: the rest is for the next time.
+    pub(super) fn add(&mut self, part: Self, limit: usize) {
+        self.orphans.extend(part.orphans);
+        self.orphans.truncate(limit);
+        self.untaken.extend(part.untaken);
+        self.untaken.truncate(limit);
+        self.unclear.extend(part.unclear);
+    }
 }
 
 /// Compares `held`, the keys that say that something is taken, with the objects that there were after that. What became
-/// of objects behind revision `since` is not yet seen in all of the keys.
-pub(super) fn compare(held: &[Entry], objects: &[Entry], since: Revision) -> Comparison {
+/// of objects behind revision `since` is not yet seen in all of the keys. Who looks at a part of the keys is given what
+/// objects hold besides: `is_elsewhere` is `true` of it.
+pub(super) fn compare(
+    held: &[Entry],
+    objects: &[Entry],
+    since: Revision,
+    mut is_elsewhere: impl FnMut(&Holding) -> bool,
+) -> Comparison {
     let mut comparison = Comparison::default();
     let mut claims: BTreeMap<String, Vec<(Holding, &Entry)>> = BTreeMap::new();
     let mut unread = BTreeSet::new();
     for object in objects {
         match holdings::of(object) {
             Ok(held) => {
-                for holding in held {
+                for holding in held.into_iter().filter(|holding| !is_elsewhere(holding)) {
                     claims.entry(holding.key.clone()).or_default().push((holding, object));
                 }
             }
             Err(error) => {
                 unread.insert(&*object.key);
-                comparison.unclear.push(error.to_string());
+                comparison.unclear.insert(error.to_string());
             }
         }
     }
@@ -67,7 +84,7 @@ pub(super) fn compare(held: &[Entry], objects: &[Entry], since: Revision) -> Com
         let Some(named) = holdings::named(entry) else {
             let Entry { key, value, .. } = entry;
             let value = String::from_utf8_lossy(value);
-            comparison.unclear.push(format!("{key} is {value:?}, which cannot be read"));
+            comparison.unclear.insert(format!("{key} is {value:?}, which cannot be read"));
             continue;
         };
         let in_doubt = match &named {
@@ -75,7 +92,7 @@ pub(super) fn compare(held: &[Entry], objects: &[Entry], since: Revision) -> Com
             Named::SomeNetwork => unread_network,
         };
         match claim.as_slice() {
-            [one, other, ..] => comparison.unclear.push(twice(one, other)),
+            [one, other, ..] => drop(comparison.unclear.insert(twice(one, other))),
             [(holding, _)] if holding.value == entry.value => {}
             _ if in_doubt => {}
             [(holding, object)] => {
@@ -103,7 +120,7 @@ pub(super) fn compare(held: &[Entry], objects: &[Entry], since: Revision) -> Com
     }
     for (key, claim) in claims {
         match claim.as_slice() {
-            [one, other, ..] => comparison.unclear.push(twice(one, other)),
+            [one, other, ..] => drop(comparison.unclear.insert(twice(one, other))),
             [(holding, object)] if holding.required && object.modified <= since => {
                 comparison.untaken.push(untaken(holding.clone(), object, Guard::Absent(key)));
             }
@@ -127,6 +144,11 @@ fn twice((holding, one): &(Holding, &Entry), (_, other): &(Holding, &Entry)) -> 
 mod tests {
     use super::*;
     use crate::model::{Endpoint, EndpointId, SCHEMA};
+
+    /// Of all keys.
+    fn compare(held: &[Entry], objects: &[Entry], since: Revision) -> Comparison {
+        super::compare(held, objects, since, |_| false)
+    }
 
     fn endpoint(byte: u8, name: &str, address: &str) -> Endpoint {
         Endpoint {
@@ -199,10 +221,13 @@ mod tests {
     fn what_two_hold_is_told_and_left() {
         let (web, other) = (endpoint(1, "web", "10.0.0.2/24"), endpoint(2, "db", "10.0.0.2/24"));
         let mut keys = held(&web);
-        keys.extend(held(&other).into_iter().filter(|entry| entry.key.starts_with(keys::NAMES)));
+        keys.extend(
+            held(&other).into_iter().filter(|entry| entry.key.starts_with(keys::ENDPOINT_NAMES)),
+        );
         let found = compare(&keys, &[object(&web, 5), object(&other, 5)], Revision(9));
         assert!(found.orphans.is_empty() && found.untaken.is_empty());
-        let [sentence] = found.unclear.as_slice() else { panic!("{:?}", found.unclear) };
+        let sentences: Vec<_> = found.unclear.iter().collect();
+        let [sentence] = sentences.as_slice() else { panic!("{sentences:?}") };
         assert!(sentence.starts_with("ipam/addresses/07"), "{sentence}");
         assert!(sentence.contains("/10.0.0.2 is held by both endpoints/0"), "{sentence}");
     }
@@ -221,5 +246,31 @@ mod tests {
         let found = compare(&keys, &objects, Revision(9));
         assert!(found.orphans.is_empty() && found.untaken.is_empty());
         assert_eq!(found.unclear.len(), 2, "{:?}", found.unclear);
+    }
+
+    #[test]
+    fn what_is_held_elsewhere_is_not_missed_and_is_told() {
+        let web = endpoint(1, "web", "10.0.0.2/24");
+        let (names, others): (Vec<_>, Vec<_>) =
+            held(&web).into_iter().partition(|entry| entry.key.starts_with(keys::ENDPOINT_NAMES));
+        let mut elsewhere = Vec::new();
+        let found = super::compare(&names, &[object(&web, 5)], Revision(9), |holding| {
+            let is_elsewhere = !holding.key.starts_with(keys::ENDPOINT_NAMES);
+            elsewhere.extend(is_elsewhere.then(|| holding.key.clone()));
+            is_elsewhere
+        });
+        assert!(found.orphans.is_empty() && found.untaken.is_empty() && found.unclear.is_empty());
+        let others: Vec<_> = others.into_iter().map(|entry| entry.key).collect();
+        assert_eq!(elsewhere, others);
+    }
+
+    #[test]
+    fn the_rest_is_for_the_next_time() {
+        let (web, db) = (endpoint(1, "web", "10.0.0.2/24"), endpoint(2, "db", "10.0.0.3/24"));
+        let mut all = Comparison::default();
+        for endpoint in [&web, &db] {
+            all.add(compare(&held(endpoint), &[], Revision(9)), 3);
+        }
+        assert_eq!(all.orphans.len(), 3);
     }
 }

@@ -85,6 +85,12 @@ impl Lending {
         noted.map_err(|source| kernel::Error::Path { doing: "write", path, source })
     }
 
+    /// The devices, each once.
+    pub(super) fn devices(&self) -> impl Iterator<Item = &String> {
+        let [v4, v6] = &self.devices;
+        v4.union(v6)
+    }
+
     pub(super) fn sets() -> impl Iterator<Item = &'static str> {
         FAMILIES.iter().map(|(set, ..)| *set).chain([BRIDGES])
     }

@@ -62,6 +62,16 @@ pub(super) async fn lacking(netns: &Netns) -> Result<String, kernel::Error> {
     changes(netns, true).await
 }
 
+/// Takes ours away; whether there were any.
+pub(super) async fn remove(netns: &Netns) -> Result<bool, kernel::Error> {
+    let script = changes(netns, false).await?;
+    let any = !script.is_empty();
+    if any {
+        netns.nft_change(script).await?;
+    }
+    Ok(any)
+}
+
 async fn changes(netns: &Netns, needed: bool) -> Result<String, kernel::Error> {
     let mut script = String::new();
     for (family, list) in TABLES {

@@ -50,7 +50,7 @@ impl Interests {
         if !(attachments.complete && engine.complete) {
             return None;
         }
-        let moved = engine.revision > self.asked;
+        let moved = engine.revision != self.asked;
         self.asked = engine.revision;
         Some(Interest {
             revision: attachments.revision,

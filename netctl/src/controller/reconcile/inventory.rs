@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{Followed, Reconciler, pass::Own};
 use crate::{
     controller::observation::{FollowedNetwork, Inventory, Served},
-    model::{EndpointId, Network, NetworkId},
+    model::{EndpointId, NetworkId},
 };
 
 impl Reconciler {
@@ -19,16 +19,12 @@ impl Reconciler {
             let presence = followed.presence.as_ref();
             let port = presence.and_then(|presence| presence.port.as_ref());
             let gateway = presence.and_then(|presence| presence.gateway.as_ref());
-            let Network { name, vni, gateway_mac, subnets, .. } = &followed.network;
             let network = FollowedNetwork {
-                name: name.clone(),
-                vni: *vni,
-                gateway_mac: *gateway_mac,
-                gateways: subnets.iter().map(|subnet| subnet.gateway).collect(),
+                network: Arc::clone(&followed.network),
+                endpoints: followed.endpoints.receiver(),
                 gateway: gateway.map(|gateway| gateway.index),
                 port: port.map(|port| port.index),
                 remote: elsewhere.get(id).copied().unwrap_or_default(),
-                all: followed.endpoints.receiver(),
             };
             (id.clone(), network)
         };

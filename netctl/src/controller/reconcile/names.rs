@@ -24,7 +24,7 @@ use crate::{
     discovery::{Asker, Counters, Directory, Joined, Listener, Servers, Upstreams, Zone},
     kernel::Netns,
     model::{Endpoint, EndpointId, Host, HostName, Network, NetworkId, ResolverOption},
-    store::{Revision, SharedStore},
+    store::SharedStore,
 };
 
 /// The servers, and what they answer from.
@@ -48,7 +48,7 @@ pub(super) struct Names {
 ///
 /// A zone follows from these alone, whatever came before it: what is answered cannot drift from what the store says.
 #[derive(Debug, Default)]
-struct Zones(BTreeMap<NetworkId, ((Revision, Revision), Arc<Zone>)>);
+struct Zones(BTreeMap<NetworkId, ([u64; 2], Arc<Zone>)>);
 
 impl Zones {
     /// Makes a network's zone as `host` sees it, unless it is as of that already.
@@ -59,7 +59,7 @@ impl Zones {
         endpoints: &Mirror<Endpoint>,
         hosts: &Mirror<Host>,
     ) {
-        let at = (endpoints.revision, hosts.revision);
+        let at = [endpoints.version, hosts.version];
         if !endpoints.complete || self.0.get(&network.id).is_some_and(|(made, _)| *made == at) {
             return;
         }
@@ -171,6 +171,12 @@ impl Reconciler {
         }
     }
 
+    /// What an earlier daemon last knew of each network, until the store has said all of it.
+    pub(super) fn kept(&self) -> Vec<(Network, Vec<Arc<Endpoint>>)> {
+        let kept = self.names.kept.values();
+        kept.map(|(_, kept)| (kept.network.clone(), kept.endpoints.clone())).collect()
+    }
+
     /// Has every network that is present here served, and the servers answer from `directory`.
     pub(super) async fn serve_names(
         &mut self,
@@ -203,7 +209,7 @@ impl Reconciler {
             if let (Some(gateway), true, false) =
                 (gateway, zones.0.contains_key(id), keepers.contains_key(id))
             {
-                let network = followed.network.clone();
+                let network = Network::clone(&followed.network);
                 let keeper = Keeper::start(
                     dir,
                     gateway.name.clone(),

@@ -9,14 +9,14 @@ use std::{
 use super::{Followed, Progress, Reconciler, Service, failures::Failures, interest::Interest};
 use crate::{
     controller::{
-        follow::Follower,
+        follow::{Follower, Mirror},
         keys, reap,
         records::{Attachment, Record},
     },
     dataplane::{self, Applied, Sweep},
-    drivers::{self, Joined, Place, Presence, Present},
+    drivers::{self, Joined, Place, Present},
     kernel::Netns,
-    model::{Endpoint, EndpointId, Network, NetworkId, SandboxId},
+    model::{Endpoint, EndpointId, HostName, Network, NetworkId, SandboxId},
     store::Revision,
 };
 
@@ -24,7 +24,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the store says of an endpoint of this host.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Own {
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) sandbox: SandboxId,
@@ -33,7 +33,7 @@ pub(super) struct Own {
 
 /// What the store says of this host.
 #[derive(Debug, Default)]
-struct Seen {
+pub(super) struct Seen {
     /// Every change of this host's attachments up to this revision is seen.
     revision: Revision,
     /// The same of the networks that its engine has.
@@ -45,9 +45,38 @@ struct Seen {
     /// Whether something of them could not be read.
     damaged: bool,
     /// The endpoints that are attached on this host.
-    own: BTreeMap<EndpointId, Own>,
+    pub(super) own: BTreeMap<EndpointId, Own>,
     /// How many endpoints of each network are attached on other hosts.
     elsewhere: BTreeMap<NetworkId, usize>,
+}
+
+/// What was found among the endpoints of a network.
+#[derive(Debug, Default)]
+pub(super) struct Looked {
+    /// Which version of them that was.
+    version: u64,
+    own: Vec<Own>,
+    /// How many are attached on other hosts.
+    elsewhere: usize,
+}
+
+impl Looked {
+    /// Looks again, unless they are as they were.
+    fn update(&mut self, endpoints: &Mirror<Endpoint>, host: &HostName) {
+        if self.version == endpoints.version {
+            return;
+        }
+        *self = Self { version: endpoints.version, ..Self::default() };
+        for (endpoint, revision) in endpoints.entries.values() {
+            let Some(owner) = &endpoint.owner else { continue };
+            if owner.host == *host {
+                let (endpoint, sandbox) = (Arc::clone(endpoint), owner.sandbox.clone());
+                self.own.push(Own { endpoint, sandbox, revision: *revision });
+            } else {
+                self.elsewhere += 1;
+            }
+        }
+    }
 }
 
 /// An endpoint's interface that stands.
@@ -77,9 +106,15 @@ impl Reconciler {
         }
         self.pulse.looks();
         let seen = self.look(interest, known);
-        let Seen { complete, damaged, own, .. } = &seen;
-        self.enter(full, &mut failures).await;
-        self.join(own, full, &mut failures).await;
+        self.make(&seen, full, &mut failures).await;
+        failures.none()
+    }
+
+    /// Makes what is `seen`.
+    pub(super) async fn make(&mut self, seen: &Seen, full: bool, failures: &mut Failures) {
+        let Seen { complete, damaged, own, .. } = seen;
+        self.enter(full, failures).await;
+        self.join(own, full, failures).await;
         // What an earlier daemon left is kept until all of it was found to stand, or known not to.
         self.settled |= *complete && (failures.none() || self.started.elapsed() > PATIENCE);
         let sweep = if *complete && !damaged && self.settled { Sweep::Remove } else { Sweep::Keep };
@@ -88,24 +123,23 @@ impl Reconciler {
         // The kernel takes its time to attach a program (`synchronize_rcu` in `tcx_link_attach`): time to think.
         let (applied, directory) =
             tokio::join!(applying, async { names.draft(host, followed, records, *complete, own) });
-        let applied = self.note_applied(applied, own, &mut failures);
+        let applied = self.note_applied(applied, sweep, own, failures);
         // Whatever became of that: what is gone is not to be reached any more.
-        self.open_ways(own, sweep, full, &mut failures).await;
+        self.open_ways(own, sweep, full, failures).await;
         if applied {
             self.pulse.applied();
-            self.raise(own, full, &mut failures).await;
+            self.raise(own, full, failures).await;
             // Before links are removed: a sandbox that leaves the network of its default route has the next at once.
-            self.route(own, full, &mut failures).await;
+            self.route(own, full, failures).await;
         }
         if sweep == Sweep::Remove {
-            self.forget(own, &mut failures).await;
-            self.sweep(own, full, &mut failures).await;
+            self.forget(own, failures).await;
+            self.sweep(own, full, failures).await;
         }
-        self.serve_names(*complete, directory, &mut failures).await;
+        self.serve_names(*complete, directory, failures).await;
         // A sandbox that is removed next goes at once.
         self.insides.close().await;
-        self.report(&seen, sweep, &failures);
-        failures.none()
+        self.report(seen, sweep, failures);
     }
 
     /// Begins to follow networks that became of interest, and stops with those that are no more; says whether all that
@@ -153,13 +187,13 @@ impl Reconciler {
         tracing::info!(network = %network.name, "of interest here");
         let store = Arc::clone(&self.store);
         let endpoints = Follower::start(store, keys::endpoints(&network.id), self.bell.clone());
-        let id = network.id.clone();
-        self.followed.insert(id, Followed { network, endpoints, presence: None, of_engine });
+        self.followed.insert(network.id.clone(), Followed::new(network, endpoints, of_engine));
     }
 
     /// Follows a network no more.
     async fn leave(&mut self, id: &NetworkId) {
         if let Some(followed) = self.followed.remove(id) {
+            self.forget_part(&followed);
             tracing::info!(network = %followed.network.name, "of no interest here any more");
             followed.endpoints.stop().await;
         }
@@ -170,7 +204,7 @@ impl Reconciler {
         for (id, followed) in &mut self.followed {
             match keys::get::<Network>(&*self.store, &keys::network(id)).await {
                 Ok(Some(stored)) if stored.value.name != followed.network.name => {
-                    followed.network = stored.value;
+                    followed.network = Arc::new(stored.value);
                     self.names.forget(id).await;
                 }
                 Ok(_) => {}
@@ -182,27 +216,20 @@ impl Reconciler {
     /// What the store says now; all that a pass does follows from one look.
     ///
     /// `known` is whether every network of interest is followed.
-    fn look(&self, interest: &Interest, known: bool) -> Seen {
+    pub(super) fn look(&mut self, interest: &Interest, known: bool) -> Seen {
         let Interest { revision, engine, .. } = *interest;
         let mut seen = Seen { revision, engine, complete: known, ..Seen::default() };
-        for (id, followed) in &self.followed {
+        for (id, followed) in &mut self.followed {
             let mirror = followed.endpoints.borrow();
             if mirror.complete {
                 seen.networks.insert(id.clone(), mirror.revision);
             }
             seen.complete &= mirror.complete;
             seen.damaged |= mirror.damaged;
-            for (endpoint, revision) in mirror.entries.values() {
-                let Some(owner) = &endpoint.owner else { continue };
-                if owner.host == self.host {
-                    let sandbox = owner.sandbox.clone();
-                    let entry =
-                        Own { endpoint: Arc::clone(endpoint), sandbox, revision: *revision };
-                    seen.own.insert(endpoint.id.clone(), entry);
-                } else {
-                    *seen.elsewhere.entry(id.clone()).or_default() += 1;
-                }
-            }
+            followed.looked.update(&mirror, &self.host);
+            let own = followed.looked.own.iter();
+            seen.own.extend(own.map(|own| (own.endpoint.id.clone(), own.clone())));
+            seen.elsewhere.insert(id.clone(), followed.looked.elsewhere);
         }
         seen
     }
@@ -265,7 +292,9 @@ impl Reconciler {
         let is_own = |id: &EndpointId, built: &Built| {
             own.get(id).is_some_and(|own| own.sandbox == built.sandbox)
         };
+        let before = self.built.len();
         self.built.retain(|id, built| is_own(id, built));
+        self.building += u64::from(self.built.len() < before);
         for (id, own) in own {
             if self.built.contains_key(id) && !full {
                 continue;
@@ -282,7 +311,9 @@ impl Reconciler {
                             "its interface went with a container: it waits for the engine to say so"
                         );
                     }
-                    self.built.insert(id.clone(), Built { sandbox: own.sandbox.clone(), joined });
+                    let built = Built { sandbox: own.sandbox.clone(), joined };
+                    self.building += u64::from(self.built.get(id) != Some(&built));
+                    self.built.insert(id.clone(), built);
                 }
                 Err(Undone::Pending) => failures.pending(id),
                 // What stood before is left to stand: the failure may be the host's, and pass.
@@ -291,26 +322,11 @@ impl Reconciler {
         }
     }
 
-    /// Has the data plane hold what it should.
-    fn apply(
-        &self,
-        sweep: Sweep,
-        full: bool,
-    ) -> impl Future<Output = Result<Applied, dataplane::Error>> + 'static {
-        let (desired, dataplane) = (self.desired(), Arc::clone(&self.dataplane));
-        async move {
-            if full {
-                dataplane.apply(desired, sweep).await
-            } else {
-                dataplane.apply_new(desired, sweep).await
-            }
-        }
-    }
-
     /// Notes what the data plane could not do; `false` if that is everything.
     fn note_applied(
         &mut self,
         applied: Result<Applied, dataplane::Error>,
+        sweep: Sweep,
         own: &BTreeMap<EndpointId, Own>,
         failures: &mut Failures,
     ) -> bool {
@@ -322,6 +338,7 @@ impl Reconciler {
             }
         };
         tracing::debug!(?applied, "data plane applied");
+        self.held = sweep == Sweep::Remove && applied.failed.is_empty();
         for (index, reason) in applied.failed {
             let port =
                 |built: &Built| built.joined.port.as_ref().is_some_and(|port| port.index == index);
@@ -330,6 +347,7 @@ impl Reconciler {
                     failures.endpoint(id, reason);
                     // The next pass looks for its device again.
                     self.built.remove(id);
+                    self.building += 1;
                 }
                 None => failures.other(reason),
             }
@@ -462,10 +480,6 @@ impl Reconciler {
             };
             *progress = Progress { revision, engine, networks, endpoints };
         });
-    }
-
-    pub(super) fn presence(&self, id: &NetworkId) -> Option<&Presence> {
-        self.followed.get(id)?.presence.as_ref()
     }
 }
 

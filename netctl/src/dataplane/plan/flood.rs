@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Op, Sweep};
+use super::{Extent, Op, Sweep};
 use crate::{
     dataplane::{Error, FdbTarget, desired::Member, layout::FLOOD},
     model::Vni,
@@ -33,7 +33,7 @@ pub(super) struct Places {
 }
 
 impl Lists {
-    /// Compares the `held` lists with those that are `wanted`.
+    /// Compares the `held` lists of the networks of `extent` with those that are `wanted`.
     ///
     /// # Errors
     ///
@@ -42,10 +42,11 @@ impl Lists {
         held: &BTreeMap<(Vni, u32), FdbTarget>,
         wanted: &BTreeMap<Vni, BTreeSet<FdbTarget>>,
         sweep: Sweep,
+        extent: Extent<'_>,
     ) -> Result<Self, Error> {
         let mut lists = Self { held: held.len(), ..Self::default() };
         let mut by_network: BTreeMap<Vni, BTreeMap<u32, FdbTarget>> = BTreeMap::new();
-        for (&(vni, position), &target) in held {
+        for (&(vni, position), &target) in held.iter().filter(|((vni, _), _)| extent.has(*vni)) {
             by_network.entry(vni).or_default().insert(position, target);
         }
         let (nobody, empty) = (BTreeSet::new(), BTreeMap::new());

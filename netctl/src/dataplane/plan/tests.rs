@@ -5,6 +5,9 @@ use super::{
     *,
 };
 
+/// Of all networks.
+const ALL: Extent<'static> = Extent(None);
+
 fn vni(number: u32) -> Vni {
     Vni::new(number).expect("a VNI")
 }
@@ -158,7 +161,18 @@ fn expect(tables: &Tables, desired: &Desired) {
 }
 
 fn planned(tables: &Tables, desired: &Desired, sweep: Sweep) -> Plan {
-    plan(tables, desired, sweep).expect("there is room")
+    plan(tables, desired, sweep, ALL).expect("there is room")
+}
+
+/// Of `desired` what is of these networks, and the tunnels of all.
+fn part(desired: &Desired, networks: &BTreeSet<Vni>) -> Desired {
+    let mut part = desired.clone();
+    part.networks.retain(|vni, _| networks.contains(vni));
+    part.flood.retain(|vni, _| networks.contains(vni));
+    part.fdb.retain(|(vni, _), _| networks.contains(vni));
+    part.neigh.retain(|(vni, _), _| networks.contains(vni));
+    part.ports.retain(|_, port| networks.contains(&port.entry.vni));
+    part
 }
 
 proptest! {
@@ -181,6 +195,31 @@ proptest! {
             }
             prop_assert_eq!(planned(&tables, &desired, Sweep::Remove), Plan::default());
         }
+    }
+
+    #[test]
+    fn a_plan_for_the_networks_that_changed_does_what_one_for_all_does(
+        held in states(), desired in states(), among in any::<u8>(),
+    ) {
+        let mut tables = Tables::default();
+        let plan_held = planned(&tables, &held, Sweep::Remove);
+        execute(&mut tables, plan_held, &held);
+        // Some networks stay as they were.
+        let (changed, same): (BTreeSet<Vni>, BTreeSet<Vni>) =
+            (1..5).map(vni).partition(|vni| among >> vni.get() & 1 == 1);
+        let (stays, comes) = (part(&held, &same), part(&desired, &changed));
+        let mut whole = stays.clone();
+        whole.networks.extend(comes.networks.clone());
+        whole.flood.extend(comes.flood.clone());
+        whole.fdb.extend(comes.fdb.clone());
+        whole.neigh.extend(comes.neigh.clone());
+        // A device is in one network.
+        for (index, port) in &comes.ports {
+            whole.ports.entry(*index).or_insert_with(|| port.clone());
+        }
+        whole.tunnels.extend(desired.tunnels.clone());
+        let some = plan(&tables, &part(&whole, &changed), Sweep::Remove, Extent(Some(&changed)));
+        prop_assert_eq!(some.expect("there is room"), planned(&tables, &whole, Sweep::Remove));
     }
 
     #[test]
@@ -211,7 +250,7 @@ fn networks(first: u32, count: u32) -> Desired {
 
 #[test]
 fn a_map_that_would_overflow_is_named_before_anything_is_done() {
-    let error = plan(&Tables::default(), &networks(1, NETWORKS.capacity + 1), Sweep::Remove);
+    let error = plan(&Tables::default(), &networks(1, NETWORKS.capacity + 1), Sweep::Remove, ALL);
     let expected = "map NETWORKS is full: it has room for 4096 entries, and 4097 are wanted";
     assert_eq!(error.expect_err("too many").to_string(), expected);
 
@@ -220,7 +259,7 @@ fn a_map_that_would_overflow_is_named_before_anything_is_done() {
     let plan_full = planned(&tables, &full, Sweep::Remove);
     execute(&mut tables, plan_full, &full);
     let other = networks(2, NETWORKS.capacity);
-    plan(&tables, &other, Sweep::Keep).expect_err("the old ones stay");
+    plan(&tables, &other, Sweep::Keep, ALL).expect_err("the old ones stay");
 }
 
 #[test]
@@ -268,7 +307,7 @@ fn an_empty_place_is_taken_by_the_next_to_come() {
 
 #[test]
 fn lists_that_would_overflow_are_refused() {
-    let error = plan(&Tables::default(), &list(1, FLOOD.capacity + 1), Sweep::Remove);
+    let error = plan(&Tables::default(), &list(1, FLOOD.capacity + 1), Sweep::Remove, ALL);
     let expected = "map FLOOD is full: it has room for 131072 entries, and 131073 are wanted";
     assert_eq!(error.expect_err("too many").to_string(), expected);
 }

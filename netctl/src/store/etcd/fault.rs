@@ -67,6 +67,13 @@ impl From<etcd_client::Error> for Fault {
         match i32::from(status.code()) {
             code::NOT_FOUND if message.contains("lease not found") => Self::NoLease,
             code::OUT_OF_RANGE if message.contains("compacted") => Self::Compacted(Revision(0)),
+            // Nothing was done: another connection logs in again.
+            code::UNAUTHENTICATED | code::INVALID_ARGUMENT if is_stale_login(message) => {
+                Self::Away { reason: told, sent: false }
+            }
+            code::RESOURCE_EXHAUSTED if message.contains(FULL) => Self::Refused(format!(
+                "its database is full ({told}): compact and defragment it, and then `etcdctl alarm disarm`"
+            )),
             code::INVALID_ARGUMENT
             | code::NOT_FOUND
             | code::PERMISSION_DENIED
@@ -81,6 +88,14 @@ impl From<etcd_client::Error> for Fault {
             _ => Self::Away { reason: told, sent: true },
         }
     }
+}
+
+/// What etcd says when its database has grown to `--quota-backend-bytes`.
+const FULL: &str = "database space exceeded";
+
+/// Whether a login is out of date: its token has run out, or users or roles changed since.
+fn is_stale_login(message: &str) -> bool {
+    message.contains("invalid auth token") || message.contains("revision of auth store is old")
 }
 
 /// The chain of what caused an error, from it down.

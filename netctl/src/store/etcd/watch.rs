@@ -16,6 +16,7 @@ use super::{
     fault::Fault,
     pool::{self, Kind, Pool},
 };
+use crate::backoff::Backoff;
 
 /// After so much silence a stream is asked whether it lives.
 const SILENCE: Duration = Duration::from_secs(2);
@@ -23,11 +24,8 @@ const SILENCE: Duration = Duration::from_secs(2);
 /// How long it may take to answer, and to open.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The pause before a stream is opened again; it doubles up to [`LONGEST`].
-const SHORTEST: Duration = Duration::from_millis(20);
-
-/// See [`SHORTEST`].
-const LONGEST: Duration = Duration::from_secs(1);
+/// The pause before a stream is opened again, at first and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
 /// How often etcd may refuse in a row before it is believed: a token that has run out is one refusal.
 const REFUSALS: u32 = 3;
@@ -38,8 +36,10 @@ pub(super) struct EtcdWatch {
     /// The first revision that was not yet seen.
     from: Revision,
     state: State,
-    pause: Duration,
+    backoff: Backoff,
     refusals: u32,
+    /// Whether it has had a stream before.
+    opened: bool,
 }
 
 /// What is watched.
@@ -75,15 +75,15 @@ impl EtcdWatch {
             place: Place { pool, root, prefix },
             from: from.max(Revision(1)),
             state: State::Waiting(Instant::now()),
-            pause: SHORTEST,
+            backoff: Backoff::new(PAUSES.0, PAUSES.1),
             refusals: 0,
+            opened: false,
         }
     }
 
     /// Takes notice of a broken stream; an error where opening it again is no use.
     fn broken(&mut self, fault: Fault) -> Result<(), Error> {
-        self.state = State::Waiting(Instant::now() + self.pause);
-        self.pause = (self.pause * 2).min(LONGEST);
+        self.state = State::Waiting(Instant::now() + self.backoff.pause());
         match &fault {
             Fault::Away { reason, .. } => {
                 tracing::debug!(
@@ -130,8 +130,11 @@ impl Watch for EtcdWatch {
                 State::Opening(opening) => match opening.await {
                     Ok(live) => {
                         self.state = State::Open(Box::new(live));
-                        self.pause = SHORTEST;
+                        self.backoff.reset();
                         self.refusals = 0;
+                        if std::mem::replace(&mut self.opened, true) {
+                            return Ok(Vec::new());
+                        }
                     }
                     Err(fault) => self.broken(fault)?,
                 },

@@ -144,6 +144,19 @@ impl Db {
         })
     }
 
+    pub(super) fn first_key(&mut self, from: &str, prefix: &str) -> Result<Option<String>, Error> {
+        self.guarded(|db| {
+            db.expire()?;
+            let (begin, end) = range(prefix);
+            let begin = begin.max(from.as_bytes());
+            let mut query = db.conn.prepare_cached(
+                "SELECT key FROM entries WHERE key >= ? AND key < ? ORDER BY key LIMIT 1",
+            )?;
+            let found = query.query_row([begin, &end], |row| key(row)).optional()?;
+            Ok(found)
+        })
+    }
+
     pub(super) fn commit(&mut self, request: &Txn) -> Result<Outcome, Error> {
         self.guarded(|db| {
             db.expire()?;

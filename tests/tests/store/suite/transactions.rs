@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use netctl::store::{Error, Guard, MAX_BYTES, MAX_OPS, Outcome, Revision, Txn};
+use netctl::store::{Error, Guard, MAX_BYTES, MAX_OPS, Outcome, Revision, Txn, children};
 
 use super::{Bench, committed, keys, put, value};
 
@@ -40,6 +40,29 @@ pub(crate) async fn lists_in_order_below_a_prefix(bench: &impl Bench) {
     assert_eq!(keys(&store, "c").await, [""; 0]);
     let at = put(&store, "b", "2").await;
     assert!(store.list("a").await.unwrap().revision >= at, "a listing's revision is the store's");
+}
+
+pub(crate) async fn keys_are_found_one_by_one(bench: &impl Bench) {
+    let store = bench.open().await;
+    assert_eq!(store.first_key("", "").await.unwrap(), None);
+    for key in ["a/h/1", "a/h/2", "a/h-1/1", "a/h.1/1", "a/h0/1", "a/leaf", "a/ü/1", "b/x/1"] {
+        put(&store, key, key).await;
+    }
+    for (from, prefix, found) in [
+        ("", "", Some("a/h-1/1")),
+        ("", "b/", Some("b/x/1")),
+        ("a/h/1", "a/h/", Some("a/h/1")),
+        ("a/h/1\0", "a/h/", Some("a/h/2")),
+        ("a/h/3", "a/h/", None),
+        ("c", "b/", None),
+        ("a/v", "a/", Some("a/ü/1")),
+    ] {
+        let first = store.first_key(from, prefix).await.unwrap();
+        assert_eq!(first.as_deref(), found, "from {from:?} below {prefix:?}");
+    }
+    // What comes before the slash in the order of keys comes before it here.
+    assert_eq!(children(&*store, "a/").await.unwrap(), ["h-1", "h.1", "h", "h0", "ü"]);
+    assert_eq!(children(&*store, "c/").await.unwrap(), [""; 0]);
 }
 
 pub(crate) async fn transactions_are_all_or_nothing(bench: &impl Bench) {

@@ -1,14 +1,17 @@
-//! What names are answered from, on disk: a daemon that starts while the store is away serves what the last one knew.
+//! What was last known from the store, on disk: a daemon that starts while the store is away serves what the last one
+//! knew.
 //!
-//! One JSON file for each network below `<run-dir>/names`. It lives no longer than the machine is up, as the sandboxes
-//! whose names these are.
+//! One JSON file for each network of interest below `<state-dir>/synced`, replaced by rename when something of it
+//! changed. What it says is added to what stands, and takes nothing away.
 
 use std::{
     collections::BTreeSet,
-    fs, io,
+    fs,
+    hash::{DefaultHasher, Hasher as _},
+    io::{self, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde::{Deserialize, Serialize};
@@ -21,19 +24,24 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     controller::{follow::Mirror, keys},
     discovery::{Listener, Zone},
-    model::{Endpoint, Host, HostName, Network, NetworkId},
+    model::{Endpoint, Host, HostName, Network, NetworkId, SCHEMA},
 };
 
-/// How soon after a change was written the next one is.
-const PAUSE: Duration = Duration::from_millis(100);
+/// How soon after a change was written the next one is, at least, and as many times as long as the writing took: a
+/// network of many endpoints where much happens does not keep the disk busy.
+const PAUSE: (Duration, u32) = (Duration::from_millis(100), 20);
+/// What a file is called that cannot be read.
+const DAMAGED: &str = "damaged";
 
-/// All that the answers of one network follow from.
+/// All that is known of one network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Kept {
+    /// See [`SCHEMA`].
+    schema: u32,
     /// Where its names are served.
     device: String,
     pub(super) network: Network,
-    endpoints: Vec<Arc<Endpoint>>,
+    pub(super) endpoints: Vec<Arc<Endpoint>>,
     /// Hosts of endpoints that are not alive.
     dead: BTreeSet<HostName>,
 }
@@ -57,20 +65,38 @@ pub(super) fn is_dead(hosts: &Mirror<Host>, host: &HostName) -> bool {
     hosts.complete && !hosts.damaged && !hosts.entries.contains_key(host.as_str())
 }
 
-/// Reads what an earlier daemon left. What cannot be read is as good as nothing: the store will say it again.
+/// Reads what an earlier daemon left. What cannot be read is set aside, and as good as nothing: the store will say it
+/// again.
 pub(super) fn read(dir: &Path) -> Vec<Kept> {
     let mut all = Vec::new();
     if let Err(error) = fs::create_dir_all(dir) {
-        tracing::warn!(path = %dir.display(), %error, "names cannot be kept for the next daemon");
+        tracing::warn!(path = %dir.display(), %error, "what the store says cannot be kept for the next daemon");
     }
     for path in fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()) {
-        match fs::read(&path).map(|bytes| serde_json::from_slice::<Kept>(&bytes)) {
-            Ok(Ok(kept)) => all.push(kept),
-            Ok(Err(error)) => tracing::debug!(path = %path.display(), %error, "not names"),
-            Err(error) => tracing::debug!(path = %path.display(), %error, "cannot read names"),
+        // What was not whole when its writer died has another ending.
+        if path.extension().is_none_or(|ending| ending != "json") {
+            continue;
+        }
+        match read_one(&path) {
+            Ok(kept) => all.push(kept),
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "what the store last said of a network cannot be read: set aside");
+                if let Err(error) = fs::rename(&path, path.with_extension(DAMAGED)) {
+                    tracing::warn!(path = %path.display(), %error, "cannot be set aside");
+                }
+            }
         }
     }
     all
+}
+
+fn read_one(path: &Path) -> io::Result<Kept> {
+    let kept: Kept = serde_json::from_slice(&fs::read(path)?)?;
+    if kept.schema == SCHEMA {
+        return Ok(kept);
+    }
+    let reason = format!("its version is {}, and this netctl knows {SCHEMA}", kept.schema);
+    Err(io::Error::new(io::ErrorKind::InvalidData, reason))
 }
 
 /// Removes all files but those of `networks`.
@@ -111,7 +137,8 @@ impl Keeper {
     ) -> Self {
         let cancel = CancellationToken::new();
         let (endpoints, hosts) = state;
-        let mut source = Source { dir: dir.to_owned(), device, network, host, endpoints, hosts };
+        let dir = dir.to_owned();
+        let mut source = Source { dir, device, network, host, endpoints, hosts, written: None };
         source.save().await;
         let task = tokio::spawn(keep(source, cancel.clone()));
         Self { cancel, task }
@@ -134,6 +161,8 @@ struct Source {
     host: HostName,
     endpoints: watch::Receiver<Mirror<Endpoint>>,
     hosts: watch::Receiver<Mirror<Host>>,
+    /// What tells what was last written from anything else.
+    written: Option<u64>,
 }
 
 async fn keep(mut source: Source, cancel: CancellationToken) {
@@ -146,8 +175,10 @@ async fn keep(mut source: Source, cancel: CancellationToken) {
         };
         let paused = match cancel.run_until_cancelled(changed).await {
             Some(Ok(())) => {
+                let begun = Instant::now();
                 source.save().await;
-                cancel.run_until_cancelled(tokio::time::sleep(PAUSE)).await
+                let pause = PAUSE.0.max(begun.elapsed() * PAUSE.1);
+                cancel.run_until_cancelled(tokio::time::sleep(pause)).await
             }
             Some(Err(_)) => return,
             None => None,
@@ -168,11 +199,11 @@ impl Source {
         self.hosts.mark_unchanged();
         let now = self.clone();
         match spawn_blocking(move || now.write()).await {
-            Ok(Ok(())) => {}
+            Ok(Ok(written)) => self.written = Some(written),
             Ok(Err(error)) => {
-                tracing::warn!(network = %self.network.name, %error, "cannot keep names on disk");
+                tracing::warn!(network = %self.network.name, %error, "cannot keep on disk what the store says");
             }
-            Err(error) => tracing::error!(%error, "writing names panicked"),
+            Err(error) => tracing::error!(%error, "writing what the store says panicked"),
         }
     }
 
@@ -180,8 +211,8 @@ impl Source {
         self.endpoints.has_changed().unwrap_or(true) || self.hosts.has_changed().unwrap_or(true)
     }
 
-    /// By a new file that takes the old one's place. It need not survive the machine.
-    fn write(&self) -> io::Result<()> {
+    /// By a new file that takes the old one's place, unless that would say the same; returns what tells it from others.
+    fn write(&self) -> io::Result<u64> {
         let (endpoints, dead): (Vec<Arc<Endpoint>>, BTreeSet<HostName>) = {
             let endpoints: Vec<Arc<Endpoint>> =
                 self.endpoints.borrow().entries.values().map(|(e, _)| Arc::clone(e)).collect();
@@ -192,11 +223,20 @@ impl Source {
             (endpoints, dead)
         };
         let (device, network) = (self.device.clone(), self.network.clone());
-        let text = keys::write(&Kept { device, network, endpoints, dead });
+        let text = keys::write(&Kept { schema: SCHEMA, device, network, endpoints, dead });
+        let mut hasher = DefaultHasher::new();
+        hasher.write(&text);
+        let says = hasher.finish();
+        if self.written == Some(says) {
+            return Ok(says);
+        }
         let file = self.dir.join(format!("{}.json", self.network.id));
         let new = file.with_extension("new");
         fs::create_dir_all(&self.dir)?;
-        fs::write(&new, text)?;
-        fs::rename(&new, &file)
+        let mut writing = fs::File::create(&new)?;
+        writing.write_all(&text)?;
+        writing.sync_data()?;
+        fs::rename(&new, &file)?;
+        Ok(says)
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     controller::follow::Follower,
     discovery::tests::{endpoint, network},
     model::{HostId, Owner, SCHEMA, SandboxId, Vteps},
-    store::{MemoryStore, Outcome, Txn},
+    store::{MemoryStore, Outcome, Revision, Txn},
 };
 
 /// What happens to the store, or to who follows it.

@@ -1,0 +1,225 @@
+//! What the sandbox does itself: its link, its route, and whom it takes for the next station.
+
+use std::net::IpAddr;
+
+use netctl_common::{DropReason, MacAddr};
+
+use super::{
+    Error, Known, Scene,
+    packet::Packet,
+    parties::{Destination, Sender},
+    report::Hops,
+};
+use crate::{
+    kernel::{Link, Netlink, Netns},
+    model::{InterfaceView, Network},
+};
+
+/// How a packet leaves its sandbox.
+pub(super) struct Start<'a> {
+    pub(super) sandbox: &'a str,
+    pub(super) interface: &'a InterfaceView,
+    pub(super) network: Network,
+    pub(super) mac: MacAddr,
+    /// Whom it is handed to, the destination or a gateway.
+    pub(super) via: IpAddr,
+    /// The station that has that; `None` where the packet is for all.
+    pub(super) next: Option<MacAddr>,
+}
+
+/// Has the packet leave; `None` where it does not, or comes back at once.
+pub(super) async fn leave<'a>(
+    scene: &'a Scene,
+    sender: &Sender<'a>,
+    destination: &Destination,
+    packet: &mut Packet,
+    hops: &mut Hops,
+) -> Result<Option<Start<'a>>, Error> {
+    let sandbox = &sender.sandbox.sandbox;
+    let at = format!("sandbox {}", sandbox.name);
+    let Ok(netns) = Netns::open(&sandbox.netns) else {
+        let what = format!("its network namespace is gone from {}", sandbox.netns.display());
+        hops.stop(at, "namespace-gone", what, format!("netctl sandbox rm {}", sandbox.name));
+        return Ok(None);
+    };
+    let netlink = Netlink::open(&netns).await?;
+    let links = netlink.links().await?;
+    if let Some(interface) = sender.interface
+        && !stands(&at, sandbox.name.as_str(), interface, &links, hops)
+    {
+        return Ok(None);
+    }
+    let to = destination.address;
+    let source = sender.interface.and_then(|own| address(own, to));
+    if sender.interface.is_some() && source.is_none() {
+        let family = if to.is_ipv4() { "IPv4" } else { "IPv6" };
+        hops.stop(at, "no-address", format!("it has no address of {family}"), None);
+        return Ok(None);
+    }
+    let Some(departure) = netlink.departure(to, source).await? else {
+        hops.stop(at, "no-route", no_route(scene, sender, to), None);
+        return Ok(None);
+    };
+    if departure.local {
+        hops.pass(at, format!("{to} is its own address"));
+        return Ok(None);
+    }
+    let link = links.iter().find(|link| link.index == departure.link);
+    let device = link.map_or("a device that is gone", |link| link.name.as_str());
+    let mut own = sender.sandbox.interfaces.iter();
+    let interface = own.find(|own| own.device.as_deref() == Some(device));
+    let Some((interface, link)) = interface.zip(link) else {
+        hops.doubt(at, format!("it goes out by {device}, which is not netctl's"));
+        return Ok(None);
+    };
+    if !stands(&at, sandbox.name.as_str(), interface, &links, hops) {
+        return Ok(None);
+    }
+    packet.source = source.or(departure.source).or(address(interface, to));
+    let mtu = usize::try_from(link.mtu).unwrap_or(usize::MAX);
+    if packet.size > mtu {
+        let what = format!(
+            "{device} takes packets of {mtu} bytes, and this has {}: what may not be cut is refused there",
+            packet.size
+        );
+        hops.stop(at, "message-too-long", what, None);
+        return Ok(None);
+    }
+    let network = network(scene, interface)?;
+    let Some(mac) = interface.mac.or(link.mac) else {
+        hops.doubt(at, format!("{device} has no Ethernet address, so it is not the data plane's"));
+        return Ok(None);
+    };
+    let via = departure.gateway.unwrap_or(to);
+    let next = if to.is_multicast() || departure.broadcast {
+        hops.pass(at, format!("it goes out by {device} to all"));
+        None
+    } else {
+        let by = departure.gateway.map_or_else(String::new, |via| format!(" by {via}"));
+        hops.pass(at, format!("it goes out by {device} to {to}{by}"));
+        match next(scene, &netlink, departure.link, &network, via, hops).await? {
+            None => return Ok(None),
+            found => found,
+        }
+    };
+    Ok(Some(Start { sandbox: sandbox.name.as_str(), interface, network, mac, via, next }))
+}
+
+/// Whether the interface is there and up.
+fn stands(
+    at: &str,
+    sandbox: &str,
+    interface: &InterfaceView,
+    links: &[Link],
+    hops: &mut Hops,
+) -> bool {
+    let Some(device) = interface.device.as_deref() else { return true };
+    match links.iter().find(|link| link.name == device) {
+        Some(link) if link.up => true,
+        Some(_) => {
+            let mend = format!("netctl exec {sandbox} -- ip link set {device} up");
+            hops.stop(at, "interface-down", format!("{device} is down"), mend);
+            false
+        }
+        None => {
+            let mend = "systemctl restart netctl".to_owned();
+            hops.stop(at, "interface-gone", format!("{device} is gone"), mend);
+            false
+        }
+    }
+}
+
+/// The interface's address of the family of `to`.
+fn address(interface: &InterfaceView, to: IpAddr) -> Option<IpAddr> {
+    let mut own = interface.addresses.iter().map(ipnet::IpNet::addr);
+    own.find(|own| own.is_ipv4() == to.is_ipv4())
+}
+
+fn no_route(scene: &Scene, sender: &Sender<'_>, to: IpAddr) -> String {
+    let networks = scene.store.iter().flat_map(|store| &store.networks);
+    let joined: Vec<&Network> = networks
+        .filter(|network| sender.sandbox.interfaces.iter().any(|own| own.network == network.name))
+        .collect();
+    if !joined.is_empty() && joined.iter().all(|network| network.internal) {
+        let names: Vec<&str> = joined.iter().map(|network| network.name.as_str()).collect();
+        return format!(
+            "it has no route to {to}: it is in internal networks alone ({}), which have no way out",
+            names.join(", ")
+        );
+    }
+    format!("it has no route to {to}")
+}
+
+/// The network of an interface. Where the store is away, what its maps say is enough.
+fn network(scene: &Scene, interface: &InterfaceView) -> Result<Network, Error> {
+    let networks = scene.store.iter().flat_map(|store| &store.networks);
+    let found = networks.into_iter().find(|network| network.name == interface.network);
+    found.cloned().ok_or_else(|| {
+        let why = "is not known while the store does not answer: see `netctl status`";
+        Error::Unknown(format!("network {} {why}", interface.network))
+    })
+}
+
+/// The station that the packet is handed to, as the sandbox has learned it, or would be told if it asked.
+async fn next(
+    scene: &Scene,
+    netlink: &Netlink,
+    link: u32,
+    network: &Network,
+    next: IpAddr,
+    hops: &mut Hops,
+) -> Result<Option<MacAddr>, Error> {
+    let at = "neighbour";
+    if let Some(station) = netlink.station(link, next).await? {
+        hops.pass(at, format!("the sandbox has learned that {next} is at {}", station.mac));
+        return Ok(Some(station.mac));
+    }
+    if let Some(mac) = scene.neighbour(network, next) {
+        hops.pass(at, format!("who asks for {next} is told {mac}"));
+        return Ok(Some(mac));
+    }
+    if network.policy.open {
+        let what =
+            format!("nobody is known to have {next}; all members of {} are asked", network.name);
+        hops.doubt(at, what);
+        return Ok(None);
+    }
+    let reason = if next.is_ipv4() { DropReason::ArpUnknown } else { DropReason::NdUnknown };
+    let (compared, mend) = compare(scene, network, next);
+    hops.stop(at, reason.as_str(), format!("{} {compared}", reason.describe()), mend);
+    Ok(None)
+}
+
+/// What the store says of an address that the maps lack.
+pub(super) fn compare(
+    scene: &Scene,
+    network: &Network,
+    address: IpAddr,
+) -> (String, Option<String>) {
+    let restart = Some("systemctl restart netctl".to_owned());
+    if network.subnets.iter().any(|subnet| subnet.gateway == address) {
+        let what =
+            format!("{address} is the gateway of {}. The maps of this host lack it.", network.name);
+        return (what, restart);
+    }
+    match scene.known(network, address) {
+        Known::Silent => ("The store does not answer.".to_owned(), None),
+        Known::Nobody => {
+            let mend = "netctl service ls".to_owned();
+            (format!("Nobody has {address} in the store either."), Some(mend))
+        }
+        Known::Nowhere(service) => {
+            let name = format!("{}.{}", service.endpoint.name, service.network_name);
+            let mend = format!("netctl service attach SANDBOX {name}");
+            (format!("It is that of {name}, which is attached nowhere."), Some(mend))
+        }
+        Known::At(service) => {
+            let name = format!("{}.{}", service.endpoint.name, service.network_name);
+            let owner = service.endpoint.owner.as_ref();
+            let on = owner.map_or_else(String::new, |owner| format!(" on {}", owner.host));
+            let what =
+                format!("The store has it: it is {name}{on}. The maps of this host lack it.");
+            (what, restart)
+        }
+    }
+}

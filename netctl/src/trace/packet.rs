@@ -1,0 +1,177 @@
+//! The packet as a sandbox would send it.
+
+use std::{fmt, net::IpAddr};
+
+use netctl_common::MacAddr;
+use serde::Serialize;
+
+use super::{Error, Question};
+use crate::dataplane::LONGEST;
+
+const ETHERNET: usize = 14;
+/// What ping sends behind its header.
+const PING: usize = 56;
+/// The port that it is sent from: of those that are given to who asks for none.
+const SOURCE_PORT: u16 = 49_999;
+
+/// What a packet is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// The first of a connection
+    Tcp,
+    /// A datagram
+    Udp,
+    /// A ping
+    Icmp,
+}
+
+/// An IP packet that is not to be cut.
+#[derive(Clone, Debug)]
+pub(super) struct Packet {
+    pub(super) protocol: Protocol,
+    pub(super) port: u16,
+    pub(super) size: usize,
+    pub(super) source: Option<IpAddr>,
+    pub(super) destination: IpAddr,
+}
+
+impl Packet {
+    pub(super) fn new(question: &Question, destination: IpAddr) -> Result<Self, Error> {
+        let Question { protocol, port, size, .. } = *question;
+        let least = headers(protocol, destination);
+        let usual = if protocol == Protocol::Icmp { least + PING } else { least };
+        let size = size.map_or(usual, |size| usize::try_from(size).unwrap_or(usize::MAX));
+        if size < least || size > usize::from(u16::MAX) {
+            return Err(Error::Unknown(format!(
+                "--size {size} is not usable: such a packet has {least} to {} bytes",
+                u16::MAX
+            )));
+        }
+        Ok(Self { protocol, port, size, source: None, destination })
+    }
+
+    /// The port of a transport that has ports.
+    pub(super) fn port(&self) -> Option<u16> {
+        (self.protocol != Protocol::Icmp).then_some(self.port)
+    }
+
+    /// The frame that carries it; of one that is longer than can be tried, as much as can.
+    pub(super) fn frame(&self, source: MacAddr, destination: MacAddr) -> Vec<u8> {
+        let size = self.size.min(LONGEST - ETHERNET);
+        let mut frame = [destination.0, source.0].concat();
+        let length = u16::try_from(size).unwrap_or(u16::MAX);
+        let payload = self.payload();
+        match (self.source, self.destination) {
+            (Some(IpAddr::V6(source)), IpAddr::V6(destination)) => {
+                let number = if self.protocol == Protocol::Icmp { 58 } else { payload.0 };
+                frame.extend([0x86, 0xdd, 0x60, 0, 0, 0]);
+                frame.extend((length - 40).to_be_bytes());
+                frame.extend([number, 64]);
+                frame.extend([source.octets(), destination.octets()].concat());
+            }
+            (source, IpAddr::V4(destination)) => {
+                let source = match source {
+                    Some(IpAddr::V4(source)) => source.octets(),
+                    _ => [0; 4],
+                };
+                frame.extend([8, 0]);
+                let mut header = vec![0x45, 0];
+                header.extend(length.to_be_bytes());
+                header.extend([0, 0, 0x40, 0, 64, payload.0, 0, 0]);
+                header.extend([source, destination.octets()].concat());
+                let sum = checksum(&header);
+                header[10..12].copy_from_slice(&sum);
+                frame.extend(header);
+            }
+            (_, IpAddr::V6(_)) => {}
+        }
+        frame.extend(payload.1);
+        frame.resize(ETHERNET + size, 0);
+        frame
+    }
+
+    /// The protocol's number in IPv4, and its header.
+    fn payload(&self) -> (u8, Vec<u8>) {
+        let ports = [SOURCE_PORT.to_be_bytes(), self.port.to_be_bytes()].concat();
+        match self.protocol {
+            Protocol::Tcp => {
+                (6, [&ports[..], &[0; 8], &[0x50, 0x02, 0xff, 0xff, 0, 0, 0, 0]].concat())
+            }
+            Protocol::Udp => {
+                let ip = if self.destination.is_ipv4() { 20 } else { 40 };
+                let length = u16::try_from(self.size.min(LONGEST - ETHERNET) - ip);
+                (17, [&ports[..], &length.unwrap_or(u16::MAX).to_be_bytes(), &[0; 2]].concat())
+            }
+            Protocol::Icmp if self.destination.is_ipv4() => (1, vec![8, 0, 0, 0, 0, 1, 0, 1]),
+            Protocol::Icmp => (1, vec![128, 0, 0, 0, 0, 1, 0, 1]),
+        }
+    }
+}
+
+/// How many bytes the headers of such a packet have.
+fn headers(protocol: Protocol, destination: IpAddr) -> usize {
+    let ip = if destination.is_ipv4() { 20 } else { 40 };
+    ip + if protocol == Protocol::Tcp { 20 } else { 8 }
+}
+
+fn checksum(header: &[u8]) -> [u8; 2] {
+    let words = header.chunks_exact(2).map(|word| u32::from(word[0]) << 8 | u32::from(word[1]));
+    let sum: u32 = words.sum();
+    let folded = (sum & 0xffff) + (sum >> 16);
+    let [_, _, high, low] = (!folded).to_be_bytes();
+    [high, low]
+}
+
+impl fmt::Display for Packet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { protocol, port, size, .. } = self;
+        match protocol {
+            Protocol::Tcp => write!(f, "TCP to port {port}, {size} bytes,"),
+            Protocol::Udp => write!(f, "UDP to port {port}, {size} bytes,"),
+            Protocol::Icmp => write!(f, "A ping of {size} bytes"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn question(protocol: Protocol, size: Option<u32>) -> Question {
+        let (source, destination) = (String::new(), String::new());
+        Question { source, destination, protocol, port: 80, size }
+    }
+
+    #[test]
+    fn packets_are_as_long_as_they_say() {
+        for (protocol, address, size) in [
+            (Protocol::Icmp, "10.0.0.2", 84),
+            (Protocol::Icmp, "fd00::2", 104),
+            (Protocol::Tcp, "10.0.0.2", 40),
+            (Protocol::Tcp, "fd00::2", 60),
+            (Protocol::Udp, "10.0.0.2", 28),
+        ] {
+            let address: IpAddr = address.parse().expect("an address");
+            let mut packet = Packet::new(&question(protocol, None), address).expect("usable");
+            assert_eq!(packet.size, size);
+            packet.source = Some(address);
+            assert_eq!(packet.frame(MacAddr([2; 6]), MacAddr([4; 6])).len(), 14 + size);
+            let error = Packet::new(&question(protocol, Some(20)), address).expect_err("too short");
+            assert!(error.to_string().starts_with("--size 20 is not usable: such a packet has "));
+        }
+        let long = question(Protocol::Udp, Some(9000));
+        let mut packet = Packet::new(&long, [10, 0, 0, 2].into()).expect("usable");
+        packet.source = Some([10, 0, 0, 1].into());
+        assert_eq!(packet.frame(MacAddr([2; 6]), MacAddr([4; 6])).len(), LONGEST);
+    }
+
+    #[test]
+    fn the_headers_sum_is_that_of_rfc_1071() {
+        let address: IpAddr = [10, 0, 0, 2].into();
+        let mut packet = Packet::new(&question(Protocol::Icmp, None), address).expect("usable");
+        packet.source = Some(address);
+        let frame = packet.frame(MacAddr([2; 6]), MacAddr([4; 6]));
+        assert_eq!(checksum(&frame[14..34]), [0, 0]);
+    }
+}

@@ -1,0 +1,8 @@
+//! The page in a real browser, over real daemons and packets; and what is served at its address to others than browsers.
+
+mod browser;
+mod faults;
+mod listener;
+mod many;
+mod page;
+mod stage;
