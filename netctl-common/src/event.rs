@@ -92,7 +92,7 @@ pub struct FlowKey {
     /// The network that it is in, in host order: others may have the same addresses.
     vni: u32,
     protocol: u8,
-    padding: [u8; 3],
+    _pad: [u8; 3],
 }
 
 map_type!(Event => 160, About => 32, Budget => 24, FlowKey => 44);
@@ -120,12 +120,12 @@ impl Budget {
 }
 
 impl FlowKey {
-    /// Makes it that of a flow of this protocol in the network `vni`, between no ends yet.
+    /// Makes it that of a flow of this protocol in the network `vni`, between ends that are still to be set. What pads it has
+    /// been zero since it was made.
     #[inline(always)]
     pub const fn begin(&mut self, vni: u32, protocol: u8) {
         self.vni = vni;
         self.protocol = protocol;
-        self.padding = [0; 3];
     }
 
     /// The ends of a packet of IPv4: addresses and ports as they stand in memory in wire order.

@@ -193,7 +193,10 @@ fn reserve(kind: u32) -> Option<Entry> {
 
 impl Entry {
     #[inline(always)]
-    #[expect(clippy::mut_from_ref, reason = "it is memory of the ring, and one view of it is alive")]
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "it is memory of the ring, and one view of it is alive"
+    )]
     fn event(&self) -> &mut Event {
         // SAFETY: the memory is ours until it is submitted, and every bit pattern of it is an event.
         unsafe { &mut *self.0.as_ptr().cast_mut() }

@@ -3,7 +3,12 @@
 
 use core::hint::black_box;
 
-use aya_ebpf::{bindings::__sk_buff, helpers::generated::{bpf_ktime_get_coarse_ns, bpf_skb_load_bytes}, macros::map, maps::{LruHashMap, PerCpuArray}};
+use aya_ebpf::{
+    bindings::__sk_buff,
+    helpers::generated::{bpf_ktime_get_coarse_ns, bpf_skb_load_bytes},
+    macros::map,
+    maps::{LruHashMap, PerCpuArray},
+};
 use netctl_common::{
     event::{FLOW_ENTRIES, FLOW_IDLE, FlowKey},
     maps::Port,

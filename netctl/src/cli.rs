@@ -121,14 +121,14 @@ enum Command {
     Trace(trace::Args),
     /// Watch what endpoints carry and lose, and what is dropped, by second
     Top(top::Args),
-    /// Show packets that are dropped, and first packets of flows, as they happen, with names
+    /// Show drops and new flows as they happen, with names
     ///
     /// Those of this host, one a line, until Ctrl-C. A flow's first packet is the SYN of a TCP connection, and of other
     /// protocols the first after a minute in which neither end sent one. Each of the host's processors tells at most
     /// 1000 drops and 1000 flows a second; what exceeds that, or is read too slowly, is counted and said to be lost. Where nobody
     /// monitors, it costs packets nothing.
     Monitor(monitor::Args),
-    /// Capture packets of an endpoint, a network or the whole host, in a file that Wireshark reads
+    /// Capture packets of a service, a network or the host, for Wireshark
     ///
     /// Those of this host's endpoints, in both directions, as they are on their interfaces: the kernel may have merged many
     /// segments into one packet, and checksums may be left to a device. Nothing else than what is captured is slowed down by it. The

@@ -41,7 +41,10 @@ pub use self::{
     device::{DeviceName, DeviceNameError},
     endpoint::{Endpoint, Owner},
     engine::{EngineEndpoint, EngineNetwork, EngineNetworkId, EngineNetworkIdError, EnginePool},
-    event::{EndView, EventFilter, EventView, PacketView, Reason, TunnelView, UnknownReason},
+    event::{
+        EndView, EventFilter, EventView, PacketView, Protocol, Reason, TunnelView, UnknownProtocol,
+        UnknownReason,
+    },
     exposed::{ExposedPort, ExposedPortError, Transport},
     host::Host,
     host_entry::{HostEntry, HostEntryError},

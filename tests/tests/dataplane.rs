@@ -50,7 +50,7 @@ fn what_is_applied_is_held_and_what_is_held_is_adopted() {
 
     let before = host.numbers();
     assert_eq!(before.links.len(), 4);
-    assert_eq!(before.maps.len(), 10);
+    assert_eq!(before.maps.len(), 13);
     let after = host.within(async || {
         let dataplane = Dataplane::start(host.config()).await?;
         expect(&dataplane, &desired).await?;

@@ -3,6 +3,7 @@
 mod place;
 
 use std::{
+    ffi::{OsStr, OsString},
     fs::File,
     io::{self, BufWriter, IsTerminal as _, Write},
     path::{Path, PathBuf},
@@ -14,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+use clap::builder::NonEmptyStringValueParser;
 use nix::sys::utsname::uname;
 use tokio::{signal::unix::SignalKind, task::spawn_blocking};
 
@@ -29,9 +31,9 @@ use crate::{
 const STDOUT: &str = "-";
 const EXAMPLES: &str = "\
 Examples:
-  netctl capture --service web.dev -w web.pcapng               all that the service web of dev sends and gets
-  netctl capture --network dev tcp port 80 | tshark -r -       what of its network is HTTP, as it passes
-  netctl capture --outer --network dev -w dev.pcapng           the same network between hosts, in its tunnels";
+  netctl capture --service web.dev -w web.pcapng        all that the service sends and gets
+  netctl capture --network dev udp | tshark -N n -r -   what is UDP in dev, as it passes, with names
+  netctl capture --outer --network dev -w dev.pcapng    the network between hosts, in its tunnels";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -41,6 +43,7 @@ pub(super) struct Args {
     service: Option<ServiceRef>,
     /// Only the interfaces of this sandbox
     #[arg(long, value_name = "SANDBOX", conflicts_with = "network")]
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     sandbox: Option<String>,
     /// Only the interfaces in this network, with that of its gateway
     #[arg(long, value_name = "NETWORK")]
@@ -63,7 +66,7 @@ pub(super) struct Args {
     snaplen: u32,
     /// Which packets: an expression of pcap-filter(7), about those on the underlay with --outer
     #[arg(value_name = "FILTER", trailing_var_arg = true)]
-    filter: Vec<String>,
+    filter: Vec<OsString>,
 }
 
 impl Args {
@@ -72,13 +75,13 @@ impl Args {
         let to_stdout = self.write == Path::new(STDOUT);
         if to_stdout && io::stdout().is_terminal() {
             return Err(Error::Unusable(
-                "a capture is nothing to read on a terminal: name a file with -w, or pipe it to `tshark -r -`",
+                "a capture is nothing to read on a terminal: name a file with -w, or pipe it to `tshark -N n -r -`",
             ));
         }
         kernel::check_privileges()?;
         let mut end =
             End::expect([SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()])?;
-        let said = Filter::new(&self.filter.join(" "), self.snaplen);
+        let said = Filter::new(&self.filter.join(OsStr::new(" ")).to_string_lossy(), self.snaplen);
         // What people said is tried by itself, so that an error is about that.
         said.compile().await?;
         let place = Place::find(client, &self, said).await?;
@@ -90,7 +93,17 @@ impl Args {
         } else {
             Box::new(File::create(&self.write).map_err(|source| unwritable(&self.write, source))?)
         };
-        let mut writer = begin(out, &place.host, &session, &place.names)?;
+        let failed = |error| match error {
+            capture::Error::Output(source) if !to_stdout => unwritable(&self.write, source),
+            other @ (capture::Error::Output(_)
+            | capture::Error::Filter { .. }
+            | capture::Error::NoTcpdump
+            | capture::Error::Interface { .. }
+            | capture::Error::Gone(_)
+            | capture::Error::Kernel(_)) => Error::Capture(other),
+        };
+        let mut writer = begin(out, &place.host, &session, &place.names)
+            .map_err(|error| failed(capture::Error::Output(error)))?;
         let at: Vec<&str> = session.interfaces().map(|each| each.name.as_str()).collect();
         say(&format!("capturing at {}", at.join(", ")));
         let stop = Arc::new(AtomicBool::new(false));
@@ -107,10 +120,7 @@ impl Args {
             }
         };
         let (captured, bereft) = ended.map_err(|_panicked| kernel::Error::Panicked)?;
-        let captured = captured.map_err(|error| match error {
-            capture::Error::Output(source) if !to_stdout => unwritable(&self.write, source),
-            other => Error::Capture(other),
-        })?;
+        let captured = captured.map_err(failed)?;
         say(&summary(captured));
         if bereft && limits.count.is_none_or(|count| captured.packets < count) {
             let gone = "all interfaces are gone".to_owned();
@@ -126,7 +136,7 @@ fn begin(
     host: &HostName,
     session: &Session,
     names: &place::Names,
-) -> Result<Writer<BufWriter<Box<dyn Write + Send>>>> {
+) -> io::Result<Writer<BufWriter<Box<dyn Write + Send>>>> {
     let system = uname().map_or_else(
         |_errno| "Linux".to_owned(),
         |system| {
@@ -135,14 +145,11 @@ fn begin(
         },
     );
     let comment = format!("captured by netctl on host {host}");
-    let write = || {
-        let mut writer = Writer::begin(BufWriter::new(out), &system, &comment)?;
-        session.interfaces().try_for_each(|interface| writer.interface(interface))?;
-        writer.names(names)?;
-        writer.flush()?;
-        Ok(writer)
-    };
-    write().map_err(|error| Error::Capture(capture::Error::Output(error)))
+    let mut writer = Writer::begin(BufWriter::new(out), &system, &comment)?;
+    session.interfaces().try_for_each(|interface| writer.interface(interface))?;
+    writer.names(names)?;
+    writer.flush()?;
+    Ok(writer)
 }
 
 fn unwritable(path: &Path, source: io::Error) -> Error {

@@ -8,7 +8,7 @@ use tokio::signal::unix::SignalKind;
 
 use self::view::{HEADER, text};
 use super::{Context, Error, Result, end::End, output::Output};
-use crate::model::{EventFilter, EventView, Name, Reason};
+use crate::model::{EventFilter, EventView, Name, Protocol, Reason, ServiceRef};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -22,14 +22,14 @@ pub(super) struct Args {
     #[arg(long, value_name = "NETWORK")]
     network: Option<Name>,
     /// Only from or to this service
-    #[arg(long, value_name = "SERVICE")]
-    service: Option<Name>,
+    #[arg(long, value_name = "SERVICE[.NETWORK]")]
+    service: Option<ServiceRef>,
     /// Only what is dropped for this reason; `netctl counters --all` lists them
     #[arg(long, value_name = "REASON", conflicts_with = "flows")]
     reason: Option<Reason>,
     /// Only of this protocol, as it is shown: tcp, udp, icmp, icmpv6, sctp, arp, ip-47, 0x88cc
     #[arg(long, value_name = "PROTOCOL")]
-    protocol: Option<String>,
+    protocol: Option<Protocol>,
     /// Only from or to this port
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
@@ -41,7 +41,8 @@ pub(super) struct Args {
 impl Args {
     pub(super) async fn run(self, Context { client, output }: &Context) -> Result {
         let Self { drops, flows, network, service, reason, protocol, port, count } = self;
-        let protocol = protocol.map(|protocol| protocol.to_lowercase());
+        let (service, of) = service.map(|service| (service.service, service.network)).unzip();
+        let network = network.or(of.flatten());
         let filter = EventFilter { drops, flows, network, service, reason, protocol, port };
         let mut end =
             End::expect([SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()])?;

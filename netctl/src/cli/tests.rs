@@ -41,6 +41,11 @@ fn the_command_line_fits_together() {
 fn every_verb_is_understood() {
     for line in [
         "daemon",
+        "monitor --drops --network dev --reason source-mac -n 3",
+        "monitor --flows --service web.dev --protocol udp --port 53 --format json",
+        "capture --service web.dev -w web.pcapng -c 10 --snaplen 96 tcp port 80 and not host 10.0.0.1",
+        "capture --outer --network dev --duration 2.5 -w -",
+        "capture icmp[0] == 8",
         "daemon --store etcd:http://10.0.0.1:2379 --vxlan-port 4790 --run-dir /run/h1",
         "network create dev",
         "network ls -q",

@@ -5,6 +5,7 @@
 //! machine stamped when it is received (`net_enable_timestamp`).
 
 use std::{
+    mem,
     os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
     ptr::{self, NonNull},
     slice,
@@ -16,13 +17,16 @@ use nix::{
     errno::Errno,
     libc,
     net::if_::if_nametoindex,
-    sys::socket::{LinkAddr, getsockname, getsockopt, sockopt::SocketError},
+    sys::socket::{getsockopt, sockopt::SocketError},
 };
 
 use super::{Error, Netns, netns::on_thread};
 
 /// All protocols, and both directions (`linux/if_ether.h`).
 const ETH_P_ALL: u16 = 3;
+/// The family of an interface's address.
+const FAMILY: u16 = 17;
+const _: () = assert!(libc::AF_PACKET == 17);
 /// How long a packet waits at most for others before it can be read, in milliseconds.
 const GATHER: u32 = 50;
 /// The same, for those who wait for packets of several rings.
@@ -174,7 +178,7 @@ impl PacketRing {
 
     fn bind(&self, index: u32) -> Result<(), Error> {
         let address = libc::sockaddr_ll {
-            sll_family: libc::AF_PACKET as u16,
+            sll_family: FAMILY,
             sll_protocol: ETH_P_ALL.to_be(),
             sll_ifindex: index.cast_signed(),
             sll_hatype: 0,
@@ -182,7 +186,7 @@ impl PacketRing {
             sll_halen: 0,
             sll_addr: [0; 8],
         };
-        let length = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+        let length = length_of(&address);
         // SAFETY: the address is alive and of the length given.
         let bound =
             unsafe { libc::bind(self.socket.as_raw_fd(), (&raw const address).cast(), length) };
@@ -241,7 +245,7 @@ impl PacketRing {
     /// [`Error::System`].
     pub fn counts(&mut self) -> Result<RingCounts, Error> {
         let mut counts = [0_u32; 3];
-        let mut length = size_of_val(&counts) as libc::socklen_t;
+        let mut length = length_of(&counts);
         // SAFETY: the buffer is alive and of the length given; it is a `struct tpacket_stats_v3`.
         let got = unsafe {
             libc::getsockopt(
@@ -265,9 +269,14 @@ impl PacketRing {
     pub fn is_gone(&self) -> bool {
         // Which error it has does not matter.
         let _error = getsockopt(&self.socket, SocketError);
+        // SAFETY: it is made of integers alone, for which zero is valid.
+        let mut address: libc::sockaddr_ll = unsafe { mem::zeroed() };
+        let mut length = length_of(&address);
+        let place = (&raw mut address).cast();
+        // SAFETY: the address is alive and of the length given.
+        let got = unsafe { libc::getsockname(self.socket.as_raw_fd(), place, &raw mut length) };
         // The kernel has -1 there then (`packet_notifier`).
-        let bound = getsockname::<LinkAddr>(self.socket.as_raw_fd());
-        bound.is_ok_and(|address| i32::try_from(address.ifindex()).is_err())
+        got == 0 && address.sll_ifindex < 0
     }
 }
 
@@ -309,7 +318,7 @@ fn parse(header: &[u8]) -> Option<RingPacket<'_>> {
         } else {
             0x8100
         };
-        (kind, word(header, packet::TAG) as u16)
+        (kind, u16::try_from(word(header, packet::TAG)).unwrap_or_default())
     });
     let seconds = Duration::from_secs(word(header, packet::SECONDS).into());
     Some(RingPacket {
@@ -329,6 +338,11 @@ fn half(bytes: &[u8], at: usize) -> u16 {
     bytes.get(at..at + 2).and_then(|half| half.try_into().ok()).map_or(0, u16::from_ne_bytes)
 }
 
+/// How long something is, as calls of sockets have it.
+fn length_of<T>(value: &T) -> libc::socklen_t {
+    size_of_val(value).try_into().unwrap_or(libc::socklen_t::MAX)
+}
+
 /// What an option of a socket is set to.
 trait Setting {
     fn set(&self, socket: &OwnedFd, option: (i32, i32)) -> nix::Result<()>;
@@ -339,7 +353,7 @@ struct Plain<T>(T);
 impl<T> Setting for Plain<T> {
     fn set(&self, socket: &OwnedFd, (level, name): (i32, i32)) -> nix::Result<()> {
         let value = (&raw const self.0).cast();
-        let length = size_of::<T>() as libc::socklen_t;
+        let length = length_of(&self.0);
         // SAFETY: the value is alive and of the length given.
         let set = unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, value, length) };
         Errno::result(set).map(drop)

@@ -101,9 +101,9 @@ pub struct EventFilter {
     /// Dropped for this reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
-    /// Of this protocol, as [`PacketView::protocol`] has it.
+    /// Of this protocol.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub protocol: Option<String>,
+    pub protocol: Option<Protocol>,
     /// From or to this port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
@@ -148,6 +148,46 @@ impl fmt::Display for Reason {
     }
 }
 
+/// A protocol, as [`PacketView::protocol`] has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Protocol(String);
+
+/// Why a text is no [`Protocol`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is no protocol: write tcp, udp, icmp, icmpv6, sctp, arp, ip-NUMBER, or an ether type such as 0x88cc"
+)]
+pub struct UnknownProtocol(String);
+
+impl FromStr for Protocol {
+    type Err = UnknownProtocol;
+
+    fn from_str(text: &str) -> Result<Self, UnknownProtocol> {
+        let name = text.to_lowercase();
+        let known = ["tcp", "udp", "icmp", "icmpv6", "sctp", "arp"].contains(&name.as_str())
+            || name.strip_prefix("ip-").is_some_and(|number| number.parse::<u8>().is_ok())
+            || name.strip_prefix("0x").is_some_and(|digits| {
+                digits.len() == 4 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
+            });
+        if known { Ok(Self(name)) } else { Err(UnknownProtocol(text.to_owned())) }
+    }
+}
+
+impl TryFrom<String> for Protocol {
+    type Error = UnknownProtocol;
+
+    fn try_from(text: String) -> Result<Self, UnknownProtocol> {
+        text.parse()
+    }
+}
+
+impl From<Protocol> for String {
+    fn from(Protocol(name): Protocol) -> Self {
+        name
+    }
+}
+
 impl EventFilter {
     /// Whether drops are wanted at all.
     pub fn wants_drops(&self) -> bool {
@@ -176,7 +216,7 @@ impl EventFilter {
             && network.as_ref().is_none_or(|network| packet.network.as_ref() == Some(network))
             && service.as_ref().is_none_or(named)
             && reason.is_none_or(|Reason(reason)| packet.outcome == reason.as_str())
-            && protocol.as_ref().is_none_or(|protocol| packet.protocol == *protocol)
+            && protocol.as_ref().is_none_or(|Protocol(protocol)| packet.protocol == *protocol)
             && port.is_none_or(|port| ends.iter().any(|end| end.port == Some(port)))
     }
 }
@@ -250,6 +290,18 @@ mod tests {
             error,
             "there is no drop reason \"nonsense\"; `netctl counters --all` lists them"
         );
+    }
+
+    #[test]
+    fn a_protocol_is_called_as_it_is_shown() {
+        for text in ["tcp", "UDP", "icmp", "icmpv6", "sctp", "arp", "ip-47", "0x88CC"] {
+            let protocol: Protocol = text.parse().expect(text);
+            assert_eq!(String::from(protocol), text.to_lowercase());
+        }
+        for text in ["", "icmp6", "ip-", "ip-300", "47", "0x88c", "0x+8cc", "0x88ccc"] {
+            let error = text.parse::<Protocol>().expect_err(text).to_string();
+            assert!(error.ends_with("or an ether type such as 0x88cc"), "{error}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ mod filter;
 mod pcapng;
 mod session;
 
-use std::{io, path::PathBuf};
+use std::io;
 
 pub use self::{
     filter::{Filter, Tunnelled},
@@ -42,15 +42,7 @@ pub enum Error {
     /// The interfaces are gone.
     #[error("{0}, so there is nothing more to capture")]
     Gone(String),
-    /// The file cannot be written.
-    #[error("cannot write {}: {source}", path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Standard output cannot be written.
+    /// What is captured cannot be written; by itself, to standard output.
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),
     /// The kernel does not do what is needed.

@@ -20,6 +20,9 @@ const FOR_EVER: u64 = u64::MAX;
 const LO: u32 = 1;
 const ALL: [EventKind; 2] = EventKind::ALL;
 
+/// What became of a packet, and the device that it was given to.
+type Way = (Verdict, u32);
+
 fn frame(from: Station, to: Station, protocol: u8, payload: &[u8]) -> Vec<u8> {
     ethernet(to.0, from.0, 0x0800, &ipv4(from.1, to.1, 0, protocol, payload))
 }
@@ -123,7 +126,7 @@ fn the_first_packet_of_a_flow_is_told_and_no_other() -> Result<()> {
     };
     let near = |inner: &[u8]| tunnelled(HOST_B, inner);
     #[rustfmt::skip]
-    let cases: Vec<(&str, Direction, Vec<u8>, Option<(Verdict, u32)>)> = vec![
+    let cases: Vec<(&str, Direction, Vec<u8>, Option<Way>)> = vec![
         ("a SYN", FromContainer, frame(NEAR, BESIDE, TCP, &segment(2)), Some((Verdict::ToContainer, BESIDE_DEVICE))),
         ("the same again", FromContainer, frame(NEAR, BESIDE, TCP, &segment(2)), Some((Verdict::ToContainer, BESIDE_DEVICE))),
         ("a SYN behind options", FromContainer, options, Some((Verdict::ToContainer, BESIDE_DEVICE))),

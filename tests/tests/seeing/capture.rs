@@ -80,7 +80,7 @@ fn an_endpoint_is_captured_inside_and_out() -> Result<()> {
             "Capture application: netctl ",
             "Capture comment:     captured by netctl on host h1",
             "Description = eth0 in sandbox box-a on host h1",
-            "Capture filter = icmp",
+            "Filter string = icmp",
             "Time precision = nanoseconds (9)",
             "Number of packets = 6",
         ] {
@@ -303,6 +303,13 @@ fn what_cannot_be_captured_is_refused_before_anything_begins() -> Result<()> {
         ensure!(
             output.code() == 1
                 && output.stderr.starts_with("error: cannot write /nowhere/x.pcapng: "),
+            "{output:?}"
+        );
+        let output = host.netctl("capture --service a.dev -w /dev/full".split(' '))?;
+        ensure!(
+            output.code() == 1
+                && output.stderr
+                    == "error: cannot write /dev/full: No space left on device (os error 28)\n",
             "{output:?}"
         );
         let output = host.netctl("--socket /nowhere.sock capture -w /dev/null".split(' '))?;

@@ -47,7 +47,7 @@ fn a_slow_listener_is_told_what_it_missed() -> Result<()> {
         slow.write_all(b"GET /v1/events?drops=true HTTP/1.1\r\nHost: netctl\r\n\r\n")?;
         let quick = Running::monitor(host, "quick", "--drops")?;
         let forged = ethernet([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 9], 0x0800, &[0; 50]);
-        eventually("the slow one has missed something", Duration::from_secs(60), || {
+        eventually("the slow one has missed something", Duration::from_mins(1), || {
             for _ in 0..2000 {
                 wire.send(&forged)?;
             }

@@ -55,16 +55,13 @@ fn line(what: &str, packet: &PacketView) -> String {
 
 /// By which interface it came.
 fn place(packet: &PacketView) -> Option<String> {
-    let mut place = format!("by {}", packet.device.as_ref()?);
-    if let Some(sender) = &packet.sender {
-        place += &match &packet.sandbox {
-            Some(sandbox) => format!(" of {sender} in {sandbox}"),
-            None => format!(" of {sender}"),
-        };
-    } else if let Some(tunnel) = packet.tunnel {
-        place += &format!(" from {}", tunnel.source);
-    }
-    Some(place)
+    let device = packet.device.as_ref()?;
+    Some(match (&packet.sender, &packet.sandbox, packet.tunnel) {
+        (Some(sender), Some(sandbox), _) => format!("by {device} of {sender} in {sandbox}"),
+        (Some(sender), None, _) => format!("by {device} of {sender}"),
+        (None, _, Some(tunnel)) => format!("by {device} from {}", tunnel.source),
+        (None, _, None) => format!("by {device}"),
+    })
 }
 
 /// One end; with its link-layer address where the reason is `of_mac`.

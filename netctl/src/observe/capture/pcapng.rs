@@ -177,7 +177,8 @@ impl Body {
     /// A time, its upper half first.
     fn time(&mut self, since: Duration) -> &mut Self {
         let nanoseconds = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
-        self.word((nanoseconds >> 32) as u32).word(nanoseconds as u32)
+        let half = |half: u64| u32::try_from(half & 0xffff_ffff).unwrap_or(u32::MAX);
+        self.word(half(nanoseconds >> 32)).word(half(nanoseconds))
     }
 
     /// Bytes, and zeroes up to the next word.
@@ -188,8 +189,8 @@ impl Body {
 
     /// An option, or a record of names, which has the same form. What is too long for one is cut.
     fn option(&mut self, code: u16, value: &[u8]) -> &mut Self {
-        let value = &value[..value.len().min(usize::from(u16::MAX))];
-        self.half(code).half(value.len() as u16).padded(value)
+        let length = u16::try_from(value.len()).unwrap_or(u16::MAX);
+        self.half(code).half(length).padded(&value[..length.into()])
     }
 
     fn end_of_options(&mut self) {

@@ -93,12 +93,12 @@ fn read(frame: &[u8]) -> Option<Dissected> {
     };
     // What it says before its end stands.
     if cut.is_none() && found.protocol.is_empty() {
-        found.protocol = match kind {
+        let name = match kind {
             ether_type::IPV4 => "ipv4",
             ether_type::IPV6 => "ipv6",
             _ => "arp",
-        }
-        .to_owned();
+        };
+        name.clone_into(&mut found.protocol);
     }
     Some(found)
 }
@@ -113,7 +113,7 @@ fn ipv4(packet: &[u8], found: &mut Dissected) -> Option<()> {
     let number = *packet.get(9)?;
     found.protocol = protocol_name(number);
     if word(packet, 6)? & 0x1fff != 0 {
-        found.detail = "fragment".to_owned();
+        "fragment".clone_into(&mut found.detail);
         return Some(());
     }
     transport(number, packet.get(usize::from(packet.first()? & 15) * 4..)?, found)
@@ -159,13 +159,13 @@ fn transport(number: u8, packet: &[u8], found: &mut Dissected) -> Option<()> {
                 (protocol::ICMP, 11) | (protocol::ICMPV6, 3) => "time exceeded".to_owned(),
                 (protocol::ICMPV6, 133) => "router solicitation".to_owned(),
                 (protocol::ICMPV6, 134) => "router advertisement".to_owned(),
-                (protocol::ICMPV6, 135) => "neighbour solicitation".to_owned(),
+                (protocol::ICMPV6, 135) => {
+                    let target = six(packet, 8).map_or(String::new(), |six| format!(" for {six}"));
+                    format!("neighbour solicitation{target}")
+                }
                 (protocol::ICMPV6, 136) => "neighbour advertisement".to_owned(),
                 (_, other) => format!("type {other}"),
             };
-            if kind == 135 && number == protocol::ICMPV6 {
-                found.detail += &format!(" for {}", six(packet, 8)?);
-            }
         }
         _ => {}
     }
@@ -174,7 +174,7 @@ fn transport(number: u8, packet: &[u8], found: &mut Dissected) -> Option<()> {
 
 /// ARP for IPv4 over Ethernet (RFC 826).
 fn arp(packet: &[u8], found: &mut Dissected) -> Option<()> {
-    found.protocol = "arp".to_owned();
+    "arp".clone_into(&mut found.protocol);
     found.source.address = Some(four(packet, 14)?);
     let target = four(packet, 24)?;
     found.destination.address = Some(target);
@@ -280,7 +280,7 @@ mod tests {
                 "10.0.0.1:5000 10.0.0.2:80 tcp syn",
             ),
             ("another", frame(0x88cc, &[1]), "- - 0x88cc "),
-            ("cut ports", in4(6, 0, &[0, 1]), "10.0.0.1 10.0.0.2 tcp "),
+            ("cut ports", in4(6, 0, &[0, 1]), "10.0.0.1:1 10.0.0.2 tcp "),
             ("a cut header", frame(ether_type::IPV4, &[0x45; 15]), "- - ipv4 "),
             ("another version", frame(ether_type::IPV4, &[0x60; 40]), "- - ipv4 "),
             ("no header", frame(ether_type::IPV6, &[]), "- - ipv6 "),
