@@ -93,14 +93,20 @@ fn an_exchange_that_is_killed_is_finished_or_undone() -> Result<()> {
         becomes(host, &to);
         fs::write(host.crash_file(), step.to_string())?;
         let started = lab.start_daemon(host);
-        let died = eventually("it is killed, or has taken over", DEADLINE, || {
+        eventually("it is killed, or has taken over", DEADLINE, || {
             let place = fs::read_to_string(host.crash_file())?;
             if !place.is_empty() && place.parse::<u32>().is_err() {
-                return Ok(Some(place));
+                return Ok(());
             }
-            has_alone(host, &to).map(|()| None)
+            has_alone(host, &to)
         })?;
+        // Held, so that it passes no step while this is found out.
+        let held = fs::File::open(host.crash_file())?;
+        held.lock()?;
+        let place = fs::read_to_string(host.crash_file())?;
         fs::remove_file(host.crash_file())?;
+        drop(held);
+        let died = place.parse::<u32>().is_err().then_some(place);
         let Some(place) = died else {
             started?;
             ensure!(places.len() >= 4, "it died at {places:?}");
