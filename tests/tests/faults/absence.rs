@@ -106,12 +106,10 @@ fn a_host_that_was_cut_off_has_everything_again() -> Result<()> {
 /// Takes from a host all that netctl had on it, as who installs a machine anew.
 fn wipe(host: &Host) -> Result<()> {
     host.stop_daemon(Signal::SIGKILL)?;
-    host.run([
-        "sh",
-        "-c",
-        "ip -o link | grep -oE '(nc|nh-|np-|netctl-)[^@:]+' | xargs -rn1 ip link del",
-    ])?
-    .ok()?;
+    // Of a pair, one end goes with the other.
+    let links = "for link in $(ip -o link | grep -oE '(nc|nh-|np-|netctl-)[^@:]+'); do \
+                 ip link del $link 2>/dev/null; done; true";
+    host.run(["sh", "-c", links])?.ok()?;
     host.run(["nft", "delete", "table", "inet", "netctl"])?.ok()?;
     for bound in fs::read_dir(host.dir("netns"))? {
         host.run(["umount".as_ref(), bound?.path().as_os_str()])?.ok()?;
