@@ -7,6 +7,7 @@ mod failures;
 mod forward;
 mod interest;
 mod inventory;
+mod look;
 mod names;
 mod outside;
 mod pass;
@@ -24,12 +25,7 @@ use futures_util::FutureExt as _;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use self::{
-    forward::Part,
-    interest::Interests,
-    names::Names,
-    pass::{Built, Looked},
-};
+use self::{forward::Part, interest::Interests, look::Looked, names::Names, pass::Built};
 use super::{
     follow::{Follower, Mirror},
     observation::Inventory,

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Followed, Reconciler, pass::Own};
+use super::{Followed, Reconciler, look::Own};
 use crate::{
     controller::observation::{FollowedNetwork, Inventory, Served},
     model::{EndpointId, NetworkId},

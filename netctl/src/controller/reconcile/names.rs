@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use tokio::sync::watch;
 
 use self::kept::{Keeper, Kept};
-use super::{Followed, Reconciler, failures::Failures, pass::Own};
+use super::{Followed, Reconciler, failures::Failures, look::Own};
 use crate::{
     controller::{
         follow::{Follower, Mirror},

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Followed, Reconciler, failures::Failures, pass::Own};
+use super::{Followed, Reconciler, failures::Failures, look::Own};
 use crate::{
     controller::outside::{self, Opened, Way},
     dataplane::Sweep,

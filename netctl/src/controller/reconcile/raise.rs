@@ -7,7 +7,7 @@ use std::{
 
 use ipnet::IpNet;
 
-use super::{Reconciler, Service, failures::Failures, pass::Own};
+use super::{Reconciler, Service, failures::Failures, look::Own};
 use crate::{
     controller::records::Attachment,
     drivers::Device,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Reconciler, failures::Failures, pass::Own};
+use super::{Reconciler, failures::Failures, look::Own};
 use crate::{
     controller::{
         records::Record,
