@@ -8,7 +8,7 @@ use std::{
 use netctl::store::{Change, Entry, Error, Revision, SharedStore, Txn};
 use tokio::time::timeout;
 
-use super::{Bench, PATIENCE, Replay, committed, next, put};
+use super::{Bench, PATIENCE, Replay, committed, failure, next, put};
 
 /// A small reproducible source of numbers (xorshift).
 struct Dice(u64);
@@ -160,9 +160,9 @@ pub(crate) async fn compacted_revisions_are_told(bench: &impl Bench) {
     let mut late = store.watch("a", old).await.unwrap();
     for watch in [&mut late, &mut idle] {
         for _ in 0..2 {
-            match timeout(PATIENCE, watch.next()).await.unwrap() {
-                Err(Error::Compacted { wanted }) => assert!(wanted <= Revision(old.0 + 1)),
-                other => panic!("{other:?}"),
+            match failure(watch).await {
+                Error::Compacted { wanted } => assert!(wanted <= Revision(old.0 + 1)),
+                other => panic!("{other}"),
             }
         }
     }
