@@ -331,7 +331,11 @@ async fn start_dataplane(
 
 /// Whether a device is one that netctl makes, and so leads to no other host.
 fn is_made_by_us(link: &Link) -> bool {
-    link.name == VXLAN_DEVICE || drivers::is_ours(&link.name)
+    is_named_by_us(&link.name)
+}
+
+fn is_named_by_us(link: &str) -> bool {
+    link == VXLAN_DEVICE || drivers::is_ours(link)
 }
 
 fn now() -> UnixTime {

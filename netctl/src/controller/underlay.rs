@@ -6,12 +6,15 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
+use nix::net::if_::if_indextoname;
 use tokio::{
     sync::watch,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
-use super::{Controller, Error, Result, big_tcp, filter, is_made_by_us, keys, note};
+use super::{
+    Controller, Error, Result, big_tcp, filter, is_made_by_us, is_named_by_us, keys, note,
+};
 use crate::{
     backoff::Backoff,
     drivers::Footing,
@@ -88,7 +91,8 @@ impl Controller {
                     tracing::debug!(underlay = was.name, %error, "the underlay is away: what was known stays");
                 }
             }
-            settle(&mut monitor).await;
+            let index = footing.borrow().index;
+            settle(&mut monitor, index).await;
         }
     }
 
@@ -150,26 +154,30 @@ impl Controller {
     }
 }
 
-/// Waits until something has changed, and then until no more does, or for as long as that may be waited for.
-async fn settle(monitor: &mut Monitor) {
-    let Ok(heard) = timeout(PERIOD, moved(monitor)).await else { return };
+/// Waits until something has changed, and then until no more does, or for as long as that may be waited for. `underlay` is the
+/// number of its device.
+async fn settle(monitor: &mut Monitor, underlay: u32) {
+    let Ok(heard) = timeout(PERIOD, moved(monitor, underlay)).await else { return };
     if heard.is_err() {
         // Changes were lost, and it is looked at once.
         return;
     }
-    for _ in 0..PATIENCE {
-        if timeout(SETTLED, moved(monitor)).await.is_err() {
-            return;
-        }
-    }
+    let end = Instant::now() + SETTLED * PATIENCE;
+    while timeout(SETTLED, moved(monitor, underlay)).await.is_ok() && Instant::now() < end {}
 }
 
-/// Waits for a change that may have to do with what the underlay is.
-async fn moved(monitor: &mut Monitor) -> std::io::Result<()> {
-    loop {
-        let changes = monitor.changes().await?;
-        if changes.iter().any(|change| !matches!(change, Change::Neighbour { .. })) {
-            return Ok(());
+/// Waits for a change that may have to do with what the underlay is. Devices of ours come and go with each endpoint, and to
+/// look is to list all devices.
+async fn moved(monitor: &mut Monitor, underlay: u32) -> std::io::Result<()> {
+    let matters = |change: &Change| match *change {
+        Change::Neighbour { .. } => false,
+        Change::Link(index) if index == underlay => true,
+        // What is gone already was not the underlay.
+        Change::Link(index) => {
+            if_indextoname(index).is_ok_and(|name| !name.to_str().is_ok_and(is_named_by_us))
         }
-    }
+        Change::Route(_) | Change::Other => true,
+    };
+    while !monitor.changes().await?.iter().any(matters) {}
+    Ok(())
 }
