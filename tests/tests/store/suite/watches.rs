@@ -160,10 +160,9 @@ pub(crate) async fn compacted_revisions_are_told(bench: &impl Bench) {
     let mut late = store.watch("a", old).await.unwrap();
     for watch in [&mut late, &mut idle] {
         for _ in 0..2 {
-            match failure(watch).await {
-                Error::Compacted { wanted } => assert!(wanted <= Revision(old.0 + 1)),
-                other => panic!("{other}"),
-            }
+            let error = failure(watch).await;
+            let Error::Compacted { wanted } = error else { panic!("{error}") };
+            assert!(wanted <= Revision(old.0 + 1));
         }
     }
     let mut fresh = store.watch("a", Revision(kept.0 + 1)).await.unwrap();
