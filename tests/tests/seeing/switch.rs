@@ -71,6 +71,11 @@ fn a_daemon_that_dies_while_somebody_listens_leaves_nothing_on() -> Result<()> {
         );
         ensure!(wanted(host)? == [false, false]);
         lab.start_daemon(host)?;
+        eventually("it knows again who is there", SOON, || {
+            let top = host.ok(["top", "--once"])?;
+            ensure!(top.lines().any(|line| line.starts_with("a ")), "{top}");
+            Ok(())
+        })?;
         let again = Running::monitor(host, "again", "--flows")?;
         within(host, "a", "ping -n -c 1 -W 2 10.92.0.1")?;
         again.says(&[" flow ", " a -> gateway icmp echo request"])?;
