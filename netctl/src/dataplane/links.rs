@@ -29,7 +29,7 @@ use crate::crash;
 
 /// How long a program may still run after its pin is gone: the kernel frees a pin's inode, and with it the link, when
 /// no processor can be looking at it any more (`bpf_free_inode` in `kernel/bpf/inode.c`).
-const DETACHING: Duration = Duration::from_millis(500);
+const DETACHING: Duration = Duration::from_secs(2);
 
 /// What a device is to the data plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -187,7 +187,7 @@ impl Links {
                 let ifname = ifname.to_owned();
                 return Err(Error::Foreign { ifname, program: role.program(), id });
             }
-            sleep(DETACHING / 50);
+            sleep(DETACHING / 200);
             running = programs(ifname).map_err(|error| refused(role, ifname, &error))?;
         }
     }
@@ -239,7 +239,7 @@ pub(super) fn is_served_by_another(root: &Path, role: Role, ifname: &str) -> Res
         if Instant::now() > end {
             return Ok(true);
         }
-        sleep(DETACHING / 50);
+        sleep(DETACHING / 200);
     }
 }
 
