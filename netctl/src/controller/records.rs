@@ -98,11 +98,10 @@ impl Record {
     /// Whether there is more in it than in `other` that outlives the machine, or less: what it has in the store, which is
     /// removed with it. Its namespace and its interfaces do not.
     fn lasts_otherwise_than(&self, other: &Self) -> bool {
-        let lasting = |record: &Self| {
-            let Self { sandbox, published, connecting, pending, .. } = record.clone();
-            (sandbox, published, connecting, pending)
-        };
-        lasting(self) != lasting(other)
+        self.sandbox != other.sandbox
+            || self.published != other.published
+            || self.connecting != other.connecting
+            || self.pending != other.pending
     }
 
     /// Whether it is of the container that is called so.

@@ -18,7 +18,7 @@ use nix::unistd::Pid;
 use testbed::Forward;
 
 use super::programs::Program;
-use super::tally::{Failure, Tally};
+use super::tally::{Failure, LINES, Tally};
 
 /// How long one may take: many times what any does.
 const LIMIT: Duration = Duration::from_mins(10);
@@ -113,7 +113,7 @@ fn end(child: &mut Child) -> Result<Option<ExitStatus>> {
 /// The last lines of what was said.
 fn last(said: &str) -> impl Iterator<Item = &str> {
     let lines: Vec<&str> = said.lines().collect();
-    let skipped = lines.len().saturating_sub(30);
+    let skipped = lines.len().saturating_sub(LINES);
     lines.into_iter().skip(skipped)
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// So many lines are kept of what a test said.
-const LINES: usize = 30;
+pub(super) const LINES: usize = 30;
 
 /// A test that failed, and the beginning of what it said.
 pub(super) struct Failure {
