@@ -6,8 +6,10 @@ use anyhow::{Result, ensure};
 use testbed::{Client, Lab, Store};
 
 use crate::{
-    SOON, exposition, lab,
-    scrape::{Scrape, by_socket, by_tcp, connect, request},
+    SOON, exposition,
+    http::connect,
+    lab,
+    scrape::{Scrape, by_socket, by_tcp, request},
 };
 
 const ADDRESS: &str = "192.0.2.1:9469";

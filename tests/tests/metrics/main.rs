@@ -4,6 +4,8 @@
 mod carried;
 mod dashboard;
 mod exposition;
+#[path = "../support/http.rs"]
+mod http;
 mod listener;
 mod scrape;
 mod state;

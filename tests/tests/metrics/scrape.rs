@@ -1,45 +1,20 @@
 //! One look at a host's metrics, by its socket or by TCP.
 
-use std::{
-    io::{Read, Write},
-    net::{SocketAddr, TcpStream},
-    os::unix::net::UnixStream,
-    time::Duration,
-};
+use std::{net::SocketAddr, os::unix::net::UnixStream};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use testbed::Host;
 
-use crate::exposition::{self, Series};
-
-/// How long one answer may take.
-const DEADLINE: Duration = Duration::from_secs(20);
-
-/// An answer: its status line, its headers, and its body.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) head: String,
-    pub(crate) body: String,
-}
+use crate::{
+    exposition::{self, Series},
+    http::{Answer, DEADLINE, answer, connect},
+};
 
 /// The request of one who wants nothing further.
 pub(crate) fn request(method: &str, path: &str) -> String {
     format!(
         "{method} {path} HTTP/1.1\r\nhost: netctl\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
     )
-}
-
-fn answer(mut stream: impl Read + Write, request: &str) -> Result<Answer> {
-    stream.write_all(request.as_bytes())?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text)?;
-    let (head, body) = text.split_once("\r\n\r\n").with_context(|| format!("no body: {text:?}"))?;
-    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
-    let status = status.with_context(|| format!("no status: {head}"))?;
-    // Our answers have a length: they are not sent in pieces.
-    ensure!(head.contains("content-length: "), "{head}");
-    Ok(Answer { status, head: head.to_owned(), body: body.to_owned() })
 }
 
 /// What the daemon answers on its own socket.
@@ -52,13 +27,6 @@ pub(crate) fn by_socket(host: &Host, method: &str, path: &str) -> Result<Answer>
 /// What it answers at an address to one who is on `from`.
 pub(crate) fn by_tcp(from: &Host, to: SocketAddr, request: &str) -> Result<Answer> {
     answer(connect(from, to)?, request)
-}
-
-/// A connection from a host.
-pub(crate) fn connect(from: &Host, to: SocketAddr) -> Result<TcpStream> {
-    let stream = from.netns().within(|| Ok(TcpStream::connect_timeout(&to, DEADLINE)?))?;
-    stream.set_read_timeout(Some(DEADLINE))?;
-    Ok(stream)
 }
 
 /// All series of one look.

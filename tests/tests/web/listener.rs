@@ -6,7 +6,10 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use testbed::{Lab, Options, Store, eventually};
 
-use crate::stage::{ask, connect, lab};
+use crate::{
+    http::connect,
+    stage::{ask, lab},
+};
 
 const LOOPBACK: &str = "127.0.0.1:9470";
 

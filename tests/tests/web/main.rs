@@ -2,6 +2,8 @@
 
 mod browser;
 mod faults;
+#[path = "../support/http.rs"]
+mod http;
 mod listener;
 mod many;
 mod page;
