@@ -163,7 +163,8 @@ impl Cli {
     /// Does what was asked for.
     pub fn run(self) -> Result {
         // All but the daemon do one thing after another.
-        let mut runtime = if matches!(self.command, Command::Daemon(_)) {
+        let is_daemon = matches!(self.command, Command::Daemon(_));
+        let mut runtime = if is_daemon {
             runtime::Builder::new_multi_thread()
         } else {
             runtime::Builder::new_current_thread()
@@ -171,7 +172,11 @@ impl Cli {
         let context =
             Context { client: Client::new(self.socket), output: Output::new(self.format) };
         let runtime = runtime.enable_all().build().map_err(Error::Start)?;
-        runtime.block_on(self.command.run(&context))
+        let result = runtime.block_on(self.command.run(&context));
+        if is_daemon {
+            daemon::end_runtime(runtime);
+        }
+        result
     }
 }
 

@@ -45,12 +45,18 @@ mod stations;
 mod underlay;
 mod views;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::SystemTime};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use ipnet::IpNet;
 use tokio::{
     sync::{Mutex, watch},
     task::JoinHandle,
+    time::{Instant, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -84,6 +90,7 @@ use crate::{
     ipam::{Allocator, DefaultPool},
     kernel::{self, Link, Netlink, Netns},
     model::{AuditView, Choice, Chosen, Host, HostName, UnixTime, Vteps},
+    moment::Moment,
     store::{Measured, SharedStore},
 };
 
@@ -140,11 +147,16 @@ pub struct Controller {
     progress: watch::Receiver<Progress>,
     /// What the name servers did.
     names: Arc<discovery::Counters>,
-    audited: watch::Sender<Option<AuditView>>,
+    /// What was found, and when that was last.
+    audited: watch::Sender<Option<(AuditView, Moment)>>,
     observer: Observer,
+    /// What the clock said when it was started.
     started: UnixTime,
+    /// The same moment, whatever becomes of that clock.
+    began: Moment,
     cancel: CancellationToken,
-    tasks: Mutex<Vec<JoinHandle<()>>>,
+    /// By what they are called.
+    tasks: Mutex<Vec<(&'static str, JoinHandle<()>)>>,
 }
 
 impl Controller {
@@ -157,7 +169,7 @@ impl Controller {
         let netlink = Netlink::open(&Netns::current()?).await?;
         let underlay = underlay::find(&netlink, config.bind_interface.as_deref(), None).await?;
         let vteps = underlay.vteps;
-        let started = now();
+        let (started, began) = (now(), Moment::now());
         let host = presence::describe(&config, &underlay, started)?;
         let away = match presence::check_name(&store, &host).await {
             Err(error) if error.kind == Kind::Unavailable => {
@@ -200,6 +212,7 @@ impl Controller {
             audited: watch::Sender::default(),
             observer,
             started,
+            began,
             cancel: cancel.clone(),
             tasks: Mutex::new(Vec::new()),
         });
@@ -208,6 +221,7 @@ impl Controller {
         let heartbeat = presence::keep(
             Arc::clone(&controller.store),
             host.clone(),
+            began,
             underlay,
             hosts.clone(),
             cancel.clone(),
@@ -235,8 +249,11 @@ impl Controller {
                 );
             }
         };
-        *controller.tasks.lock().await =
-            vec![tokio::spawn(heartbeat), tokio::spawn(following), tokio::spawn(work)];
+        *controller.tasks.lock().await = vec![
+            ("the sign of life", tokio::spawn(heartbeat)),
+            ("who follows the underlay", tokio::spawn(following)),
+            ("the reconcile loop", tokio::spawn(work)),
+        ];
         Ok(controller)
     }
 
@@ -247,16 +264,30 @@ impl Controller {
         while progress.changed().await.is_ok() {}
     }
 
-    /// Stops working; the data plane goes on forwarding.
-    pub async fn shutdown(&self) {
+    /// Stops working, within `patience`; the data plane goes on forwarding.
+    pub async fn shutdown(&self, patience: Duration) {
+        let end = Instant::now() + patience;
         self.cancel.cancel();
         let tasks = std::mem::take(&mut *self.tasks.lock().await);
-        for task in tasks {
-            if let Err(error) = task.await {
-                tracing::error!(%error, "a task of the controller panicked");
+        for (what, mut task) in tasks {
+            match timeout_at(end, &mut task).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    tracing::error!(%error, what, "a task of the controller panicked");
+                }
+                Err(_) => {
+                    tracing::warn!(
+                        what,
+                        stage = self.observer.stage(),
+                        "not waited for any longer"
+                    );
+                    task.abort();
+                }
             }
         }
-        self.dataplane.fall_silent().await;
+        if timeout_at(end, self.dataplane.fall_silent()).await.is_err() {
+            tracing::warn!(what = "who gathers events", "not waited for any longer");
+        }
     }
 
     /// The networks that this host itself reaches by an interface of its own, and the hosts' tunnel addresses, each with
@@ -339,9 +370,5 @@ fn is_named_by_us(link: &str) -> bool {
 }
 
 fn now() -> UnixTime {
-    unix_time(SystemTime::now())
-}
-
-fn unix_time(time: SystemTime) -> UnixTime {
-    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -2,7 +2,7 @@
 //!
 //! The modules form layers, from the bottom up: `model`, `store`, `ipam`, `kernel`, `dataplane`, `discovery`, `plugin`,
 //! `drivers`, `controller`, `observe`, `api`, `docker`, `cni`, `bench`, `doctor`, `trace`, `cli`. A module imports only from
-//! those before it in this list; `backoff`, `counts` and `crash` are for all.
+//! those before it in this list; `backoff`, `counts`, `crash` and `moment` are for all.
 
 pub mod api;
 mod backoff;
@@ -22,6 +22,7 @@ mod fuzz;
 pub mod ipam;
 pub mod kernel;
 pub mod model;
+pub mod moment;
 pub mod observe;
 pub mod plugin;
 pub mod store;

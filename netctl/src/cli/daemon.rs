@@ -1,13 +1,15 @@
 //! `netctl daemon`.
 
 mod cleanup;
+mod ending;
 
-use std::{io, mem, process::ExitCode, sync::Arc, time::Duration};
+use std::{io, mem, process::ExitCode, sync::Arc};
 
-use anyhow::Context as _;
-use tokio::{signal::unix::SignalKind, task::JoinHandle, time::timeout};
+use tokio::{signal::unix::SignalKind, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
+use self::ending::Parts;
+pub(super) use self::ending::end as end_runtime;
 use super::{
     Error, Result,
     end::End,
@@ -23,9 +25,6 @@ use crate::{
     docker::{self, Engine, PluginSocket},
     kernel, store,
 };
-
-/// How long requests that were begun may take when the daemon is to end.
-const GRACE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -51,6 +50,7 @@ pub(super) async fn run(args: Args, output: &Output) -> Result {
 
 async fn serve(settings: Settings) -> anyhow::Result<()> {
     kernel::check_privileges()?;
+    kernel::raise_descriptor_limit();
     // SIGHUP is expected by nobody below: the end of a terminal is not the end of the daemon.
     End::expect([SignalKind::hangup()])?;
     let mut end = End::expect([SignalKind::terminate(), SignalKind::interrupt()])?;
@@ -100,30 +100,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     tracing::info!("stopping; the data plane goes on forwarding");
     notify(STOPPING);
     stop.cancel();
-    let ended = match ended {
-        Some(ended) => Ok(ended),
-        None => timeout(GRACE, &mut server).await,
-    };
-    if let Ok(served) = ended {
-        served.context("the server broke off")?.context("the server failed")?;
-    } else {
-        tracing::warn!(seconds = GRACE.as_secs(), "requests are cut off: they took too long");
-        server.abort();
-    }
-    if timeout(GRACE, plugin.end()).await.is_err() {
-        tracing::warn!(
-            seconds = GRACE.as_secs(),
-            "calls of Docker are cut off: they took too long"
-        );
-    }
-    if let Some(metrics) = metrics {
-        metrics.await.context("the server of metrics broke off")?;
-    }
-    if let Some(page) = page {
-        page.await.context("the server of the page broke off")?;
-    }
-    controller.shutdown().await;
-    Ok(())
+    Parts { server, ended, plugin, metrics, page, controller }.end().await
 }
 
 /// What is served to Docker, with the sockets that go with it where nobody passed them.

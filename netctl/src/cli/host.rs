@@ -45,9 +45,9 @@ fn table(hosts: &[HostView]) -> Table {
 
 /// How long ago `time` was, in the largest unit that fits.
 pub(super) fn age(time: UnixTime) -> String {
-    let since = std::time::UNIX_EPOCH + std::time::Duration::from_secs(time);
-    // A clock that was set back is no reason to fail.
-    let seconds = since.elapsed().map_or(0, |elapsed| elapsed.as_secs());
+    let now = std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs());
+    // A clock that was set back, or another host's that is ahead, is no reason to fail.
+    let seconds = now.saturating_sub(time);
     match seconds {
         0..120 => format!("{seconds} s"),
         120..7200 => format!("{} min", seconds / 60),

@@ -2,13 +2,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use super::{Controller, Result, now, records::Record, recover::is_gone};
+use super::{Controller, Result, records::Record, recover::is_gone};
 use crate::{
     kernel::{Netns, NetnsId},
-    model::{SandboxId, UnixTime},
+    model::SandboxId,
 };
 
 /// How often it is looked.
@@ -18,18 +18,23 @@ const PERIOD: Duration = Duration::from_secs(2);
 const LOOKS: u32 = 3;
 /// At which of the looks all processes are looked at, which costs most.
 const EVERY: u32 = 3;
-/// For how long after a sandbox was made its container's first process is looked for each time, in seconds.
-const YOUNG: UnixTime = 60;
+/// For how long after a sandbox was first seen its container's first process is looked for each time.
+const YOUNG: Duration = Duration::from_mins(1);
 
 /// Which containers were found to have ended, and how many times in a row.
 type Ended = BTreeMap<SandboxId, u32>;
 
+/// When those were first seen whose container had no process yet.
+type Empty = BTreeMap<SandboxId, Instant>;
+
 impl Controller {
     /// Keeps looking for containers that ended, and takes down their sandboxes.
     pub(super) async fn clear_abandoned(&self) -> ! {
-        let mut ended = Ended::new();
+        let (mut ended, mut empty) = (Ended::new(), Empty::new());
         for look in 0.. {
-            if let Err(error) = self.look_for_abandoned(&mut ended, look % EVERY == 0).await {
+            if let Err(error) =
+                self.look_for_abandoned(&mut ended, &mut empty, look % EVERY == 0).await
+            {
                 tracing::warn!(%error, "cannot take down what ended containers left; trying again");
             }
             tokio::time::sleep(PERIOD).await;
@@ -37,13 +42,21 @@ impl Controller {
         unreachable!("there is always another look")
     }
 
-    async fn look_for_abandoned(&self, ended: &mut Ended, all: bool) -> Result<()> {
+    async fn look_for_abandoned(
+        &self,
+        ended: &mut Ended,
+        empty: &mut Empty,
+        all: bool,
+    ) -> Result<()> {
         let records: Vec<Record> = self.records.of_containers();
-        let young = |record: &&Record| {
-            record.is_bound() && !record.inhabited && record.sandbox.created + YOUNG > now()
+        let is_empty = |record: &&Record| record.is_bound() && !record.inhabited;
+        let first_seen = |record: &Record| {
+            let id = &record.sandbox.id;
+            (id.clone(), empty.get(id).copied().unwrap_or_else(Instant::now))
         };
-        let look_inside =
-            (all && records.iter().any(Record::is_bound)) || records.iter().any(|r| young(&r));
+        *empty = records.iter().filter(is_empty).map(first_seen).collect();
+        let young = empty.values().any(|since| since.elapsed() < YOUNG);
+        let look_inside = (all && records.iter().any(Record::is_bound)) || young;
         let inhabited = if look_inside { Some(Netns::inhabited().await?) } else { None };
         let mut gone = Ended::new();
         for record in records {

@@ -14,10 +14,11 @@ mod parts;
 use std::time::Duration;
 
 use self::compare::{Comparison, Orphan, Untaken};
-use super::{Controller, Result, keys, now};
+use super::{Controller, Result, keys};
 use crate::{
     ipam,
     model::{AuditView, Host},
+    moment::Moment,
     store::{Guard, Outcome, Txn},
 };
 
@@ -48,7 +49,8 @@ impl Controller {
 
     /// What was found so far; nothing before the first look.
     pub(super) fn audited(&self) -> Option<AuditView> {
-        *self.audited.borrow()
+        let audited = *self.audited.borrow();
+        audited.map(|(found, at)| AuditView { at: at.unix(), ..found })
     }
 
     /// Whether this host is the first of those that are alive: all the others leave it to that one.
@@ -74,11 +76,8 @@ impl Controller {
         for untaken in &untaken {
             found.put_back += u64::from(self.put_back(untaken).await?);
         }
-        self.audited.send_replace(Some(AuditView {
-            at: now(),
-            unclear: unclear.len() as u64,
-            ..found
-        }));
+        let found = AuditView { unclear: unclear.len() as u64, ..found };
+        self.audited.send_replace(Some((found, Moment::now())));
         Ok(())
     }
 

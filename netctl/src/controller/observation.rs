@@ -78,6 +78,11 @@ impl Observer {
         })
     }
 
+    /// What the reconcile loop is at, for people.
+    pub(super) fn stage(&self) -> &'static str {
+        self.pulse.stage()
+    }
+
     /// What becomes of calls to the store.
     pub(super) fn measures(&self) -> &Measures {
         &self.measures

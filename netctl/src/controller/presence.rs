@@ -10,6 +10,7 @@ use crate::{
     backoff::Backoff,
     drivers::Footing,
     model::{Host, HostId, HostView, SCHEMA, UnixTime},
+    moment::Moment,
     store::{Guard, LeaseId, Outcome, SharedStore, Txn},
 };
 
@@ -17,6 +18,8 @@ use crate::{
 const TTL: Duration = Duration::from_secs(15);
 /// How often it says that it is alive: a third, so that one lost call does no harm.
 const PERIOD: Duration = Duration::from_secs(5);
+/// By how many seconds a clock may be adjusted before its host tells the others when it started by the new time.
+const ADJUSTED: UnixTime = 2;
 /// How long to wait after it could not be said, at first and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
 
@@ -88,12 +91,13 @@ fn name_taken(other: &Host) -> Error {
     ))
 }
 
-/// Keeps the host's key in the store until cancelled, with what its underlay has, and puts it again as soon as
+/// Keeps the host's key in the store until cancelled, with what its underlay has and when it `began`, and puts it again as soon as
 /// `hosts` shows that it is gone. The key is left to its lease then, so that a daemon that is restarted is not missed in
 /// between.
 pub(super) async fn keep(
     store: SharedStore,
     mut host: Host,
+    began: Moment,
     mut underlay: watch::Receiver<Footing>,
     mut hosts: watch::Receiver<Mirror<Host>>,
     cancel: CancellationToken,
@@ -103,17 +107,24 @@ pub(super) async fn keep(
     loop {
         {
             let Footing { vteps, mtu, .. } = *underlay.borrow_and_update();
-            if (vteps, mtu) != (host.vteps, host.mtu) {
-                (host.vteps, host.mtu) = (vteps, mtu);
+            // Where the clock was set, it started at another time.
+            let started = began.unix();
+            let was_set = started.abs_diff(host.started) > ADJUSTED;
+            if (vteps, mtu) != (host.vteps, host.mtu) || was_set {
+                (host.vteps, host.mtu, host.started) = (vteps, mtu, started);
                 // The key is put again with another lease.
                 lease = None;
             }
         }
-        let mut beaten = beat(&store, &host, lease).await;
-        if lease.is_some() && matches!(&beaten, Err(error) if error.kind != Kind::Unavailable) {
-            // The lease has ended, as after a pause of the whole machine: others miss this host already.
-            beaten = beat(&store, &host, None).await;
-        }
+        let beating = async {
+            let beaten = beat(&store, &host, lease).await;
+            if lease.is_some() && matches!(&beaten, Err(error) if error.kind != Kind::Unavailable) {
+                // The lease has ended, as after a pause of the whole machine: others miss this host already.
+                return beat(&store, &host, None).await;
+            }
+            beaten
+        };
+        let Some(beaten) = cancel.run_until_cancelled(beating).await else { return };
         let mut pause = PERIOD;
         match beaten {
             Ok(held) => {

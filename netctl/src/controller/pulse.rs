@@ -36,6 +36,8 @@ pub(super) struct Pulse {
     /// From a change being heard of to the maps holding what follows from it.
     syncs: Histogram,
     heard: Mutex<Heard>,
+    /// What the present pass is at, for people.
+    stage: Mutex<&'static str>,
 }
 
 /// Since when changes are known that the maps do not hold yet.
@@ -70,6 +72,7 @@ impl Default for Pulse {
             failures: Counter::default(),
             syncs: Histogram::new(BOUNDS),
             heard: Mutex::default(),
+            stage: Mutex::default(),
         }
     }
 }
@@ -77,6 +80,16 @@ impl Default for Pulse {
 impl Pulse {
     fn heard(&self) -> MutexGuard<'_, Heard> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A pass is at this from now on.
+    pub(super) fn does(&self, stage: &'static str) {
+        *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = stage;
+    }
+
+    /// What the present pass is at, or the last one was at its end.
+    pub(super) fn stage(&self) -> &'static str {
+        *self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A pass looks at all that was heard until now.

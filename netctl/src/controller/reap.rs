@@ -35,6 +35,18 @@ const PERIOD: (Duration, Duration) = (Duration::from_secs(1), Duration::from_min
 /// How long it is remembered what was taken from a host, in seconds.
 const REMEMBERED: UnixTime = 7 * 24 * 3600;
 
+/// For how long it must have been seen, by this host's own clock: the wall clock may just have been set by years.
+const SEEN: Duration = Duration::from_hours(1);
+
+/// Since when this host has seen what.
+#[derive(Default)]
+struct Seen {
+    /// Which hosts are missed.
+    missed: BTreeMap<HostName, Instant>,
+    /// By key, what was taken from hosts.
+    reaped: BTreeMap<String, Instant>,
+}
+
 /// What was taken from a host.
 #[derive(Debug, Serialize, Deserialize)]
 struct Reaped {
@@ -108,17 +120,17 @@ impl Controller {
 
     /// Reaps what dead hosts have, as long as `hosts` follows which are alive.
     async fn reap(&self, hosts: watch::Receiver<Mirror<Host>>) -> ! {
-        let mut missed: BTreeMap<HostName, Instant> = BTreeMap::new();
+        let mut seen = Seen::default();
         loop {
             let Some(after) = self.config.reap_after.0 else { std::future::pending().await };
             tokio::time::sleep((after / 5).clamp(PERIOD.0, PERIOD.1)).await;
             let Some(alive) = alive(&hosts.borrow()) else { continue };
             // One does it for all; another in its place begins to count anew.
             if alive.first() != Some(&self.config.host) {
-                missed.clear();
+                seen = Seen::default();
                 continue;
             }
-            if let Err(error) = self.reap_missed(&alive, after, &mut missed).await {
+            if let Err(error) = self.reap_missed(&alive, after, &mut seen).await {
                 tracing::warn!(%error, "cannot look for what dead hosts have; trying again");
             }
         }
@@ -128,7 +140,7 @@ impl Controller {
         &self,
         alive: &BTreeSet<HostName>,
         after: Duration,
-        missed: &mut BTreeMap<HostName, Instant>,
+        Seen { missed, reaped: remembered }: &mut Seen,
     ) -> Result<()> {
         let mut had: BTreeMap<HostName, Vec<(NetworkId, EndpointId)>> = BTreeMap::new();
         let hosts = store::children(&*self.store, keys::ATTACHMENTS).await?;
@@ -158,7 +170,7 @@ impl Controller {
                 tracing::warn!(%host, endpoints = reaped, "it is gone for good: reaped what it had");
             }
         }
-        self.forget_reaped().await
+        self.forget_reaped(remembered).await
     }
 
     /// Takes an endpoint from a dead host, and notes what it was; `false` if it has it no more, or is back.
@@ -197,9 +209,14 @@ impl Controller {
     }
 
     /// Forgets what was taken from hosts so long ago that they will not ask for it.
-    async fn forget_reaped(&self) -> Result<()> {
-        for stored in keys::list::<Reaped>(&*self.store, keys::REAPED).await? {
-            if stored.value.at.saturating_add(REMEMBERED) < now() {
+    async fn forget_reaped(&self, seen: &mut BTreeMap<String, Instant>) -> Result<()> {
+        let all = keys::list::<Reaped>(&*self.store, keys::REAPED).await?;
+        let since = |key: &String| seen.get(key).copied().unwrap_or_else(Instant::now);
+        *seen = all.iter().map(|stored| (stored.key.clone(), since(&stored.key))).collect();
+        for stored in all {
+            // What is from so far ahead was noted by a clock that was wrong.
+            let is_old = stored.value.at.abs_diff(now()) > REMEMBERED;
+            if is_old && seen.get(&stored.key).is_some_and(|since| since.elapsed() > SEEN) {
                 let txn = Txn::new().when(stored.unchanged()).delete(stored.key);
                 self.store.commit(txn).await?;
             }

@@ -47,6 +47,9 @@ use crate::{
 const RETRY: Duration = Duration::from_millis(500);
 /// How often a pass looks also at what is known to stand: what others did to the kernel's state is mended.
 const PERIOD: Duration = Duration::from_secs(30);
+/// How long the last pass may take once the daemon is to end. What it leaves undone the next daemon does, as after any
+/// death.
+const LAST: Duration = Duration::from_secs(3);
 /// How long a pass waits for more: the changes of one transaction are heard by several watches.
 const GATHER: Duration = Duration::from_millis(1);
 
@@ -232,7 +235,21 @@ impl Reconciler {
                 looked = Some(Instant::now());
             }
             let done = match &interest {
-                Some(interest) => self.timed_pass(interest, full).await,
+                Some(interest) => {
+                    let pulse = Arc::clone(&self.pulse);
+                    let pass = self.timed_pass(interest, full);
+                    let late = async {
+                        cancel.cancelled().await;
+                        tokio::time::sleep(LAST).await;
+                    };
+                    tokio::select! {
+                        done = pass => done,
+                        () = late => {
+                            tracing::warn!(stage = pulse.stage(), seconds = LAST.as_secs(), "a pass is cut off: it took too long to end");
+                            true
+                        }
+                    }
+                }
                 None => true,
             };
             let next = if done { PERIOD } else { pause };

@@ -4,13 +4,13 @@
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use super::{Controller, Result, follow::Mirror, observation::Inventory};
 use crate::model::{
     Endpoint, EndpointId, Host, HostName, SceneEndpoint, SceneHost, SceneNetwork, SceneStore,
-    SceneView, TrafficView, UnixTime, Vteps,
+    SceneView, TrafficView, Vteps,
 };
 
 /// How many endpoints are told of one by one; of the others it is told how many there are.
@@ -29,12 +29,13 @@ impl Controller {
         let mut scene = SceneView {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             host: self.config.host.clone(),
+            // It says which daemon this is, too: it stays what it is when the clock is set.
             started: self.started,
             elapsed_ms: milliseconds(self.observer.began.elapsed()),
             store: SceneStore {
                 place: self.store.place(),
                 answers: connection.map(|known| known.connected),
-                since: connection.and_then(|known| seconds(known.since)),
+                since: connection.map(|known| known.since.unix()),
             },
             complete: true,
             hosts: Vec::new(),
@@ -164,8 +165,4 @@ impl Owners {
 
 fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn seconds(at: SystemTime) -> Option<UnixTime> {
-    at.duration_since(SystemTime::UNIX_EPOCH).ok().map(|since| since.as_secs())
 }

@@ -1,20 +1,17 @@
 //! What the data plane holds and how the host is doing, in people's words.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::SystemTime,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use netctl_common::counter::Outcome;
 
 use super::{
     Controller, Result, filter,
     keys::{self, Stored},
-    unix_time,
 };
 use crate::{
     dataplane::{FdbRow, FdbTarget, FloodRow},
     model::{CounterView, FdbView, MacAddr, Name, NeighView, NetworkId, StatusView, Vni},
+    moment::Moment,
     store,
 };
 
@@ -120,20 +117,20 @@ impl Controller {
             next_hops: paths.values().filter(|path| path.next_hop.is_some()).count(),
             store: self.store.place(),
             store_error: trouble.as_ref().map(|(error, _)| error.to_string()),
-            store_error_since: trouble.and_then(|(_, since)| since).map(unix_time),
+            store_error_since: trouble.and_then(|(_, since)| since).map(Moment::unix),
             networks: networks.len(),
             endpoints: records.iter().map(|record| record.attachments.len()).sum(),
             sandboxes: records.len(),
             names: self.names.read(),
             audit: self.audited(),
             bpf_dir: self.config.bpf_dir.clone(),
-            started: self.started,
+            started: self.began.unix(),
         }
     }
 
     /// What is wrong with the store, and since when: that it cannot be read, or that it could not be changed the last time,
     /// and cannot still.
-    async fn store_trouble(&self) -> Option<(store::Error, Option<SystemTime>)> {
+    async fn store_trouble(&self) -> Option<(store::Error, Option<Moment>)> {
         let read = self.store.get(&keys::host(&self.config.host)).await;
         let measures = self.observer.measures();
         if let Err(error) = read {

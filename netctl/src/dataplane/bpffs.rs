@@ -16,12 +16,16 @@ use nix::{
     sys::statfs::{BPF_FS_MAGIC, statfs},
 };
 
-use super::Error;
+use tracing::warn;
+
+use super::{Error, layout};
 use crate::crash;
 
 /// Where systemd and everybody else mount the machine's own bpf file system. It lies in sysfs, where no directory can
 /// be made before that is done.
 const SYSTEM: &str = "/sys/fs/bpf";
+/// From which number on a directory holds what is no version's any more: none has come so far.
+const ASIDE: u32 = 1_000_000_000;
 /// How long a process may take from its fork to its program.
 const STARTING: Duration = Duration::from_secs(1);
 
@@ -42,11 +46,32 @@ impl Pins {
         provide(root)?;
         let lock = lock(root)?;
         let mut pins = Self { root: root.to_owned(), fresh: false, _lock: lock };
+        pins.set_aside()?;
         pins.fresh = !version(root).exists();
-        for dir in [pins.maps(), pins.links()] {
+        pins.provide()?;
+        Ok(pins)
+    }
+
+    /// Makes the directories where there are none.
+    pub(super) fn provide(&self) -> Result<(), Error> {
+        for dir in [self.maps(), self.links()] {
             fs::create_dir_all(&dir).map_err(|source| failed("create", &dir, source))?;
         }
-        Ok(pins)
+        Ok(())
+    }
+
+    /// Has what is pinned be another version's where some of its maps are not, whose pins somebody removed: what is
+    /// attached has those maps still, and serves on by them until ours hold what it is to.
+    fn set_aside(&self) -> Result<(), Error> {
+        let own = version(&self.root);
+        let mut missing = layout::deciding().filter(|map| !self.maps().join(map.name).exists());
+        let Some(missing) = missing.next().filter(|_| has_links(&self.root)) else { return Ok(()) };
+        let free = |number: &u32| !numbered(&self.root, *number).exists();
+        let aside = (ASIDE..=u32::MAX).find(free).map(|number| numbered(&self.root, number));
+        let aside = aside.unwrap_or_else(|| own.clone());
+        warn!(map = missing.name, pins = %own.display(), aside = %aside.display(), "somebody has removed a pin: what is attached serves on until all is held anew");
+        crash::step("before pins are set aside");
+        fs::rename(&own, &aside).map_err(|source| failed("move", &own, source))
     }
 
     /// Where maps are pinned, by their names.
@@ -132,7 +157,11 @@ pub(super) fn clear(version: &Path) -> Result<(), Error> {
 
 /// The directory of this version of the layout.
 fn version(root: &Path) -> PathBuf {
-    root.join(format!("v{}", abi()))
+    numbered(root, abi())
+}
+
+fn numbered(root: &Path, number: u32) -> PathBuf {
+    root.join(format!("v{number}"))
 }
 
 /// The version of the layout. A debug build takes itself for the one that it is told, so that a test can have two that

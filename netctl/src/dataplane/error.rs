@@ -32,6 +32,14 @@ pub enum Error {
         /// What the kernel said.
         source: io::Error,
     },
+    /// What has no pin any more cannot be given one.
+    #[error("cannot pin {path}: {source}")]
+    Pin {
+        /// Where.
+        path: PathBuf,
+        /// What the kernel said.
+        source: aya::pin::PinError,
+    },
     /// Another data plane owns the same pins.
     #[error(
         "{path} belongs to another netctl daemon that is running; stop it, or give this one another --bpf-dir"

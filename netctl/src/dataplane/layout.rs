@@ -133,6 +133,11 @@ pub(super) const ALL: [&Layout; 13] = [
 /// Those of them by which programs tell what they have seen; no decision follows from these.
 pub(super) const TOLD: [&Layout; 4] = [&COUNTERS, &EVENTS, &EVENTS_UNTIL, &EVENT_BUDGETS];
 
+/// The maps that what becomes of a packet follows from.
+pub(super) fn deciding() -> impl Iterator<Item = &'static Layout> {
+    ALL.into_iter().filter(|layout| TOLD.iter().all(|told| told.name != layout.name))
+}
+
 /// Refuses maps that another layout pinned: the kernel would load programs on them that read past their values, and
 /// says no more than "permission denied" when it does not.
 pub(super) fn check(maps: &Path) -> Result<(), Error> {

@@ -5,6 +5,7 @@
 //! in `kernel/bpf/tcx.c`), and an index that now belongs to another device is told by that device's own programs.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     error::Error as _,
     path::{Path, PathBuf},
     thread::sleep,
@@ -82,6 +83,8 @@ pub(super) struct Links {
     dir: PathBuf,
     /// The programs that versions with another layout left attached: ours run before them until those are removed.
     older: Vec<u32>,
+    /// Those that are ours, which outlive their pins so: whoever removes a pin takes no program from its device.
+    own: BTreeMap<(Role, u32), FdLink>,
     /// Devices that those programs serve are left to them: our maps do not hold yet what theirs do.
     pub(super) yielding: bool,
 }
@@ -94,7 +97,7 @@ impl Links {
             let links = if links.exists() { bpffs::entries(&links)? } else { Vec::new() };
             older.extend(links.into_iter().filter_map(program_of));
         }
-        Ok(Self { dir: pins.links(), yielding: !older.is_empty(), older })
+        Ok(Self { dir: pins.links(), own: BTreeMap::new(), yielding: !older.is_empty(), older })
     }
 
     fn path(&self, role: Role, ifindex: u32) -> PathBuf {
@@ -110,12 +113,15 @@ impl Links {
 
     /// Gives every link that is pinned the programs of `ebpf`, each in one step that no packet notices, and removes
     /// those whose device is gone.
-    pub(super) fn adopt(&self, ebpf: &mut Ebpf) -> Result<(), Error> {
+    pub(super) fn adopt(&mut self, ebpf: &mut Ebpf) -> Result<(), Error> {
         for role in Role::ALL {
             for ifindex in self.held(role)? {
                 let path = self.path(role, ifindex);
                 match swap(program(ebpf, role)?, &path) {
-                    Ok(()) => debug!(ifindex, program = role.program(), "adopted a link"),
+                    Ok(link) => {
+                        debug!(ifindex, program = role.program(), "adopted a link");
+                        self.own.insert((role, ifindex), link);
+                    }
                     Err(error) if errno(&error) == Some(Errno::ENOLINK) => {
                         self.remove(role, ifindex)?;
                     }
@@ -136,7 +142,7 @@ impl Links {
     /// Makes the device `ifname`, which has the index `ifindex`, run the program of its role, once, unless it is left to
     /// another version's.
     pub(super) fn ensure(
-        &self,
+        &mut self,
         ebpf: &mut Ebpf,
         role: Role,
         ifindex: u32,
@@ -165,7 +171,10 @@ impl Links {
         }
         self.refuse_foreign(role, ifname, running)?;
         match attach(program, ifname, &path) {
-            Ok(()) => Ok(Ensured::Attached),
+            Ok(link) => {
+                self.own.insert((role, ifindex), link);
+                Ok(Ensured::Attached)
+            }
             Err(error) => absent_or(refused(role, ifname, &error), &error),
         }
     }
@@ -193,7 +202,8 @@ impl Links {
     }
 
     /// Detaches what is attached to the device of this index; it is no error where nothing is.
-    pub(super) fn remove(&self, role: Role, ifindex: u32) -> Result<(), Error> {
+    pub(super) fn remove(&mut self, role: Role, ifindex: u32) -> Result<(), Error> {
+        self.own.remove(&(role, ifindex));
         let path = self.path(role, ifindex);
         match std::fs::remove_file(&path) {
             Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
@@ -201,6 +211,24 @@ impl Links {
             }
             Ok(()) | Err(_) => Ok(()),
         }
+    }
+
+    /// Pins again what somebody has taken the pin from; says how many that were.
+    pub(super) fn pin_again(&mut self) -> Result<usize, Error> {
+        let pinned: BTreeSet<PathBuf> = bpffs::entries(&self.dir)?.into_iter().collect();
+        let bare = self
+            .own
+            .keys()
+            .copied()
+            .filter(|&(role, index)| !pinned.contains(&self.path(role, index)));
+        let bare: Vec<(Role, u32)> = bare.collect();
+        for &(role, ifindex) in &bare {
+            let path = self.path(role, ifindex);
+            let Some(link) = self.own.remove(&(role, ifindex)) else { continue };
+            let pinned = link.pin(&path).map_err(|source| Error::Pin { path, source })?;
+            self.own.insert((role, ifindex), pinned.into());
+        }
+        Ok(bare.len())
     }
 }
 
@@ -250,13 +278,17 @@ fn program_of(path: PathBuf) -> Option<u32> {
 }
 
 /// Attaches before all other programs, and pins the link.
-fn attach(program: &mut SchedClassifier, ifname: &str, path: &Path) -> Result<(), ProgramError> {
+fn attach(
+    program: &mut SchedClassifier,
+    ifname: &str,
+    path: &Path,
+) -> Result<FdLink, ProgramError> {
     crash::step("before a link is attached");
     let options = TcAttachOptions::TcxOrder(LinkOrder::first());
     let id = program.attach_with_options(ifname, TcAttachType::Ingress, options)?;
     let link = release(program, id)?;
     crash::step("before a link is pinned");
-    link.pin(path).map(drop).map_err(|error| match error {
+    link.pin(path).map(FdLink::from).map_err(|error| match error {
         PinError::SyscallError(error) => error.into(),
         PinError::NoFd { .. } | PinError::InvalidPinPath { .. } => {
             ProgramError::IOError(std::io::Error::other(error))
@@ -265,11 +297,11 @@ fn attach(program: &mut SchedClassifier, ifname: &str, path: &Path) -> Result<()
 }
 
 /// Lets the link that is pinned at `path` run `program` from now on.
-fn swap(program: &mut SchedClassifier, path: &Path) -> Result<(), ProgramError> {
+fn swap(program: &mut SchedClassifier, path: &Path) -> Result<FdLink, ProgramError> {
     crash::step("before a link changes its program");
     let link = FdLink::from(PinnedLink::from_pin(path).map_err(link_error)?);
     let id = program.attach_to_link(link.try_into().map_err(link_error)?)?;
-    release(program, id).map(drop)
+    release(program, id)
 }
 
 /// Takes a link from the program, which would detach it when dropped; its pin holds it.

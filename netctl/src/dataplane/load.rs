@@ -44,9 +44,7 @@ pub(super) fn load(pins: &Pins, settings: Settings) -> Result<(Ebpf, Features), 
 /// Loads the program of a role, once more, on the maps that are pinned in the directory `maps`: what it decides is what the
 /// attached one would, and what it counts and tells of is its own.
 pub(super) fn load_copy(maps: &Path, settings: Settings, role: Role) -> Result<Ebpf, Error> {
-    let own = layout::TOLD.map(|layout| layout.name);
-    let shared: Vec<&Layout> =
-        layout::ALL.into_iter().filter(|layout| !own.contains(&layout.name)).collect();
+    let shared: Vec<&Layout> = layout::deciding().collect();
     // One that is missing would be made, and pinned.
     if let Some(missing) = shared.iter().map(|layout| maps.join(layout.name)).find(|p| !p.exists())
     {

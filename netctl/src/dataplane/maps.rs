@@ -1,6 +1,7 @@
 //! The maps themselves, and the copy of their contents that the owner keeps.
 
 mod adopt;
+mod pinned;
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -17,6 +18,7 @@ use netctl_common::{
     outer::{OVERHEAD4, OVERHEAD6},
 };
 
+pub(super) use self::pinned::PinnedMaps;
 use super::{
     Error,
     layout::{

@@ -14,14 +14,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{info, warn};
 
 use super::{
-    Applied, Config, CounterRow, Desired, Error, FdbRow, FloodRow, NeighRow, PortRow, Sweep,
+    Applied, Config, CounterRow, Desired, Error, FdbRow, FloodRow, NeighRow, Port, PortRow, Sweep,
     bpffs::{self, Pins},
     events,
     features::Features,
     filter,
     links::{Ensured, Links, Role},
     load::{self, Settings},
-    maps::{Maps, Tunnel},
+    maps::{Maps, PinnedMaps, Tunnel},
     paths::Path,
     plan::{Effect, Extent, plan},
     rows,
@@ -88,8 +88,9 @@ pub(super) fn run(
         let Some(request) = requests.blocking_recv() else { break };
         owner.serve(request);
     }
-    // Nobody follows the kernel from here on.
+    // Nobody follows the kernel from here on, and nobody holds what has no pin.
     said(owner.maps.vouch(0));
+    owner.tend_pins();
 }
 
 /// What nobody waits for.
@@ -113,6 +114,7 @@ struct Owner {
     maps: Maps,
     links: Links,
     pins: Pins,
+    pinned: PinnedMaps,
     /// Ports that were found to run their program, by index, with their names.
     running: BTreeMap<u32, String>,
     /// Whether what an earlier process attached, and is not desired, was removed.
@@ -152,6 +154,7 @@ impl Owner {
         let events = events::Source::take(&mut ebpf)?;
         let maps = Maps::take(&mut ebpf, Tunnel { local: settings.local, port: settings.port })?;
         let links = Links::new(&pins)?;
+        let pinned = PinnedMaps::at(&pins.maps())?;
         let adopted = !pins.fresh;
         let config = config.clone();
         let mut owner = Self {
@@ -161,6 +164,7 @@ impl Owner {
             maps,
             links,
             pins,
+            pinned,
             running: BTreeMap::new(),
             swept: false,
             unfiltered: None,
@@ -176,6 +180,8 @@ impl Owner {
     fn rebind(&mut self, underlay: String, vteps: Vteps, filter: bool) -> Result<(), Error> {
         let settings =
             Settings { underlay: index(&underlay, UNDERLAY_HINT)?, local: vteps, ..self.settings };
+        // A map without a pin would be made anew.
+        self.tend_pins();
         let (mut ebpf, _) = load::load(&self.pins, settings)?;
         let maps = Maps::take(&mut ebpf, Tunnel { local: vteps, port: settings.port })?;
         self.links.adopt(&mut ebpf)?;
@@ -186,6 +192,19 @@ impl Owner {
         let Config { underlay, vteps, .. } = &self.config;
         info!(underlay, %vteps, "the data plane is bound to another underlay");
         Ok(())
+    }
+
+    /// Puts pins back that somebody has removed: what is attached holds without them only for as long as this process lives.
+    fn tend_pins(&mut self) {
+        let put_back = self.pins.provide().and_then(|()| {
+            let maps = self.pinned.put_back(&self.pins.maps())?;
+            Ok(maps + self.links.pin_again()?)
+        });
+        match put_back {
+            Ok(0) => {}
+            Ok(count) => warn!(count, "somebody has removed pins: put back"),
+            Err(error) => warn!(%error, "a pin that somebody has removed cannot be put back"),
+        }
     }
 
     /// Attaches to the host's own devices, but for those that are left to another version.
@@ -253,7 +272,11 @@ impl Owner {
                     said(self.maps.set_path(host, path, source));
                 }
             }
-            Request::Vouch(until) => said(self.maps.vouch(until)),
+            Request::Vouch(until) => {
+                said(self.maps.vouch(until));
+                // It comes every second.
+                self.tend_pins();
+            }
             Request::Rebind(underlay, vteps, filter, reply) => {
                 answer(reply, self.rebind(underlay, vteps, filter));
             }
@@ -268,6 +291,12 @@ impl Owner {
         extent: Extent<'_>,
     ) -> Result<Applied, Error> {
         values::check(desired, self.maps.local())?;
+        let is_new =
+            |(ifindex, port): (&u32, &Port)| self.running.get(ifindex) != Some(&port.ifname);
+        // What is attached is pinned at once, for which there has to be a place.
+        if look == Look::All || desired.ports.iter().any(is_new) {
+            self.tend_pins();
+        }
         let plan = plan(self.maps.tables(), desired, sweep, extent)?;
         let mut applied = Applied::default();
         for op in plan.first {

@@ -2,13 +2,14 @@
 //!
 //! An engine swallows failures of the calls that end something, and never makes them again (moby, `libnetwork/endpoint.go`,
 //! `network.go`). So what netctl has for it is compared with what it has, while it answers. What is young is left alone,
-//! since a call may be under way; and what is missing has to be so in two looks.
+//! since a call may be under way: what is missing has to be so for a while, by this process's own clock, since the wall's may
+//! be set at any time.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant},
 };
 
 use tokio_util::sync::CancellationToken;
@@ -21,8 +22,8 @@ use crate::{
 
 /// How often it is looked.
 const PERIOD: Duration = Duration::from_secs(10);
-/// How old what is missing must be, in seconds.
-const GRACE: u64 = 15;
+/// For how long it must be missing.
+const GRACE: Duration = Duration::from_secs(15);
 
 /// What netctl has and the engine has not.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +33,9 @@ enum Stale {
     Pool(String),
     Address(NetworkId, IpAddr, UnixTime),
 }
+
+/// What is missing, each with when it was made or last asked for, since when it is.
+type Missing = BTreeMap<(Stale, UnixTime), Instant>;
 
 #[derive(Debug, thiserror::Error)]
 enum Error {
@@ -43,7 +47,7 @@ enum Error {
 
 /// Compares, from time to time, until `stop` is cancelled.
 pub async fn reconcile(engine: Engine, controller: Arc<Controller>, stop: CancellationToken) {
-    let mut missing = BTreeSet::new();
+    let mut missing = Missing::new();
     let mut away = false;
     loop {
         let looked = async {
@@ -68,16 +72,16 @@ pub async fn reconcile(engine: Engine, controller: Arc<Controller>, stop: Cancel
     }
 }
 
-/// Ends what is missing now and was `before`; returns what is missing now.
+/// Ends what is missing now and was `before`, long enough; returns what is missing now.
 async fn look(
     engine: &Engine,
     controller: &Controller,
-    before: &BTreeSet<Stale>,
-) -> Result<BTreeSet<Stale>, Error> {
+    before: &Missing,
+) -> Result<Missing, Error> {
     // Before the engine is asked: what it makes meanwhile is not among it.
     let holds = controller.engine_holds().await?;
     if holds == EngineHolds::default() {
-        return Ok(BTreeSet::new());
+        return Ok(Missing::new());
     }
     let mut listed = engine.networks().await?;
     for network in &mut listed {
@@ -87,8 +91,13 @@ async fn look(
             *network = whole;
         }
     }
-    let missing = stale(&holds, &listed, now());
-    for stale in missing.intersection(before) {
+    let now = Instant::now();
+    let since = |stale: (Stale, UnixTime)| {
+        let since = before.get(&stale).copied().unwrap_or(now);
+        (stale, since)
+    };
+    let missing: Missing = stale(&holds, &listed).into_iter().map(since).collect();
+    for ((stale, _), _) in missing.iter().filter(|(_, since)| now - **since >= GRACE) {
         tracing::info!(?stale, "Docker has this no more, and has not said so");
         if let Err(error) = end(controller, stale).await {
             tracing::warn!(?stale, %error, "cannot end now what Docker has no more");
@@ -108,9 +117,8 @@ async fn end(controller: &Controller, stale: &Stale) -> controller::Result<()> {
     }
 }
 
-/// What is in `holds`, is old enough, and is not in the engine's list.
-fn stale(holds: &EngineHolds, listed: &[ListedNetwork], now: UnixTime) -> BTreeSet<Stale> {
-    let old = |since: &UnixTime| since.saturating_add(GRACE) <= now;
+/// What is in `holds`, and not in the engine's list.
+fn stale(holds: &EngineHolds, listed: &[ListedNetwork]) -> BTreeSet<(Stale, UnixTime)> {
     let endpoints: BTreeSet<&str> = listed
         .iter()
         .flat_map(|network| network.containers.values())
@@ -125,30 +133,26 @@ fn stale(holds: &EngineHolds, listed: &[ListedNetwork], now: UnixTime) -> BTreeS
         .collect();
     let mut stale = BTreeSet::new();
     for (id, since) in &holds.endpoints {
-        if old(since) && !endpoints.contains(id.as_str()) {
-            stale.insert(Stale::Endpoint(id.clone()));
+        if !endpoints.contains(id.as_str()) {
+            stale.insert((Stale::Endpoint(id.clone()), *since));
         }
     }
     for (id, since) in &holds.networks {
-        if old(since) && !networks.contains(id.as_str()) {
-            stale.insert(Stale::Network(id.clone()));
+        if !networks.contains(id.as_str()) {
+            stale.insert((Stale::Network(id.clone()), *since));
         }
     }
     for (id, cidr, since) in &holds.pools {
-        if old(since) && !listed.iter().any(|network| network.has_from_plugin(cidr)) {
-            stale.insert(Stale::Pool(id.clone()));
+        if !listed.iter().any(|network| network.has_from_plugin(cidr)) {
+            stale.insert((Stale::Pool(id.clone()), *since));
         }
     }
     for (network, address, since) in &holds.addresses {
-        if old(since) && !others.contains(address) {
-            stale.insert(Stale::Address(network.clone(), *address, *since));
+        if !others.contains(address) {
+            stale.insert((Stale::Address(network.clone(), *address, *since), *since));
         }
     }
     stale
-}
-
-fn now() -> UnixTime {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]
@@ -159,25 +163,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_engine_has_or_what_is_young_is_not_stale() {
+    fn what_the_engine_has_is_not_stale() {
         let id = |byte: u8| EndpointId::from_bytes([byte; 32]);
         let network = |byte: u8| id(byte).as_str().parse::<EngineNetworkId>().expect("an id");
         let cidr = |text: &str| text.parse::<IpNet>().expect("a subnet");
         let own = NetworkId::from_bytes([9; 32]);
         let address = |last: u8| IpAddr::from([10, 88, 0, last]);
         let holds = EngineHolds {
-            networks: vec![(network(1), 100), (network(2), 100), (network(3), 190)],
-            endpoints: vec![(id(4), 100), (id(5), 100), (id(6), 190)],
+            networks: vec![(network(1), 100), (network(2), 110)],
+            endpoints: vec![(id(4), 100), (id(5), 120)],
             pools: vec![
                 ("10.88.0.0/24".to_owned(), cidr("10.88.0.0/24"), 100),
-                ("10.89.0.0/24".to_owned(), cidr("10.89.0.0/24"), 100),
-                ("10.90.0.0/24".to_owned(), cidr("10.90.0.0/24"), 190),
+                ("10.89.0.0/24".to_owned(), cidr("10.89.0.0/24"), 130),
             ],
-            addresses: vec![
-                (own.clone(), address(8), 100),
-                (own.clone(), address(9), 100),
-                (own.clone(), address(10), 190),
-            ],
+            addresses: vec![(own.clone(), address(8), 100), (own.clone(), address(9), 100)],
         };
         let listed: Vec<ListedNetwork> = serde_json::from_value(json!([{
             "Id": network(1), "Name": "dev",
@@ -188,11 +187,11 @@ mod tests {
         }]))
         .expect("networks");
         let expected = BTreeSet::from([
-            Stale::Network(network(2)),
-            Stale::Endpoint(id(5)),
-            Stale::Pool("10.89.0.0/24".to_owned()),
-            Stale::Address(own, address(8), 100),
+            (Stale::Network(network(2)), 110),
+            (Stale::Endpoint(id(5)), 120),
+            (Stale::Pool("10.89.0.0/24".to_owned()), 130),
+            (Stale::Address(own, address(8), 100), 100),
         ]);
-        assert_eq!(stale(&holds, &listed, 200), expected);
+        assert_eq!(stale(&holds, &listed), expected);
     }
 }

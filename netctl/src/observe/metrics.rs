@@ -164,7 +164,8 @@ fn store(text: &mut Text, seen: &Observation) {
     if let Some(connection) = seen.connection {
         let help = "Whether the store answered the last call, be it with an error.";
         one(text, "netctl_store_connected", help, u8::from(connection.connected));
-        let since = connection.since.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let since =
+            connection.since.by_wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let help =
             "Since when netctl_store_connected is what it is, since the Unix epoch, in seconds.";
         one(text, "netctl_store_connection_changed_timestamp_seconds", help, seconds(since));

@@ -3,13 +3,15 @@
 //! A revision is etcd's, so it moves with the changes of others in the same cluster too. Keys are put below the
 //! prefix of [`EtcdOptions`].
 //!
-//! Nothing connects before the first call. A call that fails moves on to the next member over a new connection
-//! ([`pool`]); reads are tried again there, changes only where they were certainly not sent, because what became of
+//! Nothing connects before the first call. A call that fails moves on to another member over a new connection
+//! ([`pool`]), and a member that falls silent is left ([`pulse`]); reads are tried again there, changes only where they were certainly not sent, because what became of
 //! one that was not answered is unknown.
 
 mod fault;
+mod members;
 mod options;
 mod pool;
+mod pulse;
 mod watch;
 
 pub use self::options::EtcdOptions;
@@ -51,7 +53,11 @@ impl EtcdStore {
         let connect = options.connect_options(endpoints).await;
         let connect = connect.map_err(|reason| Error::Refused { place: place.clone(), reason })?;
         let prefix = format!("{}/", options.prefix.trim_end_matches('/'));
-        Ok(Self { pool: Arc::new(Pool::new(endpoints.to_vec(), connect, place)), prefix })
+        let pool = Arc::new(Pool::new(endpoints.to_vec(), connect, place));
+        if pool.has_others() {
+            tokio::spawn(pulse::keep(Arc::downgrade(&pool)));
+        }
+        Ok(Self { pool, prefix })
     }
 
     fn path(&self, key: &str) -> String {

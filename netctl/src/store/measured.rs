@@ -2,13 +2,16 @@
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
 
 use super::{Entry, Error, LeaseId, Listing, Outcome, Revision, SharedStore, Store, Txn, Watch};
-use crate::counts::{Counter, Distribution, Histogram};
+use crate::{
+    counts::{Counter, Distribution, Histogram},
+    moment::Moment,
+};
 
 /// From a file in memory to what [`Store`] allows at most.
 const BOUNDS: &[Duration] = &[
@@ -74,7 +77,7 @@ pub struct Measures {
     connection: Mutex<Option<Connection>>,
     /// Since when nothing was read, and nothing changed, that was asked for; `None` where the last call of that sort did
     /// what it was to do.
-    failing: [Mutex<Option<SystemTime>>; 2],
+    failing: [Mutex<Option<Moment>>; 2],
 }
 
 /// Whether the store answers.
@@ -83,7 +86,7 @@ pub struct Connection {
     /// It answered the last call, be it with an error.
     pub connected: bool,
     /// Since when that is so.
-    pub since: SystemTime,
+    pub since: Moment,
 }
 
 impl Default for Measures {
@@ -114,12 +117,12 @@ impl Measures {
     }
 
     /// Since when all that was to be read could not be; `None` where the last was.
-    pub fn unread_since(&self) -> Option<SystemTime> {
+    pub fn unread_since(&self) -> Option<Moment> {
         *lock(&self.failing[0])
     }
 
     /// Since when all that was to be changed could not be; `None` where the last was.
-    pub fn unchanged_since(&self) -> Option<SystemTime> {
+    pub fn unchanged_since(&self) -> Option<Moment> {
         *lock(&self.failing[1])
     }
 
@@ -134,7 +137,7 @@ impl Measures {
         let mut since = lock(&self.failing[sort]);
         match result {
             Err(Error::Unavailable { .. } | Error::Refused { .. }) => {
-                since.get_or_insert_with(SystemTime::now);
+                since.get_or_insert_with(Moment::now);
             }
             Ok(_) => *since = None,
             Err(Error::Compacted { .. } | Error::LeaseLost { .. }) => {}
@@ -149,7 +152,7 @@ impl Measures {
         }
         let mut connection = lock(&self.connection);
         if connection.is_none_or(|known| known.connected != connected) {
-            *connection = Some(Connection { connected, since: SystemTime::now() });
+            *connection = Some(Connection { connected, since: Moment::now() });
         }
     }
 

@@ -43,7 +43,7 @@ fn is_said(lab: &Lab, reason: &str) -> Result<()> {
 }
 
 /// Waits until a service that is made on one host is reached from the other, and all agrees; says how long that took.
-fn converges(lab: &Lab, what: &str) -> Result<()> {
+fn converges(lab: &Lab, what: &str) -> Result<Duration> {
     let (h1, h2) = (lab.host(1), lab.host(2));
     let begun = Instant::now();
     eventually("a service is made", DEADLINE, || {
@@ -52,25 +52,28 @@ fn converges(lab: &Lab, what: &str) -> Result<()> {
     eventually("the other host knows it", DEADLINE, || {
         h2.run(["netctl", "exec", "box2", "ping", "-c", "1", "-W", "1", "new"])?.ok()
     })?;
-    tell(format_args!("{what}: converged after {:?}", begun.elapsed()));
+    let took = begun.elapsed();
+    tell(format_args!("{what}: converged after {took:?}"));
     h1.ok(["sandbox", "rm", "new"])?;
     eventually("all agrees", DEADLINE, || state::check(lab))?;
     for host in lab.hosts() {
         let trouble = trouble(host)?;
         ensure!(trouble.is_none(), "{}: {trouble:?}", host.name());
     }
-    Ok(())
+    Ok(took)
 }
 
 /// The member that leads the others.
 fn leader(lab: &Lab) -> Result<&Etcd> {
-    let leads = |etcd: &&Etcd| {
-        let status = etcd.ctl(["endpoint", "status", "--write-out", "json"]).unwrap_or_default();
-        let status: Value = serde_json::from_str(&status).unwrap_or_default();
-        let status = &status[0]["Status"];
-        !status["leader"].is_null() && status["leader"] == status["header"]["member_id"]
-    };
+    let leads = |etcd: &&Etcd| leads(etcd);
     eventually("there is a leader", DEADLINE, || lab.etcds().iter().find(leads).context("none"))
+}
+
+fn leads(etcd: &Etcd) -> bool {
+    let status = etcd.ctl(["endpoint", "status", "--write-out", "json"]).unwrap_or_default();
+    let status: Value = serde_json::from_str(&status).unwrap_or_default();
+    let status = &status[0]["Status"];
+    !status["leader"].is_null() && status["leader"] == status["header"]["member_id"]
 }
 
 #[test]
@@ -86,18 +89,43 @@ fn a_member_and_a_leader_may_die() -> Result<()> {
         member.start()?;
         converges(&lab, "a member is back")?;
     }
-    // One that is frozen, and answers nobody, is passed over too.
-    let frozen = leader(&lab)?;
-    frozen.signal(Signal::SIGSTOP)?;
-    converges(&lab, "the leader frozen")?;
-    frozen.signal(Signal::SIGCONT)?;
-    converges(&lab, "a member goes on")?;
-    traffic.goes_on()?;
     traffic.end_whole()?;
     lab.end()
 }
 
-/// 20 s: longer than the hosts' leases.
+/// One that is frozen answers nobody, and keeps its connections. Nothing can be changed before the others have another
+/// leader, which takes them 1 to 2 s by etcd's defaults (`--election-timeout`, and as much again by chance).
+#[test]
+fn a_leader_may_be_frozen() -> Result<()> {
+    let (lab, mut traffic) = stage(Store::Etcds)?;
+    for round in 1..=3 {
+        let frozen = leader(&lab)?;
+        let others: Vec<_> =
+            lab.etcds().iter().filter(|etcd| etcd.own_url() != frozen.own_url()).collect();
+        frozen.signal(Signal::SIGSTOP)?;
+        let begun = Instant::now();
+        let (elected, took) = thread::scope(|scope| -> Result<_> {
+            let electing = scope.spawn(|| {
+                eventually("another leads", DEADLINE, || {
+                    others.iter().find(|etcd| leads(etcd)).context("none").map(|_| begun.elapsed())
+                })
+            });
+            let took = converges(&lab, "the leader frozen")?;
+            Ok((electing.join().expect("the thread ended by itself")?, took))
+        })?;
+        tell(format_args!(
+            "round {round}: another led after {elected:?}, and all converged {:?} later",
+            took.saturating_sub(elected)
+        ));
+        frozen.signal(Signal::SIGCONT)?;
+        converges(&lab, "a member goes on")?;
+        traffic.goes_on()?;
+    }
+    traffic.end_whole()?;
+    lab.end()
+}
+
+/// 60 s: longer than the hosts' leases.
 #[test]
 fn all_members_may_be_away_under_traffic() -> Result<()> {
     let (lab, mut traffic) = stage(Store::Etcds)?;
@@ -108,14 +136,14 @@ fn all_members_may_be_away_under_traffic() -> Result<()> {
     is_said(&lab, "cannot be reached")?;
     lab.etcds()[0].stop(Signal::SIGTERM)?;
     let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(20) {
+    while begun.elapsed() < Duration::from_secs(60) {
         traffic.goes_on()?;
         lab.host(2).run(["netctl", "exec", "box2", "ping", "-c", "1", "-W", "1", "a"])?.ok()?;
     }
     is_said(&lab, "cannot be reached")?;
     for host in lab.hosts() {
         let (error, seconds) = trouble(host)?.context("all is well")?;
-        ensure!((20..60).contains(&seconds), "for {seconds} s: {error}");
+        ensure!((60..120).contains(&seconds), "for {seconds} s: {error}");
         let said = host.ok(["status"])?;
         ensure!(said.contains(", not usable for "), "{said}");
     }

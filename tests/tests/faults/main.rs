@@ -6,15 +6,18 @@ mod audit;
 mod away;
 mod cleanup;
 mod clients;
+mod clock;
 mod cluster;
 mod deaths;
 #[path = "../support/echoes.rs"]
 mod echoes;
+mod ending;
 mod http;
 mod inputs;
 mod interference;
 mod kills;
 mod leftovers;
+mod pins;
 mod races;
 mod scale;
 mod start;

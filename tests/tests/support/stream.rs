@@ -17,7 +17,7 @@ use testbed::{Netns, eventually};
 /// A stream that stands still for so long has stalled.
 const STALL: Duration = Duration::from_secs(10);
 /// What it carries at most, in bytes.
-const MOST: u64 = 1 << 30;
+const MOST: u64 = 1 << 32;
 /// One write, and the pause after it: so the machine's other work goes on, and the stream never catches up.
 const PIECE: usize = 16_384;
 const PAUSE: Duration = Duration::from_millis(1);

@@ -55,6 +55,8 @@ const NEEDED: &[(Probe, &str)] = &[
     (Probe::Program("containerd"), "containerd"),
     (Probe::File("/usr/lib/cni/tuning"), "containernetworking-plugins"),
     (Probe::File("/bin/busybox"), "busybox-static"),
+    // Sets a daemon's wall clock, of which there is one for the whole machine.
+    (Probe::Program("faketime"), "faketime"),
 ];
 
 /// A compiler with the source of `core`, for machines where rustup brings none.

@@ -1,12 +1,15 @@
 //! What happens.
 
 use std::cell::Cell;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use testbed::{Etcd, Lab, Signal};
+use testbed::{Etcd, Host, Lab, Signal, eventually};
 
 use super::HOSTS;
 
@@ -58,12 +61,16 @@ pub(super) enum Fault {
     TableRemoved { host: usize },
     /// The store forgets its history.
     Compacted,
+    /// Somebody removes all that a daemon has pinned, while it runs.
+    PinsRemoved { host: usize },
+    /// Somebody removes the pins of all maps while the daemon is away.
+    MapsRemoved { host: usize },
 }
 
 impl Fault {
     pub(super) fn any(random: &Random) -> Self {
         let (host, member) = (random.host(), random.host());
-        match random.below(13) {
+        match random.below(15) {
             0 | 1 => Self::DaemonKilled { host },
             2 => Self::DaemonRestarted { host },
             3 => Self::MemberPaused { member },
@@ -73,6 +80,8 @@ impl Fault {
             7 => Self::DeviceFlapped { host },
             8..=10 => Self::Churn { host, other: member },
             11 => Self::TableRemoved { host },
+            12 => Self::PinsRemoved { host },
+            13 => Self::MapsRemoved { host },
             _ => Self::Compacted,
         }
     }
@@ -88,7 +97,9 @@ impl Fault {
             | Self::StoreKilled
             | Self::Churn { .. }
             | Self::TableRemoved { .. }
-            | Self::Compacted => None,
+            | Self::Compacted
+            | Self::PinsRemoved { .. }
+            | Self::MapsRemoved { .. } => None,
         };
         cut.into_iter()
     }
@@ -140,8 +151,34 @@ impl Fault {
                 lab.hosts()[host].run(["nft", "delete", "table", "inet", "netctl"]).map(drop)
             }
             Self::Compacted => compact(lab),
+            Self::PinsRemoved { host } => {
+                let host = &lab.hosts()[host];
+                let pins = pins(host)?;
+                fs::remove_dir_all(&pins)?;
+                eventually("the pins are back", super::PATIENCE, || {
+                    ensure!(pins.join("links").exists(), "there is no {}", pins.display());
+                    Ok(())
+                })
+            }
+            Self::MapsRemoved { host } => {
+                let host = &lab.hosts()[host];
+                host.stop_daemon(Signal::SIGTERM)?;
+                fs::remove_dir_all(pins(host)?.join("maps"))?;
+                lab.start_daemon(host)
+            }
         }
     }
+}
+
+/// Where a daemon's own pins are: below `v` and a number, the lowest where what is set aside is there too.
+fn pins(host: &Host) -> Result<PathBuf> {
+    let number = |entry: io::Result<fs::DirEntry>| {
+        let path = entry.ok()?.path();
+        let number = path.file_name()?.to_str()?.strip_prefix('v')?.parse::<u32>().ok()?;
+        Some((number, path))
+    };
+    let versions = fs::read_dir(host.dir("bpf"))?.filter_map(number);
+    versions.min().map(|(_, path)| path).context("nothing is pinned")
 }
 
 fn churn(lab: &Lab, host: usize, other: usize, random: &Random) -> Result<()> {
@@ -184,7 +221,7 @@ mod tests {
             .into_iter()
             .filter_map(|name| name.split(' ').next().map(str::to_owned))
             .collect();
-        assert_eq!(kinds.len(), 10, "{kinds:?}");
+        assert_eq!(kinds.len(), 12, "{kinds:?}");
     }
 
     #[test]

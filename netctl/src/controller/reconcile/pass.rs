@@ -48,6 +48,7 @@ impl Reconciler {
     /// A `full` pass looks also at what is known to stand.
     async fn pass(&mut self, interest: &Interest, full: bool) -> bool {
         let mut failures = Failures::default();
+        self.pulse.does("asking the store for networks");
         let known = self.follow(interest, &mut failures).await;
         if full || interest.moved {
             self.rename(&mut failures).await;
@@ -61,11 +62,14 @@ impl Reconciler {
     /// Makes what is `seen`.
     pub(super) async fn make(&mut self, seen: &Seen, full: bool, failures: &mut Failures) {
         let Seen { complete, damaged, own, .. } = seen;
+        self.pulse.does("entering networks");
         self.enter(full, failures).await;
+        self.pulse.does("joining endpoints");
         self.join(own, full, failures).await;
         // What an earlier daemon left is kept until all of it was found to stand, or known not to.
         self.settled |= *complete && (failures.none() || self.started.elapsed() > PATIENCE);
         let sweep = if *complete && !damaged && self.settled { Sweep::Remove } else { Sweep::Keep };
+        self.pulse.does("filling the maps");
         let applying = self.apply(sweep, full);
         let Self { names, host, followed, records, .. } = self;
         // The kernel takes its time to attach a program (`synchronize_rcu` in `tcx_link_attach`): time to think.
@@ -73,17 +77,21 @@ impl Reconciler {
             tokio::join!(applying, async { names.draft(host, followed, records, *complete, own) });
         let applied = self.note_applied(applied, sweep, own, failures);
         // Whatever became of that: what is gone is not to be reached any more.
+        self.pulse.does("opening ways to the outside");
         self.open_ways(own, sweep, full, failures).await;
         if applied {
             self.pulse.applied();
+            self.pulse.does("raising links");
             self.raise(own, full, failures).await;
             // Before links are removed: a sandbox that leaves the network of its default route has the next at once.
             self.route(own, full, failures).await;
         }
         if sweep == Sweep::Remove {
+            self.pulse.does("sweeping");
             self.forget(own, failures).await;
             self.sweep(own, full, failures).await;
         }
+        self.pulse.does("serving names");
         self.serve_names(*complete, directory, failures).await;
         // A sandbox that is removed next goes at once.
         self.insides.close().await;
@@ -115,9 +123,10 @@ impl Reconciler {
                     all = false;
                     failures.other(format!("network {} is gone", id.short()));
                 }
+                // As for all others.
                 Err(error) => {
-                    all = false;
                     failures.other(error.to_string());
+                    return false;
                 }
             }
         }
@@ -156,7 +165,8 @@ impl Reconciler {
                     self.names.forget(id).await;
                 }
                 Ok(_) => {}
-                Err(error) => failures.other(error.to_string()),
+                // The others would wait for the same store in vain.
+                Err(error) => return failures.other(error.to_string()),
             }
         }
     }

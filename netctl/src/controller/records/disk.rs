@@ -14,6 +14,7 @@ use std::{
         mpsc::{self, Sender},
     },
     thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,11 @@ use crate::{crash, model::SandboxId};
 
 const LASTING: &str = "json";
 const LATER: &str = "next";
+
+/// How long the disk is waited for in the end.
+const LAST: Duration = Duration::from_secs(2);
+/// How often it is looked whether it has taken all meanwhile.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// What a file has.
 #[derive(Serialize, Deserialize)]
@@ -143,9 +149,20 @@ impl Disk {
 impl Drop for Disk {
     fn drop(&mut self) {
         drop(self.later.take());
-        if let Some(waiting) = self.waiting.take()
-            && waiting.join().is_err()
-        {
+        let Some(waiting) = self.waiting.take() else { return };
+        let end = Instant::now() + LAST;
+        while !waiting.is_finished() {
+            if Instant::now() > end {
+                // They are whole for whoever reads them, and the next one to open them sees to the rest.
+                tracing::warn!(
+                    seconds = LAST.as_secs(),
+                    "the disk is not waited for any longer: it has not yet taken all records"
+                );
+                return;
+            }
+            thread::sleep(LOOK);
+        }
+        if waiting.join().is_err() {
             tracing::error!("who waits for the records' disk panicked");
         }
     }

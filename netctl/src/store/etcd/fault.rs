@@ -14,6 +14,8 @@ pub(super) enum Fault {
         /// Whether the request may have been carried out. A connection that was never made carried nothing.
         sent: bool,
     },
+    /// The member has just got another leader, and has not asked that one: nothing was done.
+    Unsettled(String),
     /// No member would do it.
     Refused(String),
     /// There is no such lease.
@@ -23,10 +25,20 @@ pub(super) enum Fault {
 }
 
 impl Fault {
+    /// The same where it is certain that nothing was carried out.
+    pub(super) fn unsent(self) -> Self {
+        match self {
+            Self::Away { reason, .. } => Self::Away { reason, sent: false },
+            Self::Unsettled(_) | Self::Refused(_) | Self::NoLease | Self::Compacted(_) => self,
+        }
+    }
+
     pub(super) fn at(self, place: &str) -> Error {
         let place = place.to_owned();
         match self {
-            Self::Away { reason, .. } => Error::Unavailable { place, reason },
+            Self::Away { reason, .. } | Self::Unsettled(reason) => {
+                Error::Unavailable { place, reason }
+            }
             Self::Refused(reason) => Error::Refused { place, reason },
             Self::NoLease => Error::Refused { place, reason: "the lease has ended".to_owned() },
             Self::Compacted(wanted) => Error::Compacted { wanted },
@@ -45,6 +57,7 @@ mod code {
     pub(super) const FAILED_PRECONDITION: i32 = 9;
     pub(super) const OUT_OF_RANGE: i32 = 11;
     pub(super) const UNIMPLEMENTED: i32 = 12;
+    pub(super) const UNAVAILABLE: i32 = 14;
     pub(super) const UNAUTHENTICATED: i32 = 16;
 }
 
@@ -82,6 +95,8 @@ impl From<etcd_client::Error> for Fault {
             | code::OUT_OF_RANGE
             | code::UNIMPLEMENTED
             | code::UNAUTHENTICATED => Self::Refused(told),
+            // What reads meet that waited for the one before (`linearizableReadLoop` in etcd's v3_server.go).
+            code::UNAVAILABLE if message.contains("leader changed") => Self::Unsettled(told),
             _ if status.source().is_some() => {
                 Self::Away { reason: root(status), sent: !unconnected(status) }
             }

@@ -2,19 +2,20 @@
 //!
 //! The stream is opened from the first revision that was not yet seen, and again from there whenever it breaks. etcd
 //! sends the events of one revision in one message as long as fragments are not asked for, so a message is always
-//! whole revisions. A stream that is silent is asked for its progress; one that does not answer is dead.
+//! whole revisions. A stream that is silent is asked for its progress; one that does not answer is dead. It is asked at
+//! once where others have had to leave its connection, and not at all where that is known to be dead.
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use etcd_client::{Event, EventType, GetOptions, WatchOptions, WatchResponse, WatchStream};
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{
     super::{Change, Error, Revision, Watch},
     entry,
     fault::Fault,
-    pool::{self, Kind, Pool},
+    pool::{self, Connection, Kind, Pool},
 };
 use crate::backoff::Backoff;
 
@@ -23,6 +24,9 @@ const SILENCE: Duration = Duration::from_secs(2);
 
 /// How long it may take to answer, and to open.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long it may take to answer where its connection is one that others have left.
+const SUSPICION: Duration = Duration::from_millis(700);
 
 /// The pause before a stream is opened again, at first and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
@@ -62,7 +66,9 @@ enum State {
 /// An open stream.
 struct Live {
     stream: WatchStream,
-    generation: u64,
+    connection: Connection,
+    /// Whether others talk over another connection by now.
+    left: bool,
     heard: Instant,
     /// When it was asked for its progress, where it has not answered yet.
     asked: Option<Instant>,
@@ -85,7 +91,7 @@ impl EtcdWatch {
     fn broken(&mut self, fault: Fault) -> Result<(), Error> {
         self.state = State::Waiting(Instant::now() + self.backoff.pause());
         match &fault {
-            Fault::Away { reason, .. } => {
+            Fault::Away { reason, .. } | Fault::Unsettled(reason) => {
                 tracing::debug!(
                     prefix = self.place.prefix,
                     reason,
@@ -139,7 +145,7 @@ impl Watch for EtcdWatch {
                     Err(fault) => self.broken(fault)?,
                 },
                 State::Open(live) => {
-                    let generation = live.generation;
+                    let generation = live.connection.generation;
                     let outcome = match live.message().await {
                         Ok(message) => self.changes(&message),
                         Err(fault) => Err(fault),
@@ -164,23 +170,36 @@ impl Live {
     /// The next message. Cancel safe.
     async fn message(&mut self) -> Result<WatchResponse, Fault> {
         loop {
-            let due = self.asked.map_or(self.heard + SILENCE, |asked| asked + PATIENCE);
-            match timeout_at(due, self.stream.message()).await {
-                Ok(Ok(Some(message))) => {
+            let due = match self.asked {
+                Some(asked) => asked + if self.left { SUSPICION } else { PATIENCE },
+                None => self.heard + SILENCE,
+            };
+            tokio::select! {
+                message = self.stream.message() => {
+                    let message = message?.ok_or_else(|| away("it has ended the stream"))?;
                     self.heard = Instant::now();
                     self.asked = None;
                     return Ok(message);
                 }
-                Ok(Ok(None)) => return Err(away("it has ended the stream")),
-                Ok(Err(error)) => return Err(error.into()),
-                Err(_) if self.asked.is_none() => {
-                    // Before the call: a caller that gives up here must not make it ask twice.
-                    self.asked = Some(Instant::now());
-                    self.stream.request_progress().await?;
+                () = self.connection.is_silent() => return Err(away("it is silent")),
+                () = self.connection.is_left(), if !self.left => {
+                    self.left = true;
+                    self.ask().await?;
                 }
-                Err(_) => return Err(away("it is silent")),
+                () = sleep_until(due) => {
+                    if self.asked.is_some() {
+                        return Err(away("it is silent"));
+                    }
+                    self.ask().await?;
+                }
             }
         }
+    }
+
+    /// Asks for its progress. What is noted is noted first: a caller that gives up here must not make it ask twice.
+    async fn ask(&mut self) -> Result<(), Fault> {
+        self.asked = Some(Instant::now());
+        Ok(self.stream.request_progress().await?)
     }
 }
 
@@ -195,9 +214,10 @@ async fn open(place: Place, from: Revision) -> Result<Live, Fault> {
         let first = stream.message().await?.ok_or_else(|| away("it has ended the stream"))?;
         Ok((stream, first))
     };
-    let opened = timeout(PATIENCE, opening)
-        .await
-        .unwrap_or_else(|_| Err(away("it does not answer in time")));
+    let opened = tokio::select! {
+        opened = timeout(PATIENCE, opening) => opened.unwrap_or_else(|_| Err(pool::slow())),
+        () = connection.is_silent() => Err(pool::slow()),
+    };
     let opened = opened.and_then(|(stream, first)| match canceled(&first) {
         None => Ok((stream, first)),
         Some(fault) => Err(fault),
@@ -215,7 +235,7 @@ async fn open(place: Place, from: Revision) -> Result<Live, Fault> {
     if at + 1 < from.0 {
         went_back(&place, from).await?;
     }
-    Ok(Live { stream, generation, heard: Instant::now(), asked: None })
+    Ok(Live { stream, connection, left: false, heard: Instant::now(), asked: None })
 }
 
 /// Finds out whether the store was put back to an earlier state, where the wanted revision has not been yet and never
