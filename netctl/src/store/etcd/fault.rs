@@ -14,7 +14,7 @@ pub(super) enum Fault {
         /// Whether the request may have been carried out. A connection that was never made carried nothing.
         sent: bool,
     },
-    /// The member has just got another leader, and has not asked that one: nothing was done.
+    /// The member lives, and has no leader at this moment, or had another one when it was asked: nothing was done.
     Unsettled(String),
     /// No member would do it.
     Refused(String),
@@ -95,8 +95,13 @@ impl From<etcd_client::Error> for Fault {
             | code::OUT_OF_RANGE
             | code::UNIMPLEMENTED
             | code::UNAUTHENTICATED => Self::Refused(told),
-            // What reads meet that waited for the one before (`linearizableReadLoop` in etcd's v3_server.go).
-            code::UNAVAILABLE if message.contains("leader changed") => Self::Unsettled(told),
+            // What comes while there is no leader (`newUnaryInterceptor` and `newStreamInterceptor` in etcd's
+            // interceptor.go), and what reads meet that waited for one (`linearizableReadLoop` in v3_server.go).
+            code::UNAVAILABLE
+                if message.contains("no leader") || message.contains("leader changed") =>
+            {
+                Self::Unsettled(told)
+            }
             _ if status.source().is_some() => {
                 Self::Away { reason: root(status), sent: !unconnected(status) }
             }

@@ -30,6 +30,9 @@ const CHANGE: Duration = Duration::from_millis(2200);
 /// Before a further try.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// Before a further try of what waits for the members to choose a leader, which the number of tries does not count.
+pub(super) const ELECTION: Duration = Duration::from_millis(150);
+
 /// The largest message taken from etcd, in bytes; etcd itself sends no larger ones.
 pub(super) const MAX_MESSAGE: usize = i32::MAX.cast_unsigned() as usize;
 
@@ -199,21 +202,25 @@ impl Pool {
         let end = Instant::now() + CALL;
         let mut tries = self.endpoints.len() + 1;
         loop {
-            tries -= 1;
             let fault = match timeout_at(end, self.attempt(kind, &call)).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(fault)) => fault,
                 Err(_) => slow(),
             };
-            let again = match &fault {
-                Fault::Away { sent, .. } => kind == Kind::Read || !sent,
-                Fault::Unsettled(_) => true,
-                Fault::Refused(_) | Fault::NoLease | Fault::Compacted(_) => false,
+            let pause = match &fault {
+                Fault::Unsettled(_) => ELECTION,
+                Fault::Away { sent, .. } if kind == Kind::Read || !sent => {
+                    tries -= 1;
+                    PAUSE
+                }
+                Fault::Away { .. } | Fault::Refused(_) | Fault::NoLease | Fault::Compacted(_) => {
+                    return Err(fault);
+                }
             };
-            if !again || tries == 0 || Instant::now() + PAUSE >= end {
+            if tries == 0 || Instant::now() + pause >= end {
                 return Err(fault);
             }
-            sleep(PAUSE).await;
+            sleep(pause).await;
         }
     }
 

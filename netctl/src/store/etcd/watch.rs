@@ -17,7 +17,7 @@ use super::{
     fault::Fault,
     pool::{self, Connection, Kind, Pool},
 };
-use crate::backoff::Backoff;
+use crate::backoff::{self, Backoff};
 
 /// After so much silence a stream is asked whether it lives.
 const SILENCE: Duration = Duration::from_secs(2);
@@ -89,7 +89,11 @@ impl EtcdWatch {
 
     /// Takes notice of a broken stream; an error where opening it again is no use.
     fn broken(&mut self, fault: Fault) -> Result<(), Error> {
-        self.state = State::Waiting(Instant::now() + self.backoff.pause());
+        let pause = match &fault {
+            Fault::Unsettled(_) => pool::ELECTION + backoff::spread(pool::ELECTION),
+            _ => self.backoff.pause(),
+        };
+        self.state = State::Waiting(Instant::now() + pause);
         match &fault {
             Fault::Away { reason, .. } | Fault::Unsettled(reason) => {
                 tracing::debug!(
