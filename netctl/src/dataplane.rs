@@ -152,8 +152,7 @@ impl Dataplane {
         self.ask(|reply| Request::Apply(Box::new(desired), sweep, Look::All, reply)).await
     }
 
-    /// As [`Self::apply`], but ports that were found to run their program are taken to run it still: what it costs does
-    /// not grow with how many there are.
+    /// As [`Self::apply`], but ports that were found to run their program are taken to run it still.
     ///
     /// # Errors
     ///
@@ -162,7 +161,7 @@ impl Dataplane {
         self.ask(|reply| Request::Apply(Box::new(desired), sweep, Look::New, reply)).await
     }
 
-    /// As [`Self::apply_new`] with [`Sweep::Remove`], but for these entries alone: all others stay as they were applied, and
+    /// As [`Self::apply`] with [`Sweep::Remove`], but for these entries alone: all others stay as they were applied, and
     /// what it costs does not grow with them. Besides these `desired` has all tunnels, and nothing else.
     ///
     /// # Errors

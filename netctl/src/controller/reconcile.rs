@@ -34,6 +34,7 @@ use self::{
     join::Built,
     look::{Looked, Own},
     names::Names,
+    pass::Depth,
 };
 use super::{
     follow::{Follower, Mirror},
@@ -131,6 +132,8 @@ pub(super) struct Reconciler {
     own: BTreeMap<EndpointId, Own>,
     /// Endpoints that are otherwise than the last pass left them, or that it could not do.
     todo: BTreeSet<EndpointId>,
+    /// Endpoints that are known to stand, and due to be looked at.
+    due: BTreeSet<EndpointId>,
     built: BTreeMap<EndpointId, Built>,
     /// Of which `built` says something else than when the parts were last brought up to it.
     rebuilt: BTreeSet<EndpointId>,
@@ -194,6 +197,7 @@ impl Reconciler {
             followed: BTreeMap::new(),
             own: BTreeMap::new(),
             todo: BTreeSet::new(),
+            due: BTreeSet::new(),
             built: BTreeMap::new(),
             rebuilt: BTreeSet::new(),
             touched: Touched::default(),
@@ -248,15 +252,23 @@ impl Reconciler {
         let mut looked: Option<Instant> = None;
         loop {
             let interest = interests.now();
-            let full = looked.is_none_or(|looked| looked.elapsed() >= PERIOD);
-            if interest.is_some() && full {
+            let depth = match looked {
+                None => Depth::Whole,
+                Some(looked) if looked.elapsed() >= PERIOD => Depth::Host,
+                Some(_) => Depth::Changes,
+            };
+            if interest.is_some() && depth.is_full() {
                 looked = Some(Instant::now());
             }
             let done = match &interest {
-                Some(interest) => self.timed_pass(interest, full).await,
+                Some(interest) => self.timed_pass(interest, depth).await,
                 None => true,
             };
-            let next = if done { PERIOD } else { pause };
+            let next = match done {
+                true if self.due.is_empty() => PERIOD,
+                true => Duration::ZERO,
+                false => pause,
+            };
             pause = if done { RETRY } else { (pause * 2).min(PERIOD) };
             let woken = async {
                 tokio::select! {

@@ -116,8 +116,6 @@ struct Owner {
     pins: Pins,
     /// Ports that were found to run their program, by index, with their names.
     running: BTreeMap<u32, String>,
-    /// Whether what an earlier process attached, and is not desired, was removed.
-    swept: bool,
     unfiltered: Option<String>,
 }
 
@@ -163,7 +161,6 @@ impl Owner {
             links,
             pins,
             running: BTreeMap::new(),
-            swept: false,
             unfiltered: None,
         };
         owner.links.adopt(&mut owner.ebpf)?;
@@ -277,15 +274,19 @@ impl Owner {
         if sweep == Sweep::Remove && self.links.yielding {
             self.take_over()?;
         }
-        if look == Look::All {
-            self.running.clear();
-        }
-        let pinned: Vec<u32> = match extent {
-            Extent::Of(touched) => touched.ports.iter().copied().collect(),
-            Extent::All if look == Look::New && self.swept => {
-                self.running.keys().copied().collect()
+        let pinned = match extent {
+            Extent::Of(touched) => {
+                for index in &touched.ports {
+                    self.running.remove(index);
+                }
+                touched.ports.iter().copied().collect()
             }
-            Extent::All => self.links.held(Role::Port)?,
+            Extent::All => {
+                if look == Look::All {
+                    self.running.clear();
+                }
+                self.links.held(Role::Port)?
+            }
         };
         self.attach(desired, &mut applied);
         if sweep == Sweep::Remove {
@@ -295,7 +296,6 @@ impl Owner {
                     self.running.remove(&ifindex);
                 }
             }
-            self.swept |= matches!(extent, Extent::All);
         }
         for op in plan.then {
             applied.count(self.maps.execute(op)?);

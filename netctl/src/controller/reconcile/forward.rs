@@ -5,7 +5,11 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{Followed, Reconciler, tally::Tally};
+use super::{
+    Followed, Reconciler,
+    pass::{Depth, Work},
+    tally::Tally,
+};
 use crate::{
     dataplane::{self, Applied, Desired, Sweep},
     drivers::{Footing, Presence},
@@ -29,16 +33,20 @@ struct Origin {
 }
 
 impl Reconciler {
-    /// Has the data plane hold what it should: all of it where it is to be looked at in `full` or was not held yet, and
-    /// otherwise what changed.
+    /// Has the data plane hold what it should: all of it where it is to be looked at or was not held yet, and otherwise
+    /// what changed.
     pub(super) fn apply(
         &mut self,
         sweep: Sweep,
-        full: bool,
+        work: &Work,
     ) -> impl Future<Output = Result<Applied, dataplane::Error>> + 'static {
         self.renew();
-        let touched = std::mem::take(&mut self.touched);
-        let whole = full || sweep == Sweep::Keep || !self.held;
+        let mut touched = std::mem::take(&mut self.touched);
+        // That their ports run the program is looked at.
+        let suspects = work.suspects.iter().filter_map(|id| self.built.get(id)?.port_index());
+        touched.ports.extend(suspects);
+        let depth = work.depth;
+        let whole = depth.is_full() || sweep == Sweep::Keep || !self.held;
         let mut desired = Desired::default();
         if whole || !touched.is_empty() {
             for part in self.followed.values().filter_map(|followed| followed.part.as_ref()) {
@@ -50,9 +58,9 @@ impl Reconciler {
         self.held = false;
         let dataplane = Arc::clone(&self.dataplane);
         async move {
-            match (whole, full) {
-                (true, true) => dataplane.apply(desired, sweep).await,
-                (true, false) => dataplane.apply_new(desired, sweep).await,
+            match (whole, depth) {
+                (true, Depth::Whole) => dataplane.apply(desired, sweep).await,
+                (true, _) => dataplane.apply_new(desired, sweep).await,
                 (false, _) if touched.is_empty() => Ok(Applied::default()),
                 (false, _) => dataplane.apply_part(desired, touched).await,
             }

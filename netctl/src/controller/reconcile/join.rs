@@ -39,7 +39,7 @@ impl Reconciler {
             };
             match built {
                 Some(built) if built.sandbox != own.sandbox => self.unbuild(id),
-                Some(_) if !work.full => continue,
+                Some(_) if !work.suspects.contains(id) => continue,
                 _ => {}
             }
             if let Some(swept) = &mut self.swept {

@@ -23,72 +23,104 @@ use crate::{
 /// How long what an earlier daemon left is kept though something of it cannot be found to stand.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What a pass looks at: what is otherwise than before, and what could not be done then.
-#[derive(Debug, Default)]
+/// How many endpoints a pass looks at that are known to stand: as long as that takes, one that changes has to wait. Fewer
+/// where one does.
+const SLICE: (usize, usize) = (4, 1);
+
+/// How deep a pass looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// At what changed, and at some of what is due to be looked at.
+    Changes,
+    /// Also at what the networks have on this host. Of their endpoints, all are due from then on.
+    Host,
+    /// At everything.
+    Whole,
+}
+
+impl Depth {
+    /// Whether it looks at what the networks have on this host though it is known to stand.
+    pub(super) const fn is_full(self) -> bool {
+        !matches!(self, Self::Changes)
+    }
+}
+
+/// What a pass looks at.
+#[derive(Debug)]
 pub(super) struct Work {
-    /// Whether it looks at all, though it is known to stand.
-    pub(super) full: bool,
+    pub(super) depth: Depth,
+    /// What is otherwise than before, what could not be done then, and `suspects`.
     pub(super) endpoints: BTreeSet<EndpointId>,
+    /// Those that are known to stand, and looked at for what others did to them.
+    pub(super) suspects: BTreeSet<EndpointId>,
     /// The sandboxes that these are in, or were.
     pub(super) sandboxes: BTreeSet<SandboxId>,
 }
 
 impl Reconciler {
     /// [`Self::pass`], by the clock.
-    pub(super) async fn timed_pass(&mut self, interest: &Interest, full: bool) -> bool {
+    pub(super) async fn timed_pass(&mut self, interest: &Interest, depth: Depth) -> bool {
         let begun = Instant::now();
-        let done = self.pass(interest, full).await;
-        self.pulse.passed(full, begun.elapsed(), done);
+        let done = self.pass(interest, depth).await;
+        self.pulse.passed(depth.is_full(), begun.elapsed(), done);
         done
     }
 
     /// Does what is to be done now; `false` if something of it could not be done.
-    ///
-    /// A `full` pass looks also at what is known to stand.
-    async fn pass(&mut self, interest: &Interest, full: bool) -> bool {
+    async fn pass(&mut self, interest: &Interest, depth: Depth) -> bool {
         let mut failures = Failures::default();
         let known = self.follow(interest, &mut failures).await;
-        if full || interest.moved {
+        if depth.is_full() || interest.moved {
             self.rename(&mut failures).await;
         }
         self.pulse.looks();
         let seen = self.look(interest, known);
-        self.make(&seen, full, &mut failures).await;
+        self.make(&seen, depth, &mut failures).await;
         self.own = seen.own;
         failures.none()
     }
 
     /// What there is to do, of which nothing is left to be done after that.
-    fn work(&mut self, own: &BTreeMap<EndpointId, Own>, full: bool) -> Work {
+    fn work(&mut self, own: &BTreeMap<EndpointId, Own>, depth: Depth) -> Work {
         let mut endpoints = std::mem::take(&mut self.todo);
         let mut sandboxes = BTreeSet::new();
-        if full {
-            endpoints.extend(own.keys().chain(self.built.keys()).cloned());
-            sandboxes.extend(self.routed.keys().cloned());
+        let mut suspects = BTreeSet::new();
+        match depth {
+            Depth::Changes => {
+                let count = if endpoints.is_empty() { SLICE.0 } else { SLICE.1 };
+                suspects.extend(std::iter::from_fn(|| self.due.pop_first()).take(count));
+            }
+            Depth::Host => self.due.extend(own.keys().cloned()),
+            Depth::Whole => {
+                suspects.extend(own.keys().chain(self.built.keys()).cloned());
+                sandboxes.extend(self.routed.keys().cloned());
+                self.due.clear();
+            }
         }
+        endpoints.extend(suspects.iter().cloned());
         let now = endpoints.iter().filter_map(|id| own.get(id)).map(|own| &own.sandbox);
         let before = endpoints.iter().filter_map(|id| self.built.get(id)).map(|of| &of.sandbox);
         sandboxes.extend(now.chain(before).cloned());
-        Work { full, endpoints, sandboxes }
+        Work { depth, endpoints, suspects, sandboxes }
     }
 
     /// Makes what is `seen`.
-    pub(super) async fn make(&mut self, seen: &Seen, full: bool, failures: &mut Failures) {
+    pub(super) async fn make(&mut self, seen: &Seen, depth: Depth, failures: &mut Failures) {
         let Seen { complete, damaged, own, .. } = seen;
-        let work = self.work(own, full);
-        self.enter(full, failures).await;
+        let work = self.work(own, depth);
+        self.enter(depth, failures).await;
         self.join(own, &work, failures).await;
         // What an earlier daemon left is kept until all of it was found to stand, or known not to.
         self.settled |= *complete && (failures.none() || self.started.elapsed() > PATIENCE);
         let sweep = if *complete && !damaged && self.settled { Sweep::Remove } else { Sweep::Keep };
-        let applying = self.apply(sweep, full);
+        let applying = self.apply(sweep, &work);
         let Self { names, host, followed, records, .. } = self;
         // The kernel takes its time to attach a program (`synchronize_rcu` in `tcx_link_attach`): time to think.
         let (applied, directory) =
             tokio::join!(applying, async { names.draft(host, followed, records, *complete, own) });
         let applied = self.note_applied(applied, sweep, failures);
         // Whatever became of that: what is gone is not to be reached any more.
-        self.open_ways(own, sweep, full, failures).await;
+        self.open_ways(own, sweep, depth, failures).await;
         if applied {
             self.pulse.applied();
             self.raise(own, &work, failures).await;
@@ -177,9 +209,9 @@ impl Reconciler {
         }
     }
 
-    async fn enter(&mut self, full: bool, failures: &mut Failures) {
+    async fn enter(&mut self, depth: Depth, failures: &mut Failures) {
         for followed in self.followed.values_mut() {
-            if followed.presence.is_some() && !full {
+            if followed.presence.is_some() && !depth.is_full() {
                 continue;
             }
             // What is made now may be unwanted before the next sweep, which is to look for it.

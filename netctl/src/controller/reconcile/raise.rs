@@ -20,12 +20,12 @@ impl Reconciler {
         work: &Work,
         failures: &mut Failures,
     ) {
-        if work.full {
-            self.raised.clear();
-        }
         for id in &work.endpoints {
             let Some(own) = own.get(id) else { continue };
             let port = self.built.get(id).and_then(|built| built.joined.port.as_ref());
+            if let Some(port) = port.filter(|_| work.suspects.contains(id)) {
+                self.raised.remove(&port.index);
+            }
             let Some(port) = port.filter(|port| !self.raised.contains(&port.index)) else {
                 continue;
             };

@@ -2,7 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::{Reconciler, Service, failures::Failures, look::Seen, pass::Work};
+use super::{
+    Reconciler, Service,
+    failures::Failures,
+    look::Seen,
+    pass::{Depth, Work},
+};
 use crate::{
     controller::observation::{FollowedNetwork, Served},
     dataplane::Sweep,
@@ -15,7 +20,7 @@ impl Reconciler {
         failures.log();
         // What is not found with an endpoint alone concerns others than those that were looked at.
         let wide = failures.are_wide();
-        let all = work.full || wide || self.wide;
+        let all = work.depth == Depth::Whole || wide || self.wide;
         self.wide = wide;
         let concerned: BTreeSet<&EndpointId> = work
             .endpoints

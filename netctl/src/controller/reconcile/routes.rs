@@ -22,7 +22,6 @@ impl Reconciler {
         work: &Work,
         failures: &mut Failures,
     ) {
-        let full = work.full;
         for sandbox in &work.sandboxes {
             let record = self.records.get(sandbox);
             let is_own = |id: &EndpointId| own.get(id).is_some_and(|own| own.sandbox == *sandbox);
@@ -40,6 +39,7 @@ impl Reconciler {
                 self.routed.remove(sandbox);
                 continue;
             };
+            let full = !endpoints.is_disjoint(&work.suspects);
             if !full && self.routed.get(sandbox).is_some_and(|(before, _)| *before == endpoints) {
                 continue;
             }

@@ -28,7 +28,7 @@ impl Reconciler {
             |record: &Record| record.attachments.iter().all(|of| held(&record.sandbox.id, of));
         let holds = |id: &SandboxId| self.records.get(id).is_none_or(|record| holds_all(&record));
         // Who had what is nobody's here any more may not be known.
-        let known = !work.full && work.endpoints.iter().all(|id| own.contains_key(id));
+        let known = !work.depth.is_full() && work.endpoints.iter().all(|id| own.contains_key(id));
         if known && work.sandboxes.iter().all(holds) {
             return;
         }
@@ -77,7 +77,7 @@ impl Reconciler {
         let segments: BTreeSet<_> =
             self.followed.values().filter_map(|followed| followed.network.vni).collect();
         let gone = self.gone().await;
-        let swept = self.swept.take().filter(|_| !work.full);
+        let swept = self.swept.take().filter(|_| !work.depth.is_full());
         let mut lost = Vec::new();
         if let Some(swept) = &swept {
             let went = |id: &&EndpointId| !own.contains_key(*id) && swept.endpoints.contains(*id);
