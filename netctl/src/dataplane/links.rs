@@ -104,7 +104,7 @@ impl Links {
         self.dir.join(format!("{}{ifindex}", role.prefix()))
     }
 
-    /// The devices that have a link in this role, by index.
+    /// The devices that have a link in this role, by index, as the pins say.
     pub(super) fn held(&self, role: Role) -> Result<Vec<u32>, Error> {
         let index =
             |path: PathBuf| path.file_name()?.to_str()?.strip_prefix(role.prefix())?.parse().ok();

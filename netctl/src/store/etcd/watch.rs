@@ -91,7 +91,9 @@ impl EtcdWatch {
     fn broken(&mut self, fault: Fault) -> Result<(), Error> {
         let pause = match &fault {
             Fault::Unsettled(_) => pool::ELECTION + backoff::spread(pool::ELECTION),
-            _ => self.backoff.pause(),
+            Fault::Away { .. } | Fault::Refused(_) | Fault::NoLease | Fault::Compacted(_) => {
+                self.backoff.pause()
+            }
         };
         self.state = State::Waiting(Instant::now() + pause);
         match &fault {
