@@ -92,18 +92,29 @@ async fn look(
         }
     }
     let now = Instant::now();
-    let since = |stale: (Stale, UnixTime)| {
-        let since = before.get(&stale).copied().unwrap_or(now);
-        (stale, since)
-    };
-    let missing: Missing = stale(&holds, &listed).into_iter().map(since).collect();
-    for ((stale, _), _) in missing.iter().filter(|(_, since)| now - **since >= GRACE) {
+    let missing = since_when(stale(&holds, &listed), before, now);
+    for stale in due(&missing, now) {
         tracing::info!(?stale, "Docker has this no more, and has not said so");
         if let Err(error) = end(controller, stale).await {
             tracing::warn!(?stale, %error, "cannot end now what Docker has no more");
         }
     }
     Ok(missing)
+}
+
+/// What is missing, since `now` where it was not `before`. What was asked for again meanwhile is not what was missing.
+fn since_when(stale: BTreeSet<(Stale, UnixTime)>, before: &Missing, now: Instant) -> Missing {
+    let since = |stale| {
+        let since = before.get(&stale).copied().unwrap_or(now);
+        (stale, since)
+    };
+    stale.into_iter().map(since).collect()
+}
+
+/// What has been missing for long enough.
+fn due(missing: &Missing, now: Instant) -> impl Iterator<Item = &Stale> {
+    let old = move |since: Instant| now.saturating_duration_since(since) >= GRACE;
+    missing.iter().filter(move |(_, since)| old(**since)).map(|((stale, _), _)| stale)
 }
 
 async fn end(controller: &Controller, stale: &Stale) -> controller::Result<()> {
@@ -193,5 +204,25 @@ mod tests {
             (Stale::Address(own, address(8), 100), 100),
         ]);
         assert_eq!(stale(&holds, &listed), expected);
+    }
+
+    #[test]
+    fn what_is_missing_is_so_for_a_while_whatever_the_wall_clock_says() {
+        let begun = Instant::now();
+        let after = |seconds| begun + Duration::from_secs(seconds);
+        let pool = |asked| BTreeSet::from([(Stale::Pool("p".to_owned()), asked)]);
+        // Made a century ago, or in a century to come: it was first missed now.
+        let century: UnixTime = 100 * 365 * 24 * 3600;
+        for made in [0, 60 * century] {
+            let missing = since_when(pool(made), &Missing::new(), begun);
+            assert_eq!(due(&missing, after(14)).count(), 0);
+            assert_eq!(due(&missing, after(15)).count(), 1);
+            let still = since_when(pool(made), &missing, after(10));
+            assert_eq!(due(&still, after(15)).count(), 1);
+            let again = since_when(pool(made + 1), &missing, after(10));
+            assert_eq!(due(&again, after(15)).count(), 0);
+            let back = since_when(BTreeSet::new(), &missing, after(10));
+            assert_eq!(due(&since_when(pool(made), &back, after(11)), after(15)).count(), 0);
+        }
     }
 }

@@ -176,3 +176,23 @@ fn it_is_set_while_etcd_is_away() -> Result<()> {
     traffic.end_whole()?;
     lab.end()
 }
+
+/// The kernel stamps packets by its clock, and whoever captures them waits by that until none can be earlier: where it was set
+/// back, those of before would be waited with for as long as that was.
+#[test]
+fn it_is_set_back_while_packets_are_captured() -> Result<()> {
+    let lab = Lab::start(Options::default())?;
+    let clock = Clock::new(lab.dir())?;
+    let h1 = lab.host(1);
+    Traffic::furnish(&lab)?;
+    let mut traffic = Traffic::start(&lab, "0.01")?;
+    clock.set(-5 * HOUR)?;
+    let file = lab.dir().join("captured.pcapng").display().to_string();
+    let words = ["capture", "--service", "a.dev", "-c", "50", "-w", &file, "icmp"];
+    clock.netctl(h1, &words).context("it does not end")?;
+    let seen = h1.run(["tcpdump", "-n", "-r", &file])?.ok()?;
+    ensure!(seen.lines().filter(|line| line.contains("ICMP echo")).count() == 50, "{seen}");
+    traffic.goes_on()?;
+    traffic.end_whole()?;
+    lab.end()
+}

@@ -130,15 +130,19 @@ impl Session {
             let last = over() || self.sources.iter().all(|source| source.gone);
             if last {
                 // What was seen until now is in the rings still.
-                let end = now();
+                let (end, before) = (now(), self.held.len());
                 sleep(RING_DELAY.saturating_mul(2));
                 self.take();
-                self.held.retain(|packet| packet.at <= end);
+                let late = self.held.split_off(before);
+                self.held.extend(late.into_iter().filter(|packet| packet.at <= end));
             } else {
                 self.wait(Duration::from_millis(LOOK.into()));
                 self.take();
             }
-            let until = if last { Duration::MAX } else { now().saturating_sub(HOLD) };
+            // Packets from times to come are from before the clock was set back: nothing can be said of their order.
+            let now = now();
+            let was_set = self.held.iter().any(|packet| packet.at > now);
+            let until = if last || was_set { Duration::MAX } else { now.saturating_sub(HOLD) };
             let full = self.write(writer, until, limits.count, &mut captured)?;
             self.look_for_gone(&say);
             if last || full {
