@@ -116,6 +116,8 @@ struct Owner {
     links: Links,
     pins: Pins,
     pinned: PinnedMaps,
+    /// Whether a pin is missing that cannot be put back.
+    bare: bool,
     /// Ports that were found to run their program, by index, with their names.
     running: BTreeMap<u32, String>,
     unfiltered: Option<String>,
@@ -164,6 +166,7 @@ impl Owner {
             links,
             pins,
             pinned,
+            bare: false,
             running: BTreeMap::new(),
             unfiltered: None,
         };
@@ -198,11 +201,15 @@ impl Owner {
             let maps = self.pinned.put_back(&self.pins.maps())?;
             Ok(maps + self.links.pin_again()?)
         });
+        let failed = put_back.is_err();
         match put_back {
             Ok(0) => {}
             Ok(count) => warn!(count, "somebody has removed pins: put back"),
+            // It is tried every second, and said once.
+            Err(_) if self.bare => {}
             Err(error) => warn!(%error, "a pin that somebody has removed cannot be put back"),
         }
+        self.bare = failed;
     }
 
     /// Attaches to the host's own devices, but for those that are left to another version.
