@@ -80,9 +80,18 @@ fn a_port_that_was_found_to_run_is_looked_at_again_with_all() {
         let one = dataplane.apply_new(desired.clone(), Sweep::Remove).await?;
         ensure!((one.added, &*one.attached) == (1, &[port0][..]), "{one:?}");
         ensure!(running("port0")? == 1);
-        // Somebody takes its link away.
+        // Somebody takes its pin away: it runs on, and is pinned again.
+        let before = host.numbers();
         fs::remove_file(host.link(&format!("port-{port0}")))?;
-        stopped("port0").await?;
+        fs::remove_file(host.pins().join("maps/FDB"))?;
+        let nothing = dataplane.apply_new(desired.clone(), Sweep::Remove).await?;
+        ensure!(nothing == dataplane::Applied::default(), "{nothing:?}");
+        ensure!(running("port0")? == 1);
+        ensure!(host.numbers() == before, "other links or maps are pinned than before");
+        // Somebody puts another device in its place.
+        let other = format!("link add port0 index {port0} type veth peer name inside0");
+        host.netns.ip(["link del port0".to_owned(), other])?;
+        ensure!(running("port0")? == 0);
         let nothing = dataplane.apply_new(desired.clone(), Sweep::Remove).await?;
         ensure!(nothing == dataplane::Applied::default(), "{nothing:?}");
         let again = dataplane.apply(desired.clone(), Sweep::Remove).await?;
