@@ -1,10 +1,11 @@
 //! What a pass tells those who wait for it, and leaves for those who count what is on this host.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     Reconciler, Service,
     failures::Failures,
+    join::Built,
     look::Seen,
     pass::{Depth, Work},
 };
@@ -71,7 +72,7 @@ impl Reconciler {
                 let port = presence.and_then(|presence| presence.port.as_ref());
                 let gateway = presence.and_then(|presence| presence.gateway.as_ref());
                 let network = FollowedNetwork {
-                    network: followed.network.clone(),
+                    network: Arc::clone(&followed.network),
                     endpoints: followed.endpoints.receiver(),
                     gateway: gateway.map(|gateway| gateway.index),
                     port: port.map(|port| port.index),
@@ -84,9 +85,9 @@ impl Reconciler {
                     continue;
                 };
                 let served = Served {
-                    endpoint: own.endpoint.clone(),
+                    endpoint: Arc::clone(&own.endpoint),
                     sandbox: own.sandbox.clone(),
-                    port: self.built.get(id).and_then(|built| built.port_index()),
+                    port: self.built.get(id).and_then(Built::port_index),
                 };
                 inventory.endpoints.insert(id.clone(), served);
             }
