@@ -127,3 +127,94 @@ impl Reconciler {
         seen
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::{
+        controller::{follow::Follower, keys, pulse::Bell},
+        discovery::tests::{endpoint, network},
+        store::{MemoryStore, Outcome, Store as _, Txn},
+    };
+
+    /// Some endpoints are put, on this host or another or on none, or go, in one transaction.
+    type Step = BTreeMap<usize, Option<Option<bool>>>;
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let change = prop::option::weighted(0.8, prop::option::weighted(0.8, any::<bool>()));
+        prop::collection::vec(prop::collection::btree_map(0..6_usize, change, 1..4), 1..20)
+    }
+
+    /// What is seen of them, but for the endpoints themselves.
+    fn shown(own: &BTreeMap<EndpointId, Own>) -> BTreeMap<&EndpointId, (&SandboxId, Revision)> {
+        own.iter().map(|(id, own)| (id, (&own.sandbox, own.revision))).collect()
+    }
+
+    async fn sees(steps: Vec<Step>) {
+        let network = network("dev", "10.0.0.0/24", false);
+        let sandbox = SandboxId::random();
+        let all: Vec<Endpoint> =
+            (0..6).map(|_| endpoint(&network, "web", &[], &[], Some(&sandbox))).collect();
+        let here: HostName = "h1".parse().expect("a name");
+        let store = MemoryStore::default();
+        let prefix = keys::endpoints(&network.id);
+        let follower =
+            Follower::<Endpoint>::start(Arc::new(store.clone()), prefix, Bell::default());
+        let mut receiver = follower.receiver();
+        let (mut looked, mut own) = (Looked::default(), BTreeMap::new());
+        for step in steps {
+            let change = |txn: Txn, (at, change): (usize, Option<Option<bool>>)| {
+                let mut endpoint = all[at].clone();
+                let key = keys::endpoint(&network.id, &endpoint.id);
+                match change {
+                    None => return txn.delete(key),
+                    Some(None) => endpoint.owner = None,
+                    Some(Some(true)) => {}
+                    Some(Some(false)) => {
+                        let owner = endpoint.owner.as_mut().expect("it has one");
+                        owner.host = "h2".parse().expect("a name");
+                    }
+                }
+                txn.put(key, keys::write(&endpoint))
+            };
+            // Something is put in any case, so that there is a revision to wait for.
+            let last = keys::endpoint(&network.id, &all[0].id);
+            let txn = Txn::new().put(last, keys::write(&all[0]));
+            let first = store.commit(txn).await.expect("no store is nearer");
+            let txn = step.into_iter().fold(Txn::new(), change);
+            let Ok(Outcome::Committed(revision)) = store.commit(txn).await else {
+                panic!("{first:?}")
+            };
+            let known = receiver.wait_for(|mirror| mirror.revision >= revision);
+            drop(
+                timeout(Duration::from_secs(20), known).await.expect("in time").expect("it lives"),
+            );
+            let (before, mut changed) = (own.clone(), BTreeSet::new());
+            let mirror = follower.borrow();
+            looked.update(&mirror, &here, &mut own, &mut changed);
+            // As one sees it who has never looked.
+            let (mut anew, mut of_all) = (BTreeMap::new(), BTreeSet::new());
+            Looked::default().update(&mirror, &here, &mut anew, &mut of_all);
+            assert_eq!(shown(&own), shown(&anew));
+            let (was, is) = (shown(&before), shown(&own));
+            let differing = was.keys().chain(is.keys()).filter(|id| was.get(*id) != is.get(*id));
+            assert!(differing.into_iter().all(|id| changed.contains(*id)), "{changed:?}");
+        }
+        follower.stop().await;
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(100))]
+
+        #[test]
+        fn what_changed_is_seen_as_by_one_who_looks_at_all(steps in steps()) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime").block_on(sees(steps));
+        }
+    }
+}
