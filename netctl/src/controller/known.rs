@@ -11,7 +11,8 @@ impl Controller {
         let (mut networks, mut services) = (Vec::new(), Vec::new());
         for followed in self.observer.inventory.borrow().networks.values() {
             let mirror = followed.endpoints.borrow();
-            if !mirror.complete {
+            // What an earlier daemon left is never complete, and all that there is.
+            if !mirror.complete && mirror.entries.is_empty() {
                 continue;
             }
             let network_name = &followed.network.name;

@@ -94,7 +94,7 @@ pub struct HostView {
 /// What a host knows without asking the store: the networks that it takes part in, as it has followed them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KnownView {
-    /// The networks that were ever listed whole.
+    /// The networks of which anything is known.
     pub networks: Vec<Network>,
     /// Their services.
     pub services: Vec<ServiceView>,

@@ -83,11 +83,11 @@ fn hosts_services_traffic_and_drops_are_shown() -> Result<()> {
         let way = browser.text("#map .between.on")?;
         ensure!(way.starts_with("gets ") && way.contains("kb/s, sends "), "{way}");
         let pairs = browser.rows("pairs")?;
-        let carried: Vec<_> = pairs.iter().map(|row| [&*row[1], &*row[2], &*row[3]]).collect();
+        let carried: Vec<_> = pairs.iter().map(|row| [&*row[0], &*row[1], &*row[2]]).collect();
         for (from, to) in [("web1 on h1", "web2 on h2"), ("web2 on h2", "web1 on h1")] {
             ensure!(carried.contains(&[from, to, "dev"]), "{pairs:?}");
         }
-        ensure!(pairs[0][0].ends_with(" kb/s"), "{pairs:?}");
+        ensure!(pairs[0][3].ends_with(" kb/s"), "{pairs:?}");
         // What others carry is not known here.
         ensure!(rates("web2") == Some((String::new(), String::new())), "{rows:?}");
         browser.pictures("traffic")?;

@@ -45,13 +45,13 @@ const tables = {
   pairs: new Table(
     get("pairs"), "Between services",
     [
-      { title: "Carries", of: (pair) => pair.rate, text: (pair) => bits(pair.rate), number: true },
       { title: "From", of: (pair) => end(pair.source) },
       { title: "To", of: (pair) => end(pair.destination) },
       { title: "Network", of: network, mark: (pair) => colour(pair.network), kind: "of-network" },
+      { title: "Carries", of: (pair) => pair.rate, text: (pair) => bits(pair.rate), number: true },
       { title: "Packets", of: (pair) => pair.pace, text: (pair) => perSecond(pair.pace), number: true },
     ],
-    (pair) => `${pair.network} ${end(pair.source)} ${end(pair.destination)}`, 0, "Nothing goes between services now.",
+    (pair) => `${pair.network} ${end(pair.source)} ${end(pair.destination)}`, 3, "Nothing goes between services now.",
   ),
   losses: new Table(
     get("losses"), "Whose packets were dropped",

@@ -23,6 +23,7 @@ impl Reconciler {
             "serving what was known, without the store"
         );
         self.make(&seen, true, &mut failures).await;
+        self.take_inventory(&seen.own, &seen.elsewhere);
         // From here on the store says which are followed. What was made stands.
         self.followed.clear();
     }
