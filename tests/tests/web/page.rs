@@ -90,7 +90,15 @@ fn hosts_services_traffic_and_drops_are_shown() -> Result<()> {
         ensure!(pairs[0][3].ends_with(" kb/s"), "{pairs:?}");
         // What others carry is not known here.
         ensure!(rates("web2") == Some((String::new(), String::new())), "{rows:?}");
+        // More to another host, beside.
+        let target = address(host, "db3.data")?;
+        let line = format!("netctl exec box-cache -- ping -n -q -s 1400 -i 0.005 -w 60 {target}");
+        let mut more = host.spawn("more", line.split(' '))?;
+        browser.until("document.querySelectorAll('#map .between.on').length === 2")?;
+        browser.until("document.querySelectorAll('#pairs tbody tr').length === 4")?;
         browser.pictures("traffic")?;
+        more.stop(Signal::SIGINT, Duration::from_secs(10))?;
+        browser.until("document.querySelectorAll('#map .between.on').length === 1")?;
 
         browser.until("!document.querySelector('#map .box.own').classList.contains('dropping')")?;
         let wire = wire(lab, host, "api1")?;

@@ -102,8 +102,8 @@ struct Stage<'a> {
     near: Netns,
     switches: Switches,
     programs: Programs,
-    _server: Process,
-    _light: Process,
+    /// What answers the loads, and the light traffic beside.
+    _running: [Process; 2],
 }
 
 fn measure(lab: &Lab, options: &Options) -> Result<Measured> {
@@ -174,8 +174,7 @@ impl<'a> Stage<'a> {
             aside.spawn("light", ["taskset", "-c", looks::last_cpu()].iter().chain(&ping))?;
         let programs = Programs::find(lab, &near, &far, &aside)?;
         let switches = Switches::of(&programs)?;
-        let (_server, _light) = (server, light);
-        Ok(Self { lab, generator, near, switches, programs, _server, _light })
+        Ok(Self { lab, generator, near, switches, programs, _running: [server, light] })
     }
 
     /// One load while one looks.

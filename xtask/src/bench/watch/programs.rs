@@ -39,7 +39,7 @@ impl Ran {
         let times = self.times - before.times;
         ensure!(times > 0, "the kernel has counted no run of the program");
         #[expect(clippy::cast_precision_loss, reason = "some seconds of some million runs")]
-        Ok((self.time - before.time).as_nanos() as f64 / times as f64)
+        Ok(self.time.saturating_sub(before.time).as_nanos() as f64 / times as f64)
     }
 }
 
