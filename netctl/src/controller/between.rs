@@ -179,7 +179,7 @@ pub(super) fn traffic(
 /// Whose packets are dropped, in names.
 pub(super) fn losses(found: &Found, inventory: &Inventory) -> Vec<SceneLoss> {
     let loss = |(loss, volume): (&Loss, &Volume)| {
-        let served = inventory.endpoints.iter().find(|served| served.port == Some(loss.device));
+        let served = inventory.endpoints.values().find(|served| served.port == Some(loss.device));
         let network = match served {
             Some(served) => inventory.networks.get(&served.endpoint.network),
             None => inventory

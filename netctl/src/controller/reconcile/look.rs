@@ -1,6 +1,9 @@
 //! What the store says of this host, at one moment.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{Reconciler, interest::Interest};
 use crate::{
@@ -32,8 +35,6 @@ pub(super) struct Seen {
     pub(super) damaged: bool,
     /// The endpoints that are attached on this host.
     pub(super) own: BTreeMap<EndpointId, Own>,
-    /// How many endpoints of each network are attached on other hosts.
-    pub(super) elsewhere: BTreeMap<NetworkId, usize>,
 }
 
 /// What was found among the endpoints of a network.
@@ -41,37 +42,79 @@ pub(super) struct Seen {
 pub(super) struct Looked {
     /// Which version of them that was.
     version: u64,
-    own: Vec<Own>,
-    /// How many are attached on other hosts.
-    elsewhere: usize,
+    /// Those of this host.
+    own: BTreeSet<EndpointId>,
 }
 
 impl Looked {
-    /// Looks again, unless they are as they were.
-    fn update(&mut self, endpoints: &Mirror<Endpoint>, host: &HostName) {
-        if self.version == endpoints.version {
-            return;
-        }
-        *self = Self { version: endpoints.version, ..Self::default() };
-        for (endpoint, revision) in endpoints.entries.values() {
-            let Some(owner) = &endpoint.owner else { continue };
-            if owner.host == *host {
-                let (endpoint, sandbox) = (Arc::clone(endpoint), owner.sandbox.clone());
-                self.own.push(Own { endpoint, sandbox, revision: *revision });
-            } else {
-                self.elsewhere += 1;
+    /// Has `own` be what there is now; those that are otherwise than they were are added to `changed`.
+    fn update(
+        &mut self,
+        endpoints: &Mirror<Endpoint>,
+        host: &HostName,
+        own: &mut BTreeMap<EndpointId, Own>,
+        changed: &mut BTreeSet<EndpointId>,
+    ) {
+        let Some(keys) = endpoints.changed_since(self.version) else {
+            self.forget(own, changed);
+            for (endpoint, revision) in endpoints.entries.values() {
+                self.add(endpoint, *revision, host, own, changed);
             }
+            self.version = endpoints.version;
+            return;
+        };
+        for key in keys {
+            if let Some(id) = key.parse().ok().and_then(|id: EndpointId| self.own.take(&id)) {
+                own.remove(&id);
+                changed.insert(id);
+            }
+            if let Some((endpoint, revision)) = endpoints.entries.get(key) {
+                self.add(endpoint, *revision, host, own, changed);
+            }
+        }
+        self.version = endpoints.version;
+    }
+
+    fn add(
+        &mut self,
+        endpoint: &Arc<Endpoint>,
+        revision: Revision,
+        host: &HostName,
+        own: &mut BTreeMap<EndpointId, Own>,
+        changed: &mut BTreeSet<EndpointId>,
+    ) {
+        let Some(owner) = endpoint.owner.as_ref().filter(|owner| owner.host == *host) else {
+            return;
+        };
+        let (endpoint, sandbox) = (Arc::clone(endpoint), owner.sandbox.clone());
+        let id = endpoint.id.clone();
+        own.insert(id.clone(), Own { endpoint, sandbox, revision });
+        changed.insert(id.clone());
+        self.own.insert(id);
+    }
+
+    /// Has `own` be without them.
+    pub(super) fn forget(
+        &mut self,
+        own: &mut BTreeMap<EndpointId, Own>,
+        changed: &mut BTreeSet<EndpointId>,
+    ) {
+        for id in std::mem::take(&mut self.own) {
+            own.remove(&id);
+            changed.insert(id);
         }
     }
 }
 
 impl Reconciler {
-    /// What the store says now; all that a pass does follows from one look.
+    /// What the store says now; all that a pass does follows from one look. The endpoints that are otherwise than when it was
+    /// last looked are to be done.
     ///
     /// `known` is whether every network of interest is followed.
     pub(super) fn look(&mut self, interest: &Interest, known: bool) -> Seen {
         let Interest { revision, engine, .. } = *interest;
-        let mut seen = Seen { revision, engine, complete: known, ..Seen::default() };
+        let own = std::mem::take(&mut self.own);
+        let mut seen = Seen { revision, engine, complete: known, own, ..Seen::default() };
         for (id, followed) in &mut self.followed {
             let mirror = followed.endpoints.borrow();
             if mirror.complete {
@@ -79,10 +122,7 @@ impl Reconciler {
             }
             seen.complete &= mirror.complete;
             seen.damaged |= mirror.damaged;
-            followed.looked.update(&mirror, &self.host);
-            let own = followed.looked.own.iter();
-            seen.own.extend(own.map(|own| (own.endpoint.id.clone(), own.clone())));
-            seen.elsewhere.insert(id.clone(), followed.looked.elsewhere);
+            followed.looked.update(&mirror, &self.host, &mut seen.own, &mut self.todo);
         }
         seen
     }

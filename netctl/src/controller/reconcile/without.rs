@@ -1,6 +1,8 @@
 //! A daemon that starts while the store is away.
 
-use super::{Followed, Reconciler, failures::Failures, interest::Interest};
+use std::collections::BTreeSet;
+
+use super::{Followed, Reconciler, failures::Failures, interest::Interest, pass::Depth};
 use crate::controller::follow::Follower;
 
 impl Reconciler {
@@ -22,8 +24,9 @@ impl Reconciler {
             endpoints = seen.own.len(),
             "serving what was known, without the store"
         );
-        self.make(&seen, true, &mut failures).await;
-        self.take_inventory(&seen.own, &seen.elsewhere);
+        self.make(&seen, Depth::Whole, &mut failures).await;
+        // Of the endpoints here the first pass tells; until then it is known who is where.
+        self.take_inventory(&seen, &BTreeSet::new());
         // From here on the store says which are followed. What was made stands.
         self.followed.clear();
     }
