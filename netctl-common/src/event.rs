@@ -1,6 +1,8 @@
 //! What the programs tell of single packets while somebody listens: which were dropped, and which began a flow.
 //!
-//! `EVENTS_UNTIL` says until when that is wanted, and so switches it off by itself where nobody vouches for it any more.
+//! `EVENTS_UNTIL` says until when anything is wanted of packets that ended so, and is all that is looked at where nobody
+//! wants any; what it is, `LOOKS_UNTIL` says. Being moments, they switch it off by themselves where nobody vouches for it any
+//! more.
 //! What exceeds a processor's budget is counted in `EVENT_BUDGETS` and not told, so that no flood of drops costs the host
 //! more than counting does.
 
@@ -10,8 +12,11 @@ use crate::maps::map_type;
 pub const EVENTS: &str = "EVENTS";
 /// How many bytes it holds: about 1500 events.
 pub const EVENT_BYTES: u32 = 256 * 1024;
-/// Array: [`EventKind`] → until when such events are wanted, in nanoseconds of `CLOCK_MONOTONIC` (`u64`); 0 for never.
+/// Array: [`EventKind`] → until when packets that ended so are looked at, in nanoseconds of `CLOCK_MONOTONIC` (`u64`); 0 for
+/// never.
 pub const EVENTS_UNTIL: &str = "EVENTS_UNTIL";
+/// Array: [`Purpose`] → until when that is wanted, likewise.
+pub const LOOKS_UNTIL: &str = "LOOKS_UNTIL";
 /// Per-CPU array: [`EventKind`] → [`Budget`].
 pub const EVENT_BUDGETS: &str = "EVENT_BUDGETS";
 /// LRU hash: [`FlowKey`] → when its last packet was seen, in nanoseconds of `CLOCK_MONOTONIC` (`u64`).
@@ -37,6 +42,23 @@ pub enum EventKind {
 impl EventKind {
     /// All of them, by number.
     pub const ALL: [Self; 2] = [Self::Drop, Self::Flow];
+}
+
+/// What packets are looked at for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u32)]
+pub enum Purpose {
+    /// To be told of packets that are dropped.
+    Drops = 0,
+    /// To be told of first packets of flows.
+    Flows = 1,
+    /// To have all counted by who sends to whom: [`crate::traffic`].
+    Traffic = 2,
+}
+
+impl Purpose {
+    /// All of them, by number.
+    pub const ALL: [Self; 3] = [Self::Drops, Self::Flows, Self::Traffic];
 }
 
 /// A packet of which is told.

@@ -15,6 +15,7 @@ pub mod event;
 pub mod flow;
 pub mod maps;
 pub mod outer;
+pub mod traffic;
 pub mod wire;
 
 pub use addr::{MacAddr, Vni};

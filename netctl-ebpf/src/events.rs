@@ -1,4 +1,4 @@
-//! Telling whoever listens of single packets. Where nobody does, it costs a look at one word.
+//! Telling whoever looks of single packets. Where nobody does, it costs a look at one word.
 
 use aya_ebpf::{
     bindings::{__sk_buff, xdp_md},
@@ -11,16 +11,18 @@ use aya_ebpf::{
 };
 use netctl_common::{
     Direction, DropReason, Outcome, Verdict, counter,
-    event::{Budget, EVENT_BYTES, EVENT_HEAD, Event, EventKind},
+    event::{Budget, EVENT_BYTES, EVENT_HEAD, Event, EventKind, Purpose},
     maps::Port,
 };
 
-use crate::{flow, lookup, packet::Packet, tunnel};
+use crate::{flow, lookup, packet::Packet, traffic, tunnel};
 
 #[map]
 static EVENTS: RingBuf = RingBuf::with_byte_size(EVENT_BYTES, 0);
 #[map]
 static EVENTS_UNTIL: Array<u64> = Array::with_max_entries(EventKind::ALL.len() as u32, 0);
+#[map]
+static LOOKS_UNTIL: Array<u64> = Array::with_max_entries(Purpose::ALL.len() as u32, 0);
 #[map]
 static EVENT_BUDGETS: PerCpuArray<Budget> =
     PerCpuArray::with_max_entries(EventKind::ALL.len() as u32, 0);
@@ -31,8 +33,9 @@ const FLOW: u32 = EventKind::Flow as u32;
 /// Tells of a packet that was dropped.
 #[inline(always)]
 pub(crate) fn dropped(packet: &Packet, direction: Direction, reason: DropReason, length: u32) {
-    if is_wanted(DROP) {
+    if is_looked_at(DROP) {
         let place = counter::index(direction, Outcome::Dropped(reason));
+        traffic::lost(packet.device(), place, length);
         match direction {
             Direction::FromTunnel => tell::<true>(packet.raw(), place, length, 0),
             _ => tell::<false>(packet.raw(), place, length, sent_by(packet, direction)),
@@ -43,8 +46,10 @@ pub(crate) fn dropped(packet: &Packet, direction: Direction, reason: DropReason,
 /// The same of one that the driver's program dropped.
 #[inline(always)]
 pub(crate) fn filtered(ctx: &XdpContext, reason: DropReason, length: u32) {
-    if is_wanted(DROP) {
+    if is_looked_at(DROP) {
         let place = counter::index(Direction::UnderlayFilter, Outcome::Dropped(reason));
+        // SAFETY: the context is valid for the whole run of the program.
+        traffic::lost(unsafe { (*ctx.ctx).ingress_ifindex }, place, length);
         tell_filtered(ctx.ctx, place, length);
     }
 }
@@ -66,13 +71,14 @@ pub(crate) fn forwarded(
         }
         _ => false,
     };
-    if is_wanted(FLOW) && is_way {
+    if is_looked_at(FLOW) && is_way {
         let place = counter::index(direction, Outcome::Forwarded(verdict));
         let port = match direction {
             Direction::FromContainer => packet.device(),
             _ => to,
         };
         let wrapped = matches!(verdict, Verdict::ToUnderlay);
+        traffic::carried(packet.raw(), port, direction as u32, length, wrapped);
         if flow::begins(packet.raw(), port, wrapped) {
             began(packet.raw(), place, length, to, port);
         }
@@ -85,10 +91,21 @@ fn sent_by(packet: &Packet, direction: Direction) -> u32 {
     if direction as u32 == Direction::FromContainer as u32 { packet.device() } else { 0 }
 }
 
-/// Whether somebody listens to events of this kind.
+/// Whether somebody wants anything of packets that end so.
 #[inline(always)]
-fn is_wanted(kind: u32) -> bool {
-    match EVENTS_UNTIL.get(kind) {
+fn is_looked_at(kind: u32) -> bool {
+    is_to_come(EVENTS_UNTIL.get(kind))
+}
+
+/// Whether somebody wants this.
+#[inline(always)]
+pub(crate) fn is_wanted(look: Purpose) -> bool {
+    is_to_come(LOOKS_UNTIL.get(look as u32))
+}
+
+#[inline(always)]
+fn is_to_come(until: Option<&u64>) -> bool {
+    match until {
         // SAFETY: a helper call without arguments.
         Some(&until) => until != 0 && unsafe { bpf_ktime_get_coarse_ns() } < until,
         None => false,
@@ -102,6 +119,9 @@ fn is_wanted(kind: u32) -> bool {
 /// network.
 #[inline(never)]
 fn tell<const FROM_TUNNEL: bool>(skb: *mut __sk_buff, place: u32, length: u32, port: u32) {
+    if !is_wanted(Purpose::Drops) {
+        return;
+    }
     let packet = Packet::of(skb);
     let vni = if FROM_TUNNEL {
         tunnel::key(&packet).map_or(0, |(vni, _source)| vni)
@@ -142,6 +162,9 @@ fn put(kind: u32, packet: &Packet, place: u32, length: u32, to: u32, vni: u32) {
 
 #[inline(never)]
 fn tell_filtered(ctx: *mut xdp_md, place: u32, length: u32) {
+    if !is_wanted(Purpose::Drops) {
+        return;
+    }
     let Some(entry) = reserve(DROP) else { return };
     let event = entry.event();
     event.about.place = place;

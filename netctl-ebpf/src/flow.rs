@@ -10,14 +10,14 @@ use aya_ebpf::{
     maps::{LruHashMap, PerCpuArray},
 };
 use netctl_common::{
-    event::{FLOW_ENTRIES, FLOW_IDLE, FlowKey},
+    event::{FLOW_ENTRIES, FLOW_IDLE, FlowKey, Purpose},
     maps::Port,
     outer::{OVERHEAD4, OVERHEAD6},
     wire::{Ipv4, Ipv6, ether_type, protocol},
 };
 
 use crate::{
-    lookup,
+    events, lookup,
     packet::Packet,
     parse::{ETHERNET, IPV6},
 };
@@ -58,10 +58,13 @@ const LONGEST: usize = 60;
 #[map]
 static LOOKS: PerCpuArray<Look> = PerCpuArray::with_max_entries(1, 0);
 
-/// Whether the packet, which has outer headers on if it is `wrapped`, is the first of a flow of the network that the
-/// endpoint behind `port` is in.
+/// Whether somebody wants to be told of flows, and the packet, which has outer headers on if it is `wrapped`, is the first
+/// of one of the network that the endpoint behind `port` is in.
 #[inline(never)]
 pub(crate) fn begins(skb: *mut __sk_buff, port: u32, wrapped: bool) -> bool {
+    if !events::is_wanted(Purpose::Flows) {
+        return false;
+    }
     let packet = Packet::of(skb);
     let vni = lookup::port(port).map_or(0, Port::vni);
     let Some(look) = LOOKS.get_ptr_mut(0) else { return false };
@@ -123,7 +126,7 @@ fn at<T: Copy>(head: &[u8; HEAD], offset: usize) -> &T {
 
 /// Where the inner frame begins behind outer headers that were just put on.
 #[inline(always)]
-fn inner(packet: &Packet) -> u32 {
+pub(crate) fn inner(packet: &Packet) -> u32 {
     match packet.load::<u8>(ETHERNET as u32) {
         Some(version) if version >> 4 == 6 => OVERHEAD6,
         _ => OVERHEAD4,

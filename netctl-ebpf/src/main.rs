@@ -4,8 +4,8 @@
 //! once, `validate` says whether its sender may send it, `arp` and `ndp` answer, `lookup` finds whom it is for, `router`
 //! takes it to another subnet, `flood` copies it to many, `encap` and `decap` add and strip the outer headers, `too_big`
 //! tells the sender that they do not fit, `echo` answers probes between hosts, `deliver` redirects it. What a stage returns
-//! decides the packet: there is one way out, [`finish`], which counts every packet once, and where somebody listens, has
-//! `events` tell of it.
+//! decides the packet: there is one way out, [`finish`], which counts every packet once, and where somebody looks, has
+//! `events` tell of it and `traffic` count by whom it is.
 #![no_std]
 #![no_main]
 
@@ -34,6 +34,7 @@ mod router;
 mod size;
 mod stale;
 mod too_big;
+mod traffic;
 mod tunnel;
 mod underlay;
 mod validate;

@@ -20,6 +20,7 @@ mod paths;
 mod plan;
 mod rehearse;
 mod rows;
+mod traffic;
 mod usage;
 mod values;
 
@@ -44,8 +45,9 @@ pub use self::{
     events::{EventKinds, Listening, PacketEvent, Told},
     features::Features,
     paths::Path as HostPath,
-    rehearse::{LONGEST, Rehearsal, rehearse},
+    rehearse::{Entrance, LONGEST, Rehearsal, rehearse},
     rows::{CounterRow, FdbRow, FloodRow, NeighRow, PortRow},
+    traffic::{Loss, Pair, Traffic, Volume},
     usage::{MapRow, ProgramRow, Usage},
 };
 use self::{
@@ -204,6 +206,13 @@ impl Dataplane {
     /// Listens to what the programs tell of single packets, from now on.
     pub async fn listen(&self, kinds: EventKinds) -> Listening {
         self.events.listen(kinds).await
+    }
+
+    /// What the programs counted by who sends to whom. They do so for some seconds after somebody has asked; what was counted
+    /// by then stays.
+    pub async fn traffic(&self) -> Result<Traffic, Error> {
+        self.events.count().await;
+        self.ask(Request::Traffic).await
     }
 
     /// Has the programs tell nothing any more, for good: nobody will be there to hear it.

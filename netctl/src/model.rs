@@ -58,15 +58,19 @@ pub use self::{
     published::{PortRange, PublishedPort, PublishedPortError},
     resolver::{ResolverOption, ResolverOptionError, SearchDomain},
     sandbox::Sandbox,
-    scene::{SceneEndpoint, SceneHost, SceneNetwork, SceneStore, SceneView},
+    scene::{
+        SceneEnd, SceneEndpoint, SceneHost, SceneLoss, SceneNetwork, ScenePair, ScenePlace,
+        SceneStore, SceneTraffic, SceneView, SceneWay,
+    },
     spec::{
         AttachSpec, ConnectSpec, NetworkSpec, RangeError, RangeSpec, RunSpec, SandboxSpec,
         ServiceSpec,
     },
     sysctl::{Sysctl, SysctlError},
     view::{
-        AuditView, CarriedView, CounterView, FdbView, HostView, InterfaceView, NamesView,
-        NeighView, NetworkView, SandboxView, ServiceView, StatusView, StoreProbeView, TrafficView,
+        AuditView, CarriedView, CounterView, FdbView, HostView, InterfaceView, KnownView,
+        NamesView, NeighView, NetworkView, SandboxView, ServiceView, StatusView, StoreProbeView,
+        TrafficView,
     },
     vteps::{Vteps, VtepsError},
 };

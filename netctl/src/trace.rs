@@ -2,8 +2,10 @@
 //!
 //! Nothing is sent into a sandbox. What a sandbox would do is told by its own links and routes; what the programs would, by
 //! a run of their copy on the pinned maps; and the way to another host by the probes of the doctor. What the kernel holds is
-//! compared with what the store says, so that a map that lacks something is told from a service that is not there.
+//! compared with what the store says, so that a map that lacks something is told from a service that is not there. The answer
+//! is followed likewise: no program remembers what it came for, so it has to find its own way.
 
+mod back;
 mod beyond;
 mod error;
 mod inside;
@@ -13,19 +15,31 @@ mod parties;
 mod port;
 mod report;
 
-use std::{net::IpAddr, path::Path};
+use std::{
+    net::IpAddr,
+    path::Path,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 pub use self::{
     error::Error,
     packet::Protocol,
     report::{Hop, Report, Verdict},
 };
-use self::{packet::Packet, parties::Sender, report::Hops};
+use self::{
+    inside::Start,
+    packet::Packet,
+    parties::{Destination, Sender},
+    port::Passed,
+    report::Hops,
+};
 use crate::{
     api::Client,
     controller,
     kernel::{Netlink, Netns, check_privileges},
-    model::{DaemonNote, FdbView, Host, MacAddr, NeighView, Network, SandboxView, ServiceView},
+    model::{
+        DaemonNote, FdbView, Host, KnownView, MacAddr, NeighView, Network, SandboxView, ServiceView,
+    },
 };
 
 /// The packet that is asked about.
@@ -39,6 +53,8 @@ pub struct Question {
     pub protocol: Protocol,
     /// The port that it is for, where the protocol has ports.
     pub port: u16,
+    /// Whether it is to be one of IPv6, where there is a choice.
+    pub ipv6: bool,
     /// How many bytes the IP packet has; as few as it needs where none is given, and of a ping as many as usual.
     pub size: Option<u32>,
 }
@@ -50,15 +66,17 @@ struct Scene {
     sandboxes: Vec<SandboxView>,
     fdb: Vec<FdbView>,
     neigh: Vec<NeighView>,
-    /// What the store says; none where it does not answer.
-    store: Option<Store>,
+    store: Store,
 }
 
-/// What the store says.
+/// What the store says; or what it has said last of the networks that this host takes part in, while it is away.
 struct Store {
     services: Vec<ServiceView>,
     networks: Vec<Network>,
-    hosts: Vec<Host>,
+    /// Those that are alive; none where that was never heard.
+    hosts: Option<Vec<Host>>,
+    /// Says that it is away, and since when, if it is.
+    away: Option<String>,
 }
 
 /// Says what would become of the packet.
@@ -69,28 +87,35 @@ pub async fn trace(client: &Client, question: &Question) -> Result<Report, Error
     check_privileges()?;
     let host = Scene::look(client).await?;
     let sender = parties::sender(&host, &question.source)?;
-    let destination = parties::destination(&host, &sender, &question.destination)?;
-    let mut hops = Hops::default();
-    let packet = follow(&host, &sender, &destination, question, &mut hops).await?;
-    Ok(hops.report(&sender, &destination, &packet))
+    let destination = parties::destination(&host, &sender, question)?;
+    let mut packet = Packet::new(question, destination.address)?;
+    let (mut hops, mut back) = (Hops::default(), Hops::default());
+    if let Some(away) = &host.store.away {
+        hops.doubt("store", away);
+    }
+    let went = follow(&host, &sender, &destination, &mut packet, &mut hops).await?;
+    if let Some((start, passed)) = went.filter(|_| !hops.stopped()) {
+        back::follow(&host, &start, &destination, passed, &packet, &mut back).await?;
+    }
+    Ok(hops.report(back, &sender, &destination, &packet))
 }
 
-async fn follow(
-    host: &Scene,
-    sender: &Sender<'_>,
-    destination: &parties::Destination,
-    question: &Question,
+/// Follows the packet to its end; how it left, and where it came to, if it came past its port.
+async fn follow<'a>(
+    host: &'a Scene,
+    sender: &Sender<'a>,
+    destination: &Destination,
+    packet: &mut Packet,
     hops: &mut Hops,
-) -> Result<Packet, Error> {
-    let mut packet = Packet::new(question, destination.address)?;
-    let Some(start) = inside::leave(host, sender, destination, &mut packet, hops).await? else {
-        return Ok(packet);
+) -> Result<Option<(Start<'a>, Passed)>, Error> {
+    let Some(start) = inside::leave(host, sender, destination, packet, hops).await? else {
+        return Ok(None);
     };
-    let Some(passed) = port::pass(host, &start, destination, &packet, hops).await? else {
-        return Ok(packet);
+    let Some(passed) = port::pass(host, &start, destination, packet, hops).await? else {
+        return Ok(None);
     };
-    beyond::arrive(host, &start, destination, &packet, passed, hops).await?;
-    Ok(packet)
+    beyond::arrive(host, &start, destination, packet, passed, hops).await?;
+    Ok(Some((start, passed)))
 }
 
 impl Scene {
@@ -104,7 +129,7 @@ impl Scene {
             sandboxes,
             fdb: client.fdb().await?,
             neigh: client.neigh().await?,
-            store: Store::look(client).await,
+            store: Store::look(client).await?,
         })
     }
 
@@ -121,12 +146,11 @@ impl Scene {
 
     /// What the store says of who has the address in the network.
     fn known(&self, network: &Network, address: IpAddr) -> Known<'_> {
-        let Some(store) = &self.store else { return Known::Silent };
         let has = |service: &&ServiceView| {
             service.endpoint.network == network.id
                 && service.endpoint.addresses.iter().any(|own| own.addr() == address)
         };
-        match store.services.iter().find(has) {
+        match self.store.services.iter().find(has) {
             None => Known::Nobody,
             Some(service) if service.endpoint.vteps().is_none() => Known::Nowhere(service),
             Some(service) => Known::At(service),
@@ -137,8 +161,6 @@ impl Scene {
 /// What the store says of an address.
 #[derive(Clone, Copy)]
 enum Known<'a> {
-    /// The store does not answer.
-    Silent,
     /// Nobody has it.
     Nobody,
     /// A service has it that is attached nowhere.
@@ -148,12 +170,27 @@ enum Known<'a> {
 }
 
 impl Store {
-    async fn look(client: &Client) -> Option<Self> {
+    async fn look(client: &Client) -> Result<Self, Error> {
+        if let Some(said) = Self::ask(client).await {
+            return Ok(said);
+        }
+        let KnownView { networks, services, hosts, away_since } = client.known().await?;
+        let since = away_since.map_or_else(String::new, |since| {
+            let seconds =
+                SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+            format!(" for {} s", seconds.saturating_sub(since))
+        });
+        let away = format!(
+            "it has not answered{since}: services and hosts are as this host knew them last, of its own networks alone"
+        );
+        Ok(Self { services, networks, hosts, away: Some(away) })
+    }
+
+    async fn ask(client: &Client) -> Option<Self> {
         let networks = client.networks(true).await.ok()?;
-        Some(Self {
-            services: client.services(None).await.ok()?,
-            networks: networks.into_iter().map(|view| view.network).collect(),
-            hosts: client.hosts().await.ok()?.into_iter().map(|view| view.host).collect(),
-        })
+        let services = client.services(None).await.ok()?;
+        let hosts = client.hosts().await.ok()?.into_iter().map(|view| view.host).collect();
+        let networks = networks.into_iter().map(|view| view.network).collect();
+        Some(Self { services, networks, hosts: Some(hosts), away: None })
     }
 }

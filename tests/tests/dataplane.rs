@@ -50,7 +50,7 @@ fn what_is_applied_is_held_and_what_is_held_is_adopted() {
 
     let before = host.numbers();
     assert_eq!(before.links.len(), 4);
-    assert_eq!(before.maps.len(), 13);
+    assert_eq!(before.maps.len(), 14);
     let after = host.within(async || {
         let dataplane = Dataplane::start(host.config()).await?;
         expect(&dataplane, &desired).await?;
@@ -65,6 +65,31 @@ fn what_is_applied_is_held_and_what_is_held_is_adopted() {
     });
     assert_eq!((&before.maps, &before.links), (&after.maps, &after.links));
     assert!(before.programs.iter().all(|(path, id)| after.programs[path] != *id), "{after:?}");
+}
+
+#[test]
+fn a_map_that_an_earlier_binary_did_not_have_is_made_beside_those_that_it_had() {
+    let host = Host::new();
+    let desired = host.desired();
+    let apply = async || {
+        let dataplane = Dataplane::start(host.config()).await?;
+        dataplane.apply(desired.clone(), Sweep::Remove).await?;
+        let traffic = dataplane.traffic().await?;
+        ensure!(traffic == dataplane::Traffic::default(), "{traffic:?}");
+        dataplane.shutdown().await?;
+        Ok(())
+    };
+    host.within(apply);
+    let before = host.numbers();
+    let new = host.pins().join("maps").join(netctl_common::event::LOOKS_UNTIL);
+    fs::remove_file(&new).expect("the pin");
+    host.within(apply);
+    let after = host.numbers();
+    assert_eq!(before.links, after.links);
+    assert_eq!(before.maps.len(), after.maps.len());
+    for (path, id) in &after.maps {
+        assert_eq!(*path == new, before.maps[path] != *id, "{}", path.display());
+    }
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod scale;
 mod sync;
 mod table;
 mod times;
+mod watch;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -70,6 +71,8 @@ enum Other {
     Endpoints(endpoints::Options),
     /// Docker's containers on netctl beside those on Docker's own networks: to start, and how fast they are
     Docker(docker::Options),
+    /// What it costs packets that somebody looks: metrics, the page, monitors and captures
+    Watch(watch::Options),
 }
 
 /// How results are printed.
@@ -88,6 +91,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         Some(Other::Names(options)) => return names::run(options),
         Some(Other::Endpoints(options)) => return endpoints::run(options),
         Some(Other::Docker(options)) => return docker::run(options),
+        Some(Other::Watch(options)) => return watch::run(options),
         None => {}
     }
     if options.format == Format::Json {

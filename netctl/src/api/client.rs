@@ -21,8 +21,9 @@ use crate::{
     controller,
     model::{
         AttachSpec, ConnectSpec, CounterView, EventFilter, EventView, FdbView, HostView, JoinSpec,
-        JoinView, LeaveSpec, NeighView, NetworkSpec, NetworkView, RetainSpec, RunSpec, SandboxSpec,
-        SandboxView, ServiceRef, ServiceSpec, ServiceView, StatusView, StoreProbeView, TrafficView,
+        JoinView, KnownView, LeaveSpec, NeighView, NetworkSpec, NetworkView, RetainSpec, RunSpec,
+        SandboxSpec, SandboxView, ServiceRef, ServiceSpec, ServiceView, StatusView, StoreProbeView,
+        TrafficView,
     },
 };
 
@@ -186,6 +187,11 @@ impl Client {
     /// The hosts of the cluster.
     pub async fn hosts(&self) -> Result<Vec<HostView>> {
         self.get("/v1/hosts").await
+    }
+
+    /// What the daemon's host knows without asking the store.
+    pub async fn known(&self) -> Result<KnownView> {
+        self.get("/v1/known").await
     }
 
     /// The forwarding database of the daemon's host.

@@ -22,8 +22,9 @@ use crate::{
     controller::{self, Controller, Error},
     model::{
         AttachSpec, ConnectSpec, CounterView, EventFilter, FdbView, HostView, JoinSpec, JoinView,
-        LeaveSpec, NeighView, NetworkSpec, NetworkView, RetainSpec, RunSpec, SandboxSpec,
-        SandboxView, ServiceRef, ServiceSpec, ServiceView, StatusView, StoreProbeView, TrafficView,
+        KnownView, LeaveSpec, NeighView, NetworkSpec, NetworkView, RetainSpec, RunSpec,
+        SandboxSpec, SandboxView, ServiceRef, ServiceSpec, ServiceView, StatusView, StoreProbeView,
+        TrafficView,
     },
 };
 
@@ -83,6 +84,7 @@ pub(super) fn router(
         .route("/v1/containers/leave", post(leave))
         .route("/v1/containers/retain", post(retain))
         .route("/v1/hosts", get(hosts))
+        .route("/v1/known", get(known))
         .route("/v1/fdb", get(fdb))
         .route("/v1/neigh", get(neigh))
         .route("/v1/counters", get(counters))
@@ -215,6 +217,10 @@ async fn retain(State(api): State<Api>, Body(spec): Body<RetainSpec>) -> Answer<
 
 async fn hosts(State(api): State<Api>) -> Answer<Vec<HostView>> {
     api.finish(|controller| async move { controller.hosts().await }).await
+}
+
+async fn known(State(api): State<Api>) -> Answer<KnownView> {
+    api.finish(|controller| async move { Ok(controller.known()) }).await
 }
 
 async fn fdb(State(api): State<Api>) -> Answer<Vec<FdbView>> {

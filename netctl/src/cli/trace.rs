@@ -7,7 +7,7 @@ use clap::builder::NonEmptyStringValueParser;
 use super::{Context, Error, Result};
 use crate::trace::{self, Protocol, Question, Report};
 
-/// The exit code where it would not arrive.
+/// The exit code where it would not arrive, or its answer not come back.
 const STOPS: u8 = 1;
 
 #[derive(Debug, clap::Args)]
@@ -24,6 +24,9 @@ pub(super) struct Args {
     /// What it is [default: icmp, or tcp where a port is given]
     #[arg(long, value_enum, value_name = "tcp|udp|icmp", hide_possible_values = true)]
     proto: Option<Protocol>,
+    /// By IPv6, where there is a choice
+    #[arg(short = '6', long)]
+    ipv6: bool,
     /// Bytes of the IP packet, which is not to be cut
     #[arg(long, value_name = "BYTES")]
     size: Option<u32>,
@@ -31,7 +34,7 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) async fn run(self, Context { client, output }: &Context) -> Result {
-        let Self { source, destination, port, proto, size } = self;
+        let Self { source, destination, port, proto, ipv6, size } = self;
         let default = if port.is_some() { Protocol::Tcp } else { Protocol::Icmp };
         let protocol = proto.unwrap_or(default);
         let port = match (protocol, port) {
@@ -44,9 +47,9 @@ impl Args {
                 return Err(Error::Unusable("--proto tcp and --proto udp need a --port"));
             }
         };
-        let question = Question { source, destination, protocol, port, size };
+        let question = Question { source, destination, protocol, port, ipv6, size };
         let report = trace::trace(client, &question).await?;
         output.show(&report, Report::text)?;
-        Ok(if report.arrives { ExitCode::SUCCESS } else { ExitCode::from(STOPS) })
+        Ok(if report.arrives && report.returns { ExitCode::SUCCESS } else { ExitCode::from(STOPS) })
     }
 }

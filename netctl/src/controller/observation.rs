@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::{
     Controller, Result,
+    between::Between,
     follow::Mirror,
     pulse::{Pulse, Sync},
     reconcile::Reconciler,
@@ -65,6 +66,8 @@ pub(super) struct Observer {
     pub(super) hosts: watch::Receiver<Mirror<Host>>,
     /// When it began to look.
     pub(super) began: Instant,
+    /// Who sends to whom, for those who have asked lately.
+    pub(super) between: Between,
 }
 
 impl Observer {
@@ -76,6 +79,7 @@ impl Observer {
             inventory: reconciler.inventory(),
             hosts: reconciler.hosts(),
             began: Instant::now(),
+            between: Between::default(),
         })
     }
 

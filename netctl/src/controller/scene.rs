@@ -7,7 +7,12 @@ use std::{
     time::Duration,
 };
 
-use super::{Controller, Result, follow::Mirror, observation::Inventory};
+use super::{
+    Controller, Result,
+    between::{self, Ends, Found},
+    follow::Mirror,
+    observation::{FollowedNetwork, Inventory},
+};
 use crate::model::{
     Endpoint, EndpointId, Host, HostName, SceneEndpoint, SceneHost, SceneNetwork, SceneStore,
     SceneView, TrafficView, Vteps,
@@ -17,7 +22,8 @@ use crate::model::{
 const ENDPOINTS: usize = 2000;
 
 impl Controller {
-    /// Hosts, networks and endpoints as this host knows them, and what its own endpoints carried.
+    /// Hosts, networks and endpoints as this host knows them, and what its own endpoints carried. The programs count who sends
+    /// to whom for as long as this is asked again and again.
     ///
     /// # Errors
     /// The data plane or the kernel does not answer.
@@ -25,6 +31,7 @@ impl Controller {
         let inventory = self.observer.inventory.borrow().clone();
         let traffic = self.activity().await?.endpoints;
         let drops = self.counters().await?.into_iter().filter(|own| own.drop && own.packets > 0);
+        let found = self.observer.between.look(&self.dataplane).await?;
         let connection = self.observer.measures.connection();
         let mut scene = SceneView {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -43,9 +50,11 @@ impl Controller {
             endpoints: Vec::new(),
             left_out: 0,
             drops: drops.collect(),
+            traffic: None,
+            losses: between::losses(&found, &inventory),
         };
         let mut owners = Owners::default();
-        fill(&mut scene, &inventory, &mut owners, traffic);
+        fill(&mut scene, &inventory, &mut owners, traffic, &found);
         let hosts = self.observer.hosts.borrow();
         scene.complete &= hosts.complete;
         scene.hosts = owners.hosts(&self.config.host, self.context.vteps(), &hosts);
@@ -60,14 +69,17 @@ fn fill(
     inventory: &Inventory,
     owners: &mut Owners,
     traffic: Vec<TrafficView>,
+    found: &Found,
 ) {
-    let mut networks: Vec<_> = inventory.networks.values().collect();
+    let mut networks: Vec<&FollowedNetwork> = inventory.networks.values().collect();
     networks.sort_by(|a, b| a.network.name.cmp(&b.network.name));
+    let mut ends = Ends::seen(found);
     let (mut own, mut others) = (Vec::new(), Vec::new());
-    for (place, followed) in networks.into_iter().enumerate() {
+    for (place, followed) in networks.iter().enumerate() {
         let mirror = followed.endpoints.borrow();
         scene.complete &= mirror.complete;
         for (endpoint, _) in mirror.entries.values() {
+            ends.name(followed.network.vni, endpoint);
             let here = owners.count(endpoint) == Some(&scene.host);
             if here {
                 own.push((place, Arc::clone(endpoint)));
@@ -85,6 +97,7 @@ fn fill(
             endpoints: mirror.entries.len(),
         });
     }
+    scene.traffic = between::traffic(found, &ends, &networks, &scene.host);
     own.truncate(ENDPOINTS);
     others.truncate(ENDPOINTS - own.len());
     for list in [&mut own, &mut others] {
@@ -163,6 +176,6 @@ impl Owners {
     }
 }
 
-fn milliseconds(time: Duration) -> u64 {
+pub(super) fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

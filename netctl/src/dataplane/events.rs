@@ -1,11 +1,12 @@
-//! Events: what the programs tell of single packets, for as long as somebody listens.
+//! Events: what the programs tell of single packets, for as long as somebody listens; and whether they count who sends to
+//! whom, for as long as somebody asks.
 //!
-//! One task owns the ring and the word that switches it on. That word is a moment in time, which the task puts off every
+//! One task owns the ring and the words that switch it all on. Those are moments in time, which the task puts off every
 //! second: where it has died, the programs fall silent by themselves.
 
 use std::{
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use aya::{
@@ -14,7 +15,7 @@ use aya::{
 };
 use netctl_common::{
     Direction, Outcome, counter,
-    event::{Budget, Event, EventKind},
+    event::{Budget, Event, EventKind, Purpose},
 };
 use nix::time::{ClockId, clock_gettime};
 use tokio::{
@@ -27,7 +28,7 @@ use tracing::warn;
 
 use super::{
     Error,
-    layout::{EVENT_BUDGETS, EVENTS, EVENTS_UNTIL, Layout},
+    layout::{EVENT_BUDGETS, EVENTS, EVENTS_UNTIL, LOOKS_UNTIL, Layout},
     paths,
 };
 use crate::model::Vni;
@@ -36,6 +37,8 @@ use crate::model::Vni;
 const VOUCH: Duration = Duration::from_secs(1);
 /// How long events gather between two looks at the ring: it bounds what telling them costs by what the ring holds.
 const GATHER: Duration = Duration::from_millis(20);
+/// How long traffic is counted by who sends to whom after somebody has asked.
+const LINGER: Duration = Duration::from_secs(10);
 /// How many events may wait for one listener before it loses the oldest.
 const QUEUE: usize = 2048;
 
@@ -80,11 +83,20 @@ pub enum Told {
     Missed(u64),
 }
 
-/// How many listen to what.
+/// What the programs are to do, or do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Wanted {
+    told: EventKinds,
+    /// Whether they count who sends to whom.
+    counted: bool,
+}
+
+/// How many listen to what, and until when traffic is counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Listeners {
     drops: usize,
     flows: usize,
+    counted_until: Option<Instant>,
 }
 
 impl Listeners {
@@ -98,8 +110,11 @@ impl Listeners {
         self.flows -= usize::from(kinds.flows);
     }
 
-    fn kinds(self) -> EventKinds {
-        EventKinds { drops: self.drops > 0, flows: self.flows > 0 }
+    fn wanted(self) -> Wanted {
+        Wanted {
+            told: EventKinds { drops: self.drops > 0, flows: self.flows > 0 },
+            counted: self.counted_until.is_some_and(|until| Instant::now() < until),
+        }
     }
 }
 
@@ -112,16 +127,20 @@ pub(super) struct Source {
 /// What switches the programs on, and counts what they did not tell.
 struct Switch {
     until: Array<MapData, u64>,
+    looks: Array<MapData, u64>,
     budgets: PerCpuArray<MapData, Budget>,
 }
 
 impl Source {
-    /// Takes the maps out of the object, and has the programs tell nothing.
+    /// Takes the maps out of the object, and has the programs tell and count nothing.
     pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, Error> {
         let ring = take(ebpf, &EVENTS)?;
-        let mut switch =
-            Switch { until: take(ebpf, &EVENTS_UNTIL)?, budgets: take(ebpf, &EVENT_BUDGETS)? };
-        switch.set(EventKinds::default())?;
+        let mut switch = Switch {
+            until: take(ebpf, &EVENTS_UNTIL)?,
+            looks: take(ebpf, &LOOKS_UNTIL)?,
+            budgets: take(ebpf, &EVENT_BUDGETS)?,
+        };
+        switch.set(Wanted::default())?;
         Ok(Self { ring, switch })
     }
 }
@@ -133,12 +152,20 @@ fn take<T: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, layout: &Layout) -> 
 }
 
 impl Switch {
-    /// Has the programs tell these kinds for a while, and no others.
-    fn set(&mut self, EventKinds { drops, flows }: EventKinds) -> Result<(), Error> {
+    /// Has the programs do this for a while, and nothing else.
+    fn set(&mut self, Wanted { told, counted }: Wanted) -> Result<(), Error> {
+        let EventKinds { drops, flows } = told;
+        let lease = paths::lease();
+        let until = |wanted| if wanted { lease } else { 0 };
+        for (purpose, wanted) in
+            [(Purpose::Drops, drops), (Purpose::Flows, flows), (Purpose::Traffic, counted)]
+        {
+            let written = |source| Error::Map { what: "write", map: LOOKS_UNTIL.name, source };
+            self.looks.set(purpose as u32, until(wanted), 0).map_err(written)?;
+        }
         for (kind, wanted) in [(EventKind::Drop, drops), (EventKind::Flow, flows)] {
-            let until = if wanted { paths::lease() } else { 0 };
             let written = |source| Error::Map { what: "write", map: EVENTS_UNTIL.name, source };
-            self.until.set(kind as u32, until, 0).map_err(written)?;
+            self.until.set(kind as u32, until(wanted || counted), 0).map_err(written)?;
         }
         Ok(())
     }
@@ -160,8 +187,8 @@ impl Switch {
 pub(super) struct Events {
     listeners: Arc<watch::Sender<Listeners>>,
     told: broadcast::Sender<Told>,
-    /// What the programs tell at present.
-    active: watch::Receiver<EventKinds>,
+    /// What the programs do at present.
+    active: watch::Receiver<Wanted>,
     /// Ends the gathering of events, at the latest when nobody can come to listen any more.
     end: Arc<DropGuard>,
 }
@@ -174,7 +201,7 @@ impl Events {
         let ring = unsafe { AsyncFd::register(ring) };
         let ring = ring.map_err(|error| Error::Ring { source: error.into() })?;
         let (told, _) = broadcast::channel(QUEUE);
-        let (active, current) = watch::channel(EventKinds::default());
+        let (active, current) = watch::channel(Wanted::default());
         let listeners = Arc::new(watch::Sender::default());
         let gatherer = Gatherer {
             ring,
@@ -201,11 +228,19 @@ impl Events {
         let told = self.told.subscribe();
         self.listeners.send_modify(|listeners| listeners.add(kinds));
         let listening = Listening { told, kinds, listeners: Arc::clone(&self.listeners) };
-        let covers =
-            |active: &EventKinds| (active.drops || !kinds.drops) && (active.flows || !kinds.flows);
+        let covers = |Wanted { told, .. }: &Wanted| {
+            (told.drops || !kinds.drops) && (told.flows || !kinds.flows)
+        };
         // Where nobody gathers any more, nothing will come, which the listener finds out by itself.
         drop(self.active.clone().wait_for(covers).await);
         listening
+    }
+
+    /// Has the programs count who sends to whom from now on, until nobody has asked for that for a while.
+    pub(super) async fn count(&self) {
+        let until = Some(Instant::now() + LINGER);
+        self.listeners.send_modify(|listeners| listeners.counted_until = until);
+        drop(self.active.clone().wait_for(|active| active.counted).await);
     }
 }
 
@@ -240,7 +275,7 @@ struct Gatherer {
     switch: Switch,
     listeners: watch::Receiver<Listeners>,
     told: broadcast::Sender<Told>,
-    active: watch::Sender<EventKinds>,
+    active: watch::Sender<Wanted>,
     /// How many events were lost by what was last looked at.
     lost: u64,
 }
@@ -248,13 +283,13 @@ struct Gatherer {
 impl Gatherer {
     async fn run(mut self, cancel: CancellationToken) {
         cancel.run_until_cancelled(self.gather()).await;
-        self.turn(EventKinds::default());
+        self.turn(Wanted::default());
     }
 
     async fn gather(&mut self) {
         loop {
-            let wanted = self.listeners.borrow_and_update().kinds();
-            if wanted == EventKinds::default() {
+            let wanted = self.listeners.borrow_and_update().wanted();
+            if wanted == Wanted::default() {
                 self.turn(wanted);
                 if self.listeners.changed().await.is_err() {
                     return;
@@ -286,12 +321,12 @@ impl Gatherer {
         }
     }
 
-    /// Has the programs tell these kinds from now on.
-    fn turn(&mut self, kinds: EventKinds) {
-        if let Err(error) = self.switch.set(kinds) {
+    /// Has the programs do this from now on.
+    fn turn(&mut self, wanted: Wanted) {
+        if let Err(error) = self.switch.set(wanted) {
             warn!(%error, "the programs cannot be told what is listened to");
         }
-        self.active.send_replace(kinds);
+        self.active.send_replace(wanted);
     }
 
     fn count_lost(&self) -> u64 {

@@ -5,8 +5,9 @@ use std::path::Path;
 use aya::maps::{MapError, MapInfo, MapType};
 use netctl_common::{
     counter::{self, Count},
-    event::{self, Budget, EventKind},
+    event::{self, Budget, EventKind, Purpose},
     maps,
+    traffic::{self, LossKey, PairKey},
 };
 
 use super::Error;
@@ -111,10 +112,19 @@ pub(super) const EVENTS_UNTIL: Layout =
 pub(super) const EVENT_BUDGETS: Layout =
     Layout::new::<u32, Budget>(event::EVENT_BUDGETS, MapType::PerCpuArray, EVENT_KINDS);
 
+pub(super) const LOOKS_UNTIL: Layout =
+    Layout::new::<u32, u64>(event::LOOKS_UNTIL, MapType::Array, PURPOSES);
+/// These two are not pinned: nothing is told by them of a time when nobody looked.
+pub(super) const PAIRS: Layout =
+    Layout::new::<PairKey, Count>(traffic::PAIRS, MapType::LruPerCpuHash, traffic::PAIR_ENTRIES);
+pub(super) const LOSSES: Layout =
+    Layout::new::<LossKey, Count>(traffic::LOSSES, MapType::LruPerCpuHash, traffic::LOSS_ENTRIES);
+
+const PURPOSES: u32 = Purpose::Traffic as u32 + 1;
 const EVENT_KINDS: u32 = EventKind::Flow as u32 + 1;
 
 /// All maps that are pinned.
-pub(super) const ALL: [&Layout; 13] = [
+pub(super) const ALL: [&Layout; 14] = [
     &NETWORKS,
     &PORTS,
     &FDB,
@@ -128,10 +138,12 @@ pub(super) const ALL: [&Layout; 13] = [
     &EVENTS,
     &EVENTS_UNTIL,
     &EVENT_BUDGETS,
+    &LOOKS_UNTIL,
 ];
 
 /// Those of them by which programs tell what they have seen; no decision follows from these.
-pub(super) const TOLD: [&Layout; 4] = [&COUNTERS, &EVENTS, &EVENTS_UNTIL, &EVENT_BUDGETS];
+pub(super) const TOLD: [&Layout; 5] =
+    [&COUNTERS, &EVENTS, &EVENTS_UNTIL, &EVENT_BUDGETS, &LOOKS_UNTIL];
 
 /// The maps that what becomes of a packet follows from.
 pub(super) fn deciding() -> impl Iterator<Item = &'static Layout> {

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use aya::{
     Ebpf, Pod,
-    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray},
+    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap},
 };
 use netctl_common::{
     counter::Count,
@@ -16,13 +16,15 @@ use netctl_common::{
         NeighbourKey6, TunnelAddr, Vtep,
     },
     outer::{OVERHEAD4, OVERHEAD6},
+    traffic::{LossKey, PairKey},
 };
 
 pub(super) use self::pinned::PinnedMaps;
 use super::{
     Error,
     layout::{
-        COUNTERS, FDB, FLOOD, Layout, MEMBERS, NEIGH4, NEIGH6, NETWORKS, PORTS, VTEP_BY_ADDR, VTEPS,
+        COUNTERS, FDB, FLOOD, LOSSES, Layout, MEMBERS, NEIGH4, NEIGH6, NETWORKS, PAIRS, PORTS,
+        VTEP_BY_ADDR, VTEPS,
     },
     paths::{Path, Paths},
     plan::{Effect, Op, Tables, VtepEntry},
@@ -33,7 +35,7 @@ use crate::{
     model::{MacAddr, Vteps},
 };
 
-/// Every map that the daemon writes, and the counters. There is one of it for a directory of pins.
+/// Every map that the daemon writes, and what the programs count. There is one of it for a directory of pins.
 pub(super) struct Maps {
     networks: HashMap<MapData, u32, abi::Network>,
     ports: HashMap<MapData, u32, abi::Port>,
@@ -45,6 +47,8 @@ pub(super) struct Maps {
     vteps: Array<MapData, Vtep>,
     vtep_by_addr: HashMap<MapData, TunnelAddr, u32>,
     pub(super) counters: PerCpuArray<MapData, Count>,
+    pub(super) pairs: PerCpuHashMap<MapData, PairKey, Count>,
+    pub(super) losses: PerCpuHashMap<MapData, LossKey, Count>,
     paths: Paths,
     tunnel: Tunnel,
     tables: Tables,
@@ -73,6 +77,8 @@ impl Maps {
             vteps: take(ebpf, &VTEPS)?,
             vtep_by_addr: take(ebpf, &VTEP_BY_ADDR)?,
             counters: take(ebpf, &COUNTERS)?,
+            pairs: take(ebpf, &PAIRS)?,
+            losses: take(ebpf, &LOSSES)?,
             paths: Paths::take(ebpf)?,
             tunnel,
             tables: Tables::default(),

@@ -26,6 +26,7 @@ use super::{
     paths::Path,
     plan::{Effect, Extent, plan},
     rows,
+    traffic::{self, Traffic},
     usage::{self, Usage},
     values,
 };
@@ -60,6 +61,7 @@ pub(super) enum Request {
     Ports(Reply<Vec<PortRow>>),
     Counters(Reply<Vec<CounterRow>>),
     Usage(Reply<Usage>),
+    Traffic(Reply<Traffic>),
     /// Why the underlay has no XDP program though it should.
     Unfiltered(Reply<Option<String>>),
     Paths(Reply<BTreeMap<IpAddr, Path>>),
@@ -270,6 +272,7 @@ impl Owner {
             Request::Ports(reply) => answer(reply, self.ports()),
             Request::Counters(reply) => answer(reply, rows::counters(&self.maps.counters)),
             Request::Usage(reply) => answer(reply, self.usage()),
+            Request::Traffic(reply) => answer(reply, traffic::read(&self.maps)),
             Request::Unfiltered(reply) => answer(reply, Ok(self.unfiltered.clone())),
             Request::Paths(reply) => answer(reply, Ok(self.maps.paths())),
             Request::SetPaths(paths, source) => {

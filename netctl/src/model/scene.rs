@@ -36,6 +36,101 @@ pub struct SceneView {
     pub left_out: usize,
     /// What the programs of this host dropped, where that is anything.
     pub drops: Vec<CounterView>,
+    /// What went on between services of late, as the programs of this host saw it; `None` where they have only begun to look.
+    pub traffic: Option<SceneTraffic>,
+    /// Whose packets were dropped while somebody looked.
+    pub losses: Vec<SceneLoss>,
+}
+
+/// What went on between services. What is for a group is in none of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SceneTraffic {
+    /// Over how long, in milliseconds.
+    pub over_ms: u64,
+    /// Who sent to whom, the busiest first.
+    pub pairs: Vec<ScenePair>,
+    /// How many more pairs there were.
+    pub left_out: usize,
+    /// What went from place to place, of all pairs.
+    pub ways: Vec<SceneWay>,
+}
+
+/// Who sent to whom. Packets are as the programs saw them, many of a stream in one, with bytes from the inner Ethernet header
+/// on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScenePair {
+    /// The network, by its place among the networks.
+    pub network: usize,
+    /// Who sent.
+    pub source: SceneEnd,
+    /// For whom it was.
+    pub destination: SceneEnd,
+    /// How many packets.
+    pub packets: u64,
+    /// How many bytes.
+    pub bytes: u64,
+}
+
+/// One end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SceneEnd {
+    /// The service, or `gateway`; `None` of a station that is none any more.
+    pub service: Option<String>,
+    /// Where it is.
+    #[serde(flatten)]
+    pub place: ScenePlace,
+}
+
+/// Where a service is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ScenePlace {
+    /// The host.
+    pub host: Option<HostName>,
+    /// The tunnel address, where that is no host of netctl.
+    pub vtep: Option<IpAddr>,
+}
+
+impl ScenePlace {
+    /// Whether it is anywhere.
+    pub fn is_known(&self) -> bool {
+        self.host.is_some() || self.vtep.is_some()
+    }
+}
+
+/// What went from one place to another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SceneWay {
+    /// From where.
+    pub source: ScenePlace,
+    /// Where to.
+    pub destination: ScenePlace,
+    /// How many packets.
+    pub packets: u64,
+    /// How many bytes.
+    pub bytes: u64,
+}
+
+/// Packets that one program dropped for one reason, of those that came by one device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SceneLoss {
+    /// The endpoint that sent them, if it is one of the host that looks.
+    pub endpoint: Option<EndpointId>,
+    /// Its network.
+    pub network: Option<Name>,
+    /// The service that sent them, or `gateway`.
+    pub service: Option<String>,
+    /// The device; `None` where it is gone.
+    pub device: Option<String>,
+    /// The program.
+    pub program: String,
+    /// The reason.
+    pub counter: String,
+    /// The reason, in a sentence.
+    pub description: String,
+    /// How many packets.
+    pub packets: u64,
+    /// How many bytes.
+    pub bytes: u64,
 }
 
 /// Whether the store answers.

@@ -91,6 +91,19 @@ pub struct HostView {
     pub this: bool,
 }
 
+/// What a host knows without asking the store: the networks that it takes part in, as it has followed them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownView {
+    /// The networks of which anything is known.
+    pub networks: Vec<Network>,
+    /// Their services.
+    pub services: Vec<ServiceView>,
+    /// The hosts that are alive; `None` where they were never listed whole.
+    pub hosts: Option<Vec<Host>>,
+    /// Since when the store has not answered, if it does not.
+    pub away_since: Option<UnixTime>,
+}
+
 /// One entry of the forwarding database, as the map has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FdbView {

@@ -85,7 +85,7 @@ async fn tunnel(
     let known = scene.known(&start.network, destination.address);
     let owner = match known {
         Known::At(service) => service.endpoint.owner.as_ref(),
-        Known::Silent | Known::Nobody | Known::Nowhere(_) => None,
+        Known::Nobody | Known::Nowhere(_) => None,
     };
     let vni = start.network.vni.map_or_else(String::new, |vni| format!(" in VNI {vni}"));
     if let Known::At(service) = known
@@ -138,8 +138,8 @@ async fn tunnel(
 
 /// What the store says of the host.
 fn alive<'a>(scene: &'a Scene, name: Option<&HostName>, hops: &mut Hops) -> Option<&'a Host> {
-    let (store, name) = (scene.store.as_ref()?, name?);
-    let host = store.hosts.iter().find(|host| host.name == *name);
+    let (hosts, name) = (scene.store.hosts.as_ref()?, name?);
+    let host = hosts.iter().find(|host| host.name == *name);
     if host.is_none() {
         let what = format!(
             "{name} is missed: its daemon was not heard of for 15 s; if that alone is down, packets flow on"

@@ -136,8 +136,9 @@ fn address(interface: &InterfaceView, to: IpAddr) -> Option<IpAddr> {
 }
 
 fn no_route(scene: &Scene, sender: &Sender<'_>, to: IpAddr) -> String {
-    let networks = scene.store.iter().flat_map(|store| &store.networks);
+    let networks = &scene.store.networks;
     let joined: Vec<&Network> = networks
+        .iter()
         .filter(|network| sender.sandbox.interfaces.iter().any(|own| own.network == network.name))
         .collect();
     if !joined.is_empty() && joined.iter().all(|network| network.internal) {
@@ -150,12 +151,11 @@ fn no_route(scene: &Scene, sender: &Sender<'_>, to: IpAddr) -> String {
     format!("it has no route to {to}")
 }
 
-/// The network of an interface. Where the store is away, what its maps say is enough.
+/// The network of an interface.
 fn network(scene: &Scene, interface: &InterfaceView) -> Result<Network, Error> {
-    let networks = scene.store.iter().flat_map(|store| &store.networks);
-    let found = networks.into_iter().find(|network| network.name == interface.network);
+    let found = scene.store.networks.iter().find(|network| network.name == interface.network);
     found.cloned().ok_or_else(|| {
-        let why = "is not known while the store does not answer: see `netctl status`";
+        let why = "was never heard of from the store: see `netctl status`";
         Error::Unknown(format!("network {} {why}", interface.network))
     })
 }
@@ -203,7 +203,6 @@ pub(super) fn compare(
         return (what, restart);
     }
     match scene.known(network, address) {
-        Known::Silent => ("The store does not answer.".to_owned(), None),
         Known::Nobody => {
             let mend = "netctl service ls".to_owned();
             (format!("Nobody has {address} in the store either."), Some(mend))

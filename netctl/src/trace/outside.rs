@@ -44,10 +44,10 @@ pub(super) async fn host(
         let what = format!(
             "{to} is in another network, and networks reach each other at published ports alone"
         );
-        let services = scene.store.iter().flat_map(|store| &store.services);
+        let services = &scene.store.services;
         let has =
             |service: &&ServiceView| service.endpoint.addresses.iter().any(|own| own.addr() == to);
-        let network = services.into_iter().find(has).map(|service| service.network_name.as_str());
+        let network = services.iter().find(has).map(|service| service.network_name.as_str());
         let mend =
             format!("netctl network connect {} {}", network.unwrap_or("NETWORK"), start.sandbox);
         hops.stop(at, "other-network", what, mend);
@@ -108,8 +108,7 @@ async fn own(
         let owner = service.endpoint.owner.as_ref();
         owner.is_some_and(|owner| owner.host == scene.note.host && owner.ports.iter().any(led))
     };
-    let services = scene.store.as_ref().map(|store| &store.services[..]).unwrap_or_default();
-    let Some(service) = services.iter().find(published) else {
+    let Some(service) = scene.store.services.iter().find(published) else {
         hops.pass(at, format!("{to} is its own address: it takes it itself"));
         return Ok(());
     };

@@ -6,11 +6,13 @@ use netctl_common::MacAddr;
 use serde::Serialize;
 
 use super::{Error, Question};
-use crate::dataplane::LONGEST;
+use crate::{dataplane::LONGEST, model::Vni};
 
 const ETHERNET: usize = 14;
 /// What ping sends behind its header.
 const PING: usize = 56;
+/// What stands in front of a frame in a tunnel by IPv6.
+const OUTER: usize = 70;
 /// The port that it is sent from: of those that are given to who asks for none.
 const SOURCE_PORT: u16 = 49_999;
 
@@ -34,6 +36,8 @@ pub(super) struct Packet {
     pub(super) size: usize,
     pub(super) source: Option<IpAddr>,
     pub(super) destination: IpAddr,
+    /// Whether it is the answer to one: to an echo, to who asks for a connection, or to a datagram.
+    is_answer: bool,
 }
 
 impl Packet {
@@ -48,7 +52,15 @@ impl Packet {
                 u16::MAX
             )));
         }
-        Ok(Self { protocol, port, size, source: None, destination })
+        Ok(Self { protocol, port, size, source: None, destination, is_answer: false })
+    }
+
+    /// The answer that goes to `source`. That of a ping is as long, and others are as short as they are usually.
+    pub(super) fn answer(&self, source: IpAddr) -> Self {
+        let least = headers(self.protocol, source);
+        let size = if self.protocol == Protocol::Icmp { self.size } else { least };
+        let (source, destination) = (Some(self.destination), source);
+        Self { size, source, destination, is_answer: true, ..self.clone() }
     }
 
     /// The port of a transport that has ports.
@@ -91,22 +103,82 @@ impl Packet {
         frame
     }
 
+    /// The same of one that comes in a tunnel, with as much less as that takes.
+    pub(super) fn frame_in_tunnel(&self, source: MacAddr, destination: MacAddr) -> Vec<u8> {
+        let size = self.size.min(LONGEST - ETHERNET - OUTER);
+        Self { size, ..self.clone() }.frame(source, destination)
+    }
+
     /// The protocol's number in IPv4, and its header.
     fn payload(&self) -> (u8, Vec<u8>) {
-        let ports = [SOURCE_PORT.to_be_bytes(), self.port.to_be_bytes()].concat();
+        let mut ports = [SOURCE_PORT, self.port];
+        if self.is_answer {
+            ports.reverse();
+        }
+        let ports = ports.map(u16::to_be_bytes).concat();
         match self.protocol {
             Protocol::Tcp => {
-                (6, [&ports[..], &[0; 8], &[0x50, 0x02, 0xff, 0xff, 0, 0, 0, 0]].concat())
+                // SYN; and with ACK, where it was asked for (RFC 9293 section 3.1).
+                let flags = if self.is_answer { 0x12 } else { 0x02 };
+                (6, [&ports[..], &[0; 8], &[0x50, flags, 0xff, 0xff, 0, 0, 0, 0]].concat())
             }
             Protocol::Udp => {
                 let ip = if self.destination.is_ipv4() { 20 } else { 40 };
                 let length = u16::try_from(self.size.min(LONGEST - ETHERNET) - ip);
                 (17, [&ports[..], &length.unwrap_or(u16::MAX).to_be_bytes(), &[0; 2]].concat())
             }
-            Protocol::Icmp if self.destination.is_ipv4() => (1, vec![8, 0, 0, 0, 0, 1, 0, 1]),
-            Protocol::Icmp => (1, vec![128, 0, 0, 0, 0, 1, 0, 1]),
+            Protocol::Icmp => {
+                let kind = match (self.destination.is_ipv4(), self.is_answer) {
+                    (true, false) => 8,
+                    (true, true) => 0,
+                    (false, false) => 128,
+                    (false, true) => 129,
+                };
+                (1, vec![kind, 0, 0, 0, 0, 1, 0, 1])
+            }
         }
     }
+}
+
+/// The frame in VXLAN (RFC 7348 section 5), from one end to the other, as the device with this address receives it.
+pub(super) fn tunnelled(
+    frame: &[u8],
+    device: MacAddr,
+    [source, destination]: [IpAddr; 2],
+    port: u16,
+    vni: Vni,
+) -> Vec<u8> {
+    let length = |more: usize| u16::try_from(frame.len() + more).unwrap_or(u16::MAX).to_be_bytes();
+    let mut packet = device.0.to_vec();
+    // From a station that is local and no group.
+    packet.extend([2, 0, 0, 0, 0, 1]);
+    match (source, destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            let mut header = vec![0x45, 0];
+            header.extend(length(20 + 8 + 8));
+            header.extend([0, 0, 0x40, 0, 64, 17, 0, 0]);
+            header.extend([source.octets(), destination.octets()].concat());
+            let sum = checksum(&header);
+            header[10..12].copy_from_slice(&sum);
+            packet.extend([8, 0]);
+            packet.extend(header);
+        }
+        (source, destination) => {
+            let octets = |address| match address {
+                IpAddr::V6(address) => address.octets(),
+                IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+            };
+            packet.extend([0x86, 0xdd, 0x60, 0, 0, 0]);
+            packet.extend(length(8 + 8));
+            packet.extend([17, 64]);
+            packet.extend([octets(source), octets(destination)].concat());
+        }
+    }
+    packet.extend([SOURCE_PORT.to_be_bytes(), port.to_be_bytes(), length(8 + 8), [0; 2]].concat());
+    packet.extend([8, 0, 0, 0]);
+    packet.extend((vni.get() << 8).to_be_bytes());
+    packet.extend(frame);
+    packet
 }
 
 /// How many bytes the headers of such a packet have.
@@ -140,7 +212,7 @@ mod tests {
 
     fn question(protocol: Protocol, size: Option<u32>) -> Question {
         let (source, destination) = (String::new(), String::new());
-        Question { source, destination, protocol, port: 80, size }
+        Question { source, destination, protocol, port: 80, ipv6: false, size }
     }
 
     #[test]
@@ -164,6 +236,25 @@ mod tests {
         let mut packet = Packet::new(&long, [10, 0, 0, 2].into()).expect("usable");
         packet.source = Some([10, 0, 0, 1].into());
         assert_eq!(packet.frame(MacAddr([2; 6]), MacAddr([4; 6])).len(), LONGEST);
+    }
+
+    #[test]
+    fn an_answer_goes_the_other_way_about() {
+        let (one, other): (IpAddr, IpAddr) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
+        // Behind Ethernet and IPv4: where the ports stand, or the type; and TCP's flags.
+        let frame = |protocol, is_answer| {
+            let question = Packet::new(&question(protocol, Some(100)), other).expect("usable");
+            let mut packet = if is_answer { question.answer(one) } else { question };
+            packet.source = packet.source.or(Some(one));
+            (packet.size, packet.frame(MacAddr([2; 6]), MacAddr([4; 6])))
+        };
+        let (size, ping) = frame(Protocol::Icmp, true);
+        assert_eq!((size, ping[34], &ping[26..34]), (100, 0, &[10, 0, 0, 2, 10, 0, 0, 1][..]));
+        assert_eq!(frame(Protocol::Icmp, false).1[34], 8);
+        let (size, answer) = frame(Protocol::Tcp, true);
+        assert_eq!((size, &answer[34..38], answer[47]), (40, &[0, 80, 0xc3, 0x4f][..], 0x12));
+        let (_, asks) = frame(Protocol::Tcp, false);
+        assert_eq!((&asks[34..38], asks[47]), (&[0xc3, 0x4f, 0, 80][..], 0x02));
     }
 
     #[test]

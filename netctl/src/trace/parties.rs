@@ -2,7 +2,7 @@
 
 use std::{fmt, net::IpAddr};
 
-use super::{Error, Scene};
+use super::{Error, Question, Scene};
 use crate::model::{InterfaceView, SandboxView, ServiceView};
 
 /// Who sends it.
@@ -26,6 +26,18 @@ pub(super) struct Destination {
     pub(super) address: IpAddr,
     /// The service's name with its network, where it was named.
     name: Option<String>,
+}
+
+impl Destination {
+    /// The end of the way back, to who has sent from this address.
+    pub(super) fn of_answer(address: IpAddr, name: String) -> Self {
+        Self { address, name: Some(name) }
+    }
+
+    /// Its name, or else its address.
+    pub(super) fn name(&self) -> String {
+        self.name.clone().unwrap_or_else(|| self.address.to_string())
+    }
 }
 
 impl fmt::Display for Destination {
@@ -89,8 +101,8 @@ fn no_sender(scene: &Scene, text: &str) -> String {
     let called = |service: &&ServiceView| {
         is_called(text, service.endpoint.name.as_str(), service.network_name.as_str())
     };
-    let services = scene.store.as_ref().map(|store| &store.services[..]).unwrap_or_default();
-    match services.iter().find(called).map(|service| (service, &service.endpoint.owner)) {
+    match scene.store.services.iter().find(called).map(|service| (service, &service.endpoint.owner))
+    {
         Some((_, Some(owner))) => {
             format!("service {text} is on {}: run `netctl trace` there", owner.host)
         }
@@ -105,16 +117,15 @@ fn no_sender(scene: &Scene, text: &str) -> String {
 pub(super) fn destination(
     scene: &Scene,
     sender: &Sender<'_>,
-    text: &str,
+    question: &Question,
 ) -> Result<Destination, Error> {
-    if let Ok(address) = text.parse() {
+    let text = &*question.destination;
+    if let Ok(address) = text.parse::<IpAddr>() {
+        if question.ipv6 && address.is_ipv4() {
+            return Err(Error::Unknown(format!("{text} is an address of IPv4: leave -6 out")));
+        }
         return Ok(Destination { address, name: None });
     }
-    let Some(store) = &scene.store else {
-        return Err(Error::Unknown(format!(
-            "the store does not answer, so nobody is known by the name {text}: name an address"
-        )));
-    };
     let called = |service: &&ServiceView| {
         let network = service.network_name.as_str();
         let names = service.endpoint.aliases.iter().chain([&service.endpoint.name]);
@@ -123,11 +134,16 @@ pub(super) fn destination(
     let joined = |service: &ServiceView| {
         sender.sandbox.interfaces.iter().position(|own| own.network == service.network_name)
     };
-    let found = store.services.iter().filter(called);
+    let found = scene.store.services.iter().filter(called);
     let service =
         found.min_by_key(|service| joined(service).unwrap_or(usize::MAX)).ok_or_else(|| {
-            let why = "is known: see `netctl service ls`, or name an address";
-            Error::Unknown(format!("no service {text} {why}"))
+            Error::Unknown(match &scene.store.away {
+                None => format!("no service {text} is known: see `netctl service ls`, or name an address"),
+                Some(_) => format!(
+                    "the store does not answer, and no service {text} was known here before: name an address, or see \
+                     `netctl status`"
+                ),
+            })
         })?;
     let speaks = |address: IpAddr| {
         let own = sender.sandbox.interfaces.iter().flat_map(|interface| &interface.addresses);
@@ -135,9 +151,15 @@ pub(super) fn destination(
     };
     let addresses: Vec<IpAddr> =
         service.endpoint.addresses.iter().map(ipnet::IpNet::addr).collect();
-    let address = addresses.iter().copied().find(|address| speaks(*address));
-    let address = address.or(addresses.first().copied()).ok_or_else(|| {
-        Error::Unknown(format!("service {text} has no address: its network's driver gives none"))
+    let wanted = |address: &IpAddr| address.is_ipv6() || !question.ipv6;
+    let mut usable = addresses.iter().copied().filter(wanted);
+    let address = usable.clone().find(|address| speaks(*address));
+    let address = address.or_else(|| usable.next()).ok_or_else(|| {
+        Error::Unknown(if addresses.is_empty() {
+            format!("service {text} has no address: its network's driver gives none")
+        } else {
+            format!("service {text} has no address of IPv6: its network has none; leave -6 out")
+        })
     })?;
     let name = format!("{}.{}", service.endpoint.name, service.network_name);
     Ok(Destination { address, name: Some(name) })

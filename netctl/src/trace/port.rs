@@ -11,12 +11,13 @@ use super::{
 };
 use crate::{
     controller::VXLAN_DEVICE,
-    dataplane::{self, Rehearsal, programs_on, rehearse},
+    dataplane::{self, Entrance, Rehearsal, programs_on, rehearse},
     drivers,
     model::{FdbView, Vteps},
 };
 
 /// Where the packet goes on.
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Passed {
     /// Into the sandbox of the station with this address, on this host.
     Here(MacAddr),
@@ -43,22 +44,12 @@ pub(super) async fn pass(
         for_all(scene, start, hops);
         return Ok(None);
     };
-    let vteps =
-        Vteps::try_from(scene.note.addresses.iter().map(ipnet::IpNet::addr).collect::<Vec<_>>());
-    let (Some(underlay), Ok(vteps)) = (scene.note.underlay.clone(), vteps) else {
+    let Some(config) = config(scene) else {
         hops.doubt(at, "the underlay of this host is not known, so the program cannot be tried");
         return Ok(None);
     };
-    let config = dataplane::Config {
-        bpf_dir: scene.note.bpf_dir.clone(),
-        underlay,
-        vteps,
-        vxlan_port: scene.note.vxlan_port,
-        vxlan_device: VXLAN_DEVICE.to_owned(),
-        filter: false,
-    };
     let Rehearsal { outcome, packet: out } =
-        rehearse(config, port, packet.frame(start.mac, next)).await?;
+        rehearse(config, Entrance::Port(port), packet.frame(start.mac, next)).await?;
     // Where it is routed, the frame is for another station afterwards. What is in a tunnel has other headers in front.
     let routed = out.first_chunk::<6>().map_or(next, |mac| MacAddr(*mac));
     let place = config::FROM_CONTAINER.replace('_', "-");
@@ -93,6 +84,19 @@ pub(super) async fn pass(
             Ok(Some(passed))
         }
     }
+}
+
+/// What the programs of this host are bound to, where that is known.
+pub(super) fn config(scene: &Scene) -> Option<dataplane::Config> {
+    let addresses: Vec<_> = scene.note.addresses.iter().map(ipnet::IpNet::addr).collect();
+    Some(dataplane::Config {
+        bpf_dir: scene.note.bpf_dir.clone(),
+        underlay: scene.note.underlay.clone()?,
+        vteps: Vteps::try_from(addresses).ok()?,
+        vxlan_port: scene.note.vxlan_port,
+        vxlan_device: VXLAN_DEVICE.to_owned(),
+        filter: false,
+    })
 }
 
 /// Whether the port is up and runs the program.

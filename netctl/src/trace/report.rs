@@ -59,31 +59,44 @@ pub struct Report {
     pub hops: Vec<Hop>,
     /// Whether it would arrive, as far as can be told from here.
     pub arrives: bool,
+    /// The hops of the answer, where the packet arrives and there may be one.
+    pub back: Vec<Hop>,
+    /// Whether that would come back, as far as can be told from here; of none that is said.
+    pub returns: bool,
 }
 
 impl Report {
-    /// A line for each hop, and one for the end.
+    /// A line for each hop, and one for the end; and the same of the answer.
     pub fn text(&self) -> String {
-        let wide = self.hops.iter().map(|hop| hop.at.chars().count()).max().unwrap_or(0);
+        let all = self.hops.iter().chain(&self.back);
+        let wide = all.map(|hop| hop.at.chars().count()).max().unwrap_or(0);
         let mut lines =
             vec![format!("{} from {} to {}", self.packet, self.source, self.destination)];
-        for Hop { at, verdict, reason, what, mend } in &self.hops {
-            let reason = reason.as_ref().map(|reason| format!("{reason}: ")).unwrap_or_default();
-            lines.push(format!("  {verdict:<4}  {at:<wide$}  {reason}{what}"));
-            let mend = mend.as_ref();
-            lines.extend(mend.map(|mend| format!("{:1$}Mend it: {mend}", "", wide + 10)));
+        show(&mut lines, &self.hops, wide, "arrive");
+        if !self.back.is_empty() {
+            lines.push(format!("The answer from {} to {}", self.destination, self.source));
+            show(&mut lines, &self.back, wide, "come back");
         }
-        let last = self.hops.last().map(|hop| hop.at.as_str()).unwrap_or_default();
-        let doubts = self.hops.iter().any(|hop| hop.verdict == Verdict::Unknown);
-        lines.push(if !self.arrives {
-            format!("It would stop at {last}.")
-        } else if doubts {
-            "It would arrive, unless what cannot be told from here stops it.".to_owned()
-        } else {
-            "It would arrive.".to_owned()
-        });
         lines.join("\n") + "\n"
     }
+}
+
+fn show(lines: &mut Vec<String>, hops: &[Hop], wide: usize, ends: &str) {
+    for Hop { at, verdict, reason, what, mend } in hops {
+        let reason = reason.as_ref().map(|reason| format!("{reason}: ")).unwrap_or_default();
+        lines.push(format!("  {verdict:<4}  {at:<wide$}  {reason}{what}"));
+        let mend = mend.as_ref();
+        lines.extend(mend.map(|mend| format!("{:1$}Mend it: {mend}", "", wide + 10)));
+    }
+    let is = |verdict| hops.iter().any(|hop| hop.verdict == verdict);
+    lines.push(if is(Verdict::Stop) {
+        let last = hops.last().map(|hop| hop.at.as_str()).unwrap_or_default();
+        format!("It would stop at {last}.")
+    } else if is(Verdict::Unknown) {
+        format!("It would {ends}, unless what cannot be told from here stops it.")
+    } else {
+        format!("It would {ends}.")
+    });
 }
 
 /// The hops so far.
@@ -136,6 +149,7 @@ impl Hops {
 
     pub(super) fn report(
         self,
+        back: Self,
         sender: &Sender<'_>,
         destination: &Destination,
         packet: &Packet,
@@ -144,8 +158,10 @@ impl Hops {
             source: sender.to_string(),
             destination: destination.to_string(),
             packet: packet.to_string(),
-            arrives: self.0.iter().all(|hop| hop.verdict != Verdict::Stop),
+            arrives: !self.stopped(),
             hops: self.0,
+            returns: !back.stopped(),
+            back: back.0,
         }
     }
 }
@@ -159,15 +175,18 @@ mod tests {
         let mut hops = Hops::default();
         hops.pass("sandbox box1", "it leaves");
         hops.stop("program", "unknown-vtep", "nobody knows", "restart it".to_owned());
-        let report = |hops: Hops| Report {
+        let report = |hops: Hops, back: Hops| Report {
             source: "a.dev".to_owned(),
             destination: "b.dev".to_owned(),
             packet: "A ping".to_owned(),
-            arrives: hops.0.iter().all(|hop| hop.verdict != Verdict::Stop),
+            arrives: !hops.stopped(),
             hops: hops.0,
+            returns: !back.stopped(),
+            back: back.0,
         };
+        let none = Hops::default;
         assert_eq!(
-            report(hops).text(),
+            report(hops, none()).text(),
             "A ping from a.dev to b.dev\n\
              \x20 pass  sandbox box1  it leaves\n\
              \x20 STOP  program       unknown-vtep: nobody knows\n\
@@ -176,7 +195,18 @@ mod tests {
         );
         let mut hops = Hops::default();
         hops.doubt("host h2", "who knows");
-        assert!(report(hops).text().ends_with("unless what cannot be told from here stops it.\n"));
-        assert!(report(Hops::default()).text().ends_with("\nIt would arrive.\n"));
+        let doubted = report(hops, none()).text();
+        assert!(doubted.ends_with("unless what cannot be told from here stops it.\n"));
+        assert!(report(none(), none()).text().ends_with("\nIt would arrive.\n"));
+        let mut back = Hops::default();
+        back.stop("from-underlay", "not-member", "it is none", None);
+        assert_eq!(
+            report(none(), back).text(),
+            "A ping from a.dev to b.dev\n\
+             It would arrive.\n\
+             The answer from b.dev to a.dev\n\
+             \x20 STOP  from-underlay  not-member: it is none\n\
+             It would stop at from-underlay.\n"
+        );
     }
 }

@@ -30,7 +30,7 @@ fn a_failed_start_takes_back_its_own_pins_alone() {
     host.within(async || {
         let older = older(&host, host.config()).await?;
         let before = numbers_of(&older);
-        ensure!((before.maps.len(), before.links.len()) == (13, 4), "{before:?}");
+        ensure!((before.maps.len(), before.links.len()) == (14, 4), "{before:?}");
         // It fails late: its underlay runs the program of another data plane.
         let spare = || Config { underlay: "spare".to_owned(), ..host.config() };
         let bpf_dir = host.run.dir().join("bpf2");

@@ -1,9 +1,13 @@
 //! What the programs tell of packets while somebody listens, and that they tell nothing where nobody does.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use netctl_common::{
-    Direction, DropReason, Outcome, Verdict, counter,
+    Direction, DropReason, MacAddr, Outcome, Verdict,
+    counter::{self, Count},
     event::{Budget, EVENT_HEAD, Event, EventKind},
+    traffic::{LossKey, PairKey},
 };
 
 use testbed::frames::{TCP, UDP, ethernet, icmpv6, ipv4, tcp, udp, vxlan};
@@ -171,6 +175,75 @@ fn the_first_packet_of_a_flow_is_told_and_no_other() -> Result<()> {
         let shown = &head(&told[0])[inner.0..];
         assert!(inner.1.starts_with(shown) && shown.len() >= 40, "{name}: {shown:?}");
     }
+    Ok(())
+}
+
+/// What is counted by who sends to whom is so for stations and not for devices, with bytes from the inner frame on; a drop is
+/// counted for the device that it came from.
+#[test]
+fn traffic_is_counted_by_stations_and_drops_by_devices() -> Result<()> {
+    use Direction::{FromContainer, FromTunnel, FromUnderlay, UnderlayFilter};
+    let mut rig = Rig::new()?;
+    let datagram = |from, to, length| frame(from, to, UDP, &udp(1, 2, &vec![7; length]));
+    let stranger = tunnelled([192, 0, 2, 99], &datagram(FAR, NEAR, 4));
+    let forged = datagram(FAR, BESIDE, 4);
+    let sent = [
+        (FromContainer, datagram(NEAR, BESIDE, 100)),
+        (FromContainer, datagram(NEAR, BESIDE, 50)),
+        (FromContainer, datagram(NEAR, FAR, 100)),
+        (FromContainer, echo(128, NEAR, DISTANT, 1)),
+        (FromContainer, datagram(NEAR, GATEWAY, 10)),
+        (FromUnderlay, tunnelled(HOST_B, &datagram(FAR, NEAR, 30))),
+        // What is for a group, and what is answered here, is between nobody.
+        (FromContainer, datagram(NEAR, ([0xff; 6], [10, 0, 0, 255]), 4)),
+        (FromContainer, forged.clone()),
+        (FromContainer, forged.clone()),
+        (FromUnderlay, stranger.clone()),
+        (FromTunnel, datagram(FAR, NEAR, 4)),
+        (UnderlayFilter, stranger.clone()),
+    ];
+    let run = |rig: &mut Rig| {
+        for (direction, packet) in &sent {
+            rig.run(*direction, packet, 0);
+        }
+    };
+    run(&mut rig);
+    rig.listen(&ALL, FOR_EVER)?;
+    run(&mut rig);
+    rig.count_traffic(1)?;
+    run(&mut rig);
+    assert!(rig.pairs()?.is_empty() && rig.losses()?.is_empty(), "nobody looks");
+
+    rig.told()?;
+    rig.count_traffic(FOR_EVER)?;
+    run(&mut rig);
+    assert!(rig.told()?.is_empty(), "nobody listens");
+    // Ethernet, IPv4 and UDP; and an echo of 8 bytes behind Ethernet and IPv6.
+    let udp = |length: u64| 14 + 20 + 8 + length;
+    let key = |source: Station, destination: Station, tunnelled| {
+        PairKey::new(MacAddr(source.0), MacAddr(destination.0), VNI, tunnelled)
+    };
+    let expected = BTreeMap::from([
+        (key(NEAR, BESIDE, false), Count { packets: 2, bytes: udp(100) + udp(50) }),
+        (key(NEAR, FAR, false), Count { packets: 1, bytes: udp(100) }),
+        (key(NEAR, DISTANT, false), Count { packets: 1, bytes: 14 + 40 + 8 }),
+        (key(NEAR, GATEWAY, false), Count { packets: 1, bytes: udp(10) }),
+        (key(FAR, NEAR, true), Count { packets: 1, bytes: udp(30) }),
+    ]);
+    assert_eq!(rig.pairs()?, expected);
+    let key = |direction, reason| LossKey {
+        device: LO,
+        place: counter::index(direction, Outcome::Dropped(reason)),
+    };
+    let dropped =
+        |packets: u64, packet: &[u8]| Count { packets, bytes: packets * packet.len() as u64 };
+    let expected = BTreeMap::from([
+        (key(FromContainer, DropReason::SourceMac), dropped(2, &forged)),
+        (key(FromUnderlay, DropReason::UnknownTunnelSource), dropped(1, &stranger)),
+        (key(FromTunnel, DropReason::NoTunnelKey), dropped(1, &sent[10].1)),
+        (key(UnderlayFilter, DropReason::UnknownTunnelSource), dropped(1, &stranger)),
+    ]);
+    assert_eq!(rig.losses()?, expected);
     Ok(())
 }
 

@@ -9,20 +9,24 @@
 //!   host E 192.0.2.5: not in the network
 //! ```
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context as _, Result};
 use aya::{
-    Ebpf,
-    maps::{Array, HashMap, MapData, PerCpuArray, RingBuf},
+    Ebpf, Pod,
+    maps::{Array, HashMap, MapData, PerCpuArray, PerCpuHashMap, RingBuf},
     programs::{TestRun as _, TestRunOptions},
 };
 use netctl_common::{
     Direction, DropReason, MacAddr, Outcome, Verdict, Vni, config,
-    event::{Budget, EVENT_BUDGETS, EVENTS, EVENTS_UNTIL, Event, EventKind},
+    counter::Count,
+    event::{Budget, EVENT_BUDGETS, EVENTS, EVENTS_UNTIL, Event, EventKind, LOOKS_UNTIL, Purpose},
     maps::{
         FDB, FLOOD, FdbEntry, FdbKey, FdbTarget, FloodKey, FloodMember, MEMBERS, MemberKey, NEIGH4,
         NEIGH6, NETWORKS, NEXT_HOPS, NEXT_HOPS_UNTIL, Neighbour, NeighbourKey4, NeighbourKey6,
         Network, NextHop, PORTS, Port, TunnelAddr, VTEP_BY_ADDR, VTEPS, Vtep,
     },
+    traffic::{LOSSES, LossKey, PAIRS, PairKey},
 };
 
 use crate::{counters, object};
@@ -209,11 +213,49 @@ impl Rig {
 
     /// Has events of these kinds, and no others, be told from now on, or until this moment of `CLOCK_MONOTONIC`.
     pub(crate) fn listen(&mut self, kinds: &[EventKind], until: u64) -> Result<()> {
-        for kind in EventKind::ALL {
+        for (kind, purpose) in EventKind::ALL.into_iter().zip([Purpose::Drops, Purpose::Flows]) {
             let until = if kinds.contains(&kind) { until } else { 0 };
             self.array(EVENTS_UNTIL)?.set(kind as u32, until, 0)?;
+            self.array(LOOKS_UNTIL)?.set(purpose as u32, until, 0)?;
         }
         Ok(())
+    }
+
+    /// Has packets be counted by who sends to whom, and nothing be told, until this moment of `CLOCK_MONOTONIC`.
+    pub(crate) fn count_traffic(&mut self, until: u64) -> Result<()> {
+        for kind in EventKind::ALL {
+            self.array(EVENTS_UNTIL)?.set(kind as u32, until, 0)?;
+        }
+        for purpose in Purpose::ALL {
+            let until = if purpose == Purpose::Traffic { until } else { 0 };
+            self.array(LOOKS_UNTIL)?.set(purpose as u32, until, 0)?;
+        }
+        Ok(())
+    }
+
+    /// What was counted by who sends to whom, on all processors together.
+    pub(crate) fn pairs(&self) -> Result<BTreeMap<PairKey, Count>> {
+        self.counted(PAIRS)
+    }
+
+    /// What was counted by whose packets are dropped, likewise.
+    pub(crate) fn losses(&self) -> Result<BTreeMap<LossKey, Count>> {
+        self.counted(LOSSES)
+    }
+
+    fn counted<K: Pod + Ord>(&self, name: &str) -> Result<BTreeMap<K, Count>> {
+        let map = self.ebpf.map(name).with_context(|| format!("no map {name}"))?;
+        let map: PerCpuHashMap<_, K, Count> = map.try_into()?;
+        let mut all = BTreeMap::new();
+        for key in map.keys() {
+            let key = key?;
+            let sum: &mut Count = all.entry(key).or_default();
+            for count in map.get(&key, 0)?.iter() {
+                sum.packets += count.packets;
+                sum.bytes += count.bytes;
+            }
+        }
+        Ok(all)
     }
 
     /// What has been told since this was last asked.
@@ -246,11 +288,11 @@ impl Rig {
         info.verified_instruction_count().context("the kernel does not say")
     }
 
-    fn map<K: aya::Pod, V: aya::Pod>(&mut self, name: &str) -> Result<HashMap<&mut MapData, K, V>> {
+    fn map<K: Pod, V: Pod>(&mut self, name: &str) -> Result<HashMap<&mut MapData, K, V>> {
         Ok(self.ebpf.map_mut(name).unwrap_or_else(|| panic!("no map {name}")).try_into()?)
     }
 
-    fn array<V: aya::Pod>(&mut self, name: &str) -> Result<Array<&mut MapData, V>> {
+    fn array<V: Pod>(&mut self, name: &str) -> Result<Array<&mut MapData, V>> {
         Ok(self.ebpf.map_mut(name).unwrap_or_else(|| panic!("no map {name}")).try_into()?)
     }
 

@@ -20,13 +20,16 @@ fn pinned(host: &Host, name: &str) -> Result<PathBuf> {
 }
 
 /// A map of the host's, for others to tamper with.
-fn map<K: aya::Pod, V: aya::Pod>(host: &Host, name: &str) -> Result<HashMap<MapData, K, V>> {
+pub(crate) fn map<K: aya::Pod, V: aya::Pod>(
+    host: &Host,
+    name: &str,
+) -> Result<HashMap<MapData, K, V>> {
     let data = MapData::from_pin(pinned(host, &format!("maps/{name}"))?)?;
     Ok(Map::HashMap(data).try_into()?)
 }
 
 /// The service's address and its MAC.
-fn station(host: &Host, service: &str) -> Result<([u8; 4], MacAddr)> {
+pub(crate) fn station(host: &Host, service: &str) -> Result<([u8; 4], MacAddr)> {
     let view: Value = serde_json::from_str(&host.ok(["service", "inspect", service])?)?;
     let text = |path| view.pointer(path).and_then(Value::as_str).context("not said");
     let address: std::net::Ipv4Addr =
@@ -34,15 +37,23 @@ fn station(host: &Host, service: &str) -> Result<([u8; 4], MacAddr)> {
     Ok((address.octets(), text("/0/mac")?.parse()?))
 }
 
-fn vni() -> Vni {
+pub(crate) fn vni() -> Vni {
     Vni::new(4096).expect("a VNI")
 }
 
 /// The host's side of the service's interface.
-fn port(host: &Host, service: &str) -> Result<String> {
+pub(crate) fn port(host: &Host, service: &str) -> Result<String> {
     let view: Value = serde_json::from_str(&host.ok(["service", "inspect", service])?)?;
     let id = view.pointer("/0/id").and_then(Value::as_str).context("no id")?;
     Ok(format!("nc{}", &id[..12]))
+}
+
+/// The index of a device of the host's.
+pub(crate) fn index(host: &Host, device: &str) -> Result<u32> {
+    let text = host.run(["ip", "-j", "link", "show", "dev", device])?.ok()?;
+    let links: Value = serde_json::from_str(&text)?;
+    let index = links.pointer("/0/ifindex").and_then(Value::as_u64).context("no index")?;
+    Ok(index.try_into()?)
 }
 
 /// Restarts the daemon, as is said to mend it, and sees that the way is good.

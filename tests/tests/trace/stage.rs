@@ -16,6 +16,8 @@ pub(crate) struct Report {
     pub(crate) destination: String,
     pub(crate) hops: Vec<Hop>,
     pub(crate) arrives: bool,
+    pub(crate) back: Vec<Hop>,
+    pub(crate) returns: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -57,9 +59,12 @@ pub(crate) fn trace(host: &Host, question: &str) -> Result<Report> {
     let output = host.netctl(words)?;
     let report: Report = serde_json::from_str(&output.stdout)
         .with_context(|| format!("{question}: {}{}", output.stdout, output.stderr))?;
-    ensure!(output.code() == i32::from(!report.arrives), "{question}: {output:?}");
-    let stops = report.hops.iter().filter(|hop| hop.verdict == "stop").count();
-    ensure!(stops == usize::from(!report.arrives), "{question}: {report:#?}");
+    let well = report.arrives && report.returns;
+    ensure!(output.code() == i32::from(!well), "{question}: {output:?}");
+    for (hops, passes) in [(&report.hops, report.arrives), (&report.back, report.returns)] {
+        let stops = hops.iter().filter(|hop| hop.verdict == "stop").count();
+        ensure!(stops == usize::from(!passes), "{question}: {report:#?}");
+    }
     Ok(report)
 }
 
@@ -78,18 +83,24 @@ pub(crate) fn arrives(
     hops: &[(&str, &str)],
 ) -> Result<()> {
     let report = trace(host, question)?;
-    ensure!(report.arrives, "{question}: {report:#?}");
-    for (at, said) in hops {
-        let hop = report.hops.iter().find(|hop| hop.at.starts_with(at));
-        let hop = hop.with_context(|| format!("{question}: no {at}: {report:#?}"))?;
-        let reason = hop.reason.as_deref().unwrap_or_default();
-        ensure!(hop.what.contains(said) || reason == *said, "{question}: {hop:?}");
-    }
+    ensure!(report.arrives && report.returns, "{question}: {report:#?}");
+    meets(&report.hops, hops).with_context(|| format!("{question}: {report:#?}"))?;
     let from = question.split([' ', '.']).next().unwrap_or_default();
     eventually(&format!("a ping of {ping} arrives"), SOON, || {
         ensure!(pings(host, from, ping)?, "it does not, and the trace says {report:#?}");
         Ok(())
     })
+}
+
+/// There is a hop at each of these places that says this.
+pub(crate) fn meets(all: &[Hop], hops: &[(&str, &str)]) -> Result<()> {
+    for (at, said) in hops {
+        let hop = all.iter().find(|hop| hop.at.starts_with(at));
+        let hop = hop.with_context(|| format!("no {at}"))?;
+        let reason = hop.reason.as_deref().unwrap_or_default();
+        ensure!(hop.what.contains(said) || reason == *said, "{hop:?}");
+    }
+    Ok(())
 }
 
 /// It would stop there and for this reason, and a ping does not arrive; what is said of it.

@@ -4,11 +4,11 @@ use std::{thread, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use testbed::{Host, Lab, Netns, Signal, Store, Wire, frames::ethernet};
+use testbed::{Host, Lab, Signal, Store, frames::ethernet};
 
 use crate::{
     browser::Browser,
-    stage::{URL, join, lab},
+    stage::{URL, join, lab, wire},
 };
 
 /// Three hosts, two networks, ten services.
@@ -35,14 +35,6 @@ fn address(host: &Host, service: &str) -> Result<String> {
     let view: Value = serde_json::from_str(&text)?;
     let address = view.pointer("/0/addresses/0").and_then(Value::as_str).context("no address")?;
     Ok(address.split('/').next().unwrap_or_default().to_owned())
-}
-
-/// The end of a service's interface in its sandbox.
-fn wire(lab: &Lab, host: &Host, service: &str) -> Result<Wire> {
-    let text = host.ok(["sandbox", "inspect", &format!("box-{service}")])?;
-    let view: Value = serde_json::from_str(&text)?;
-    let path = view.pointer("/0/netns").and_then(Value::as_str).context("no namespace")?;
-    Wire::new(&Netns::open(lab.dir(), path.as_ref()), "eth0")
 }
 
 #[test]
@@ -76,7 +68,7 @@ fn hosts_services_traffic_and_drops_are_shown() -> Result<()> {
         let target = address(host, "web2.dev")?;
         let line = format!("netctl exec box-web1 -- ping -n -q -s 1000 -i 0.01 -w 60 {target}");
         let mut ping = host.spawn("ping", line.split(' '))?;
-        browser.until("document.querySelectorAll('#map .flow.on').length === 1")?;
+        browser.until("document.querySelectorAll('#map .lines .flow.on').length === 1")?;
         browser.until("document.querySelectorAll('#map .chip.busy').length === 1")?;
         let busy = browser.text("#map .chip.busy")?;
         ensure!(busy.contains("web1") && busy.contains("b/s"), "{busy}");
@@ -87,9 +79,26 @@ fn hosts_services_traffic_and_drops_are_shown() -> Result<()> {
         let (receives, sends) = rates("web1").context("no row")?;
         ensure!(receives.ends_with("kb/s") && sends.ends_with("kb/s"), "{receives} {sends}");
         ensure!(rates("api1") == Some(("0 b/s".to_owned(), "0 b/s".to_owned())), "{rows:?}");
+        browser.until("document.querySelectorAll('#map .between.on').length === 1")?;
+        let way = browser.text("#map .between.on")?;
+        ensure!(way.starts_with("gets ") && way.contains("kb/s, sends "), "{way}");
+        let pairs = browser.rows("pairs")?;
+        let carried: Vec<_> = pairs.iter().map(|row| [&*row[0], &*row[1], &*row[2]]).collect();
+        for (from, to) in [("web1 on h1", "web2 on h2"), ("web2 on h2", "web1 on h1")] {
+            ensure!(carried.contains(&[from, to, "dev"]), "{pairs:?}");
+        }
+        ensure!(pairs[0][3].ends_with(" kb/s"), "{pairs:?}");
         // What others carry is not known here.
         ensure!(rates("web2") == Some((String::new(), String::new())), "{rows:?}");
+        // More to another host, beside.
+        let target = address(host, "db3.data")?;
+        let line = format!("netctl exec box-cache -- ping -n -q -s 1400 -i 0.005 -w 60 {target}");
+        let mut more = host.spawn("more", line.split(' '))?;
+        browser.until("document.querySelectorAll('#map .between.on').length === 2")?;
+        browser.until("document.querySelectorAll('#pairs tbody tr').length === 4")?;
         browser.pictures("traffic")?;
+        more.stop(Signal::SIGINT, Duration::from_secs(10))?;
+        browser.until("document.querySelectorAll('#map .between.on').length === 1")?;
 
         browser.until("!document.querySelector('#map .box.own').classList.contains('dropping')")?;
         let wire = wire(lab, host, "api1")?;
@@ -110,6 +119,15 @@ fn hosts_services_traffic_and_drops_are_shown() -> Result<()> {
             let row = drops.first().context("no row")?;
             ensure!(row[1] == "source-mac" && row[2] == "from-container", "{row:?}");
             ensure!(row[3] == "The source MAC is not the endpoint's own.", "{row:?}");
+            browser.until("document.querySelectorAll('#map .chip.lost').length === 1")?;
+            let lost = browser.text("#map .chip.lost")?;
+            ensure!(lost.contains("api1") && lost.contains('−'), "{lost}");
+            let losses = browser.rows("losses")?;
+            let row = losses.first().context("no row")?;
+            ensure!(row[1] == "api1.dev" && row[2] == "source-mac", "{row:?}");
+            let rows = browser.rows("services")?;
+            let row = rows.iter().find(|row| row[0] == "api1").context("no row")?;
+            ensure!(row[7].ends_with("/s") && row[7] != "0/s", "{row:?}");
             browser.pictures("drops")?;
             forger.join().expect("no panic")
         })?;

@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 
-use anyhow::Result;
-use testbed::{Host, Lab, Options, Store};
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+use testbed::{Host, Lab, Netns, Options, Store, Wire};
 
 use crate::http::{Answer, answer, connect};
 
@@ -22,6 +23,14 @@ pub(crate) fn lab(hosts: u8, store: Store) -> Result<Lab> {
 pub(crate) fn join(host: &Host, service: &str) -> Result<()> {
     let sandbox = format!("box-{}", service.split('.').next().unwrap_or_default());
     host.ok(["run", "--name", &sandbox, "--publish-service", service, "true"]).map(drop)
+}
+
+/// The end of a service's interface in its sandbox.
+pub(crate) fn wire(lab: &Lab, host: &Host, service: &str) -> Result<Wire> {
+    let text = host.ok(["sandbox", "inspect", &format!("box-{service}")])?;
+    let view: Value = serde_json::from_str(&text)?;
+    let path = view.pointer("/0/netns").and_then(Value::as_str).context("no namespace")?;
+    Wire::new(&Netns::open(lab.dir(), path.as_ref()), "eth0")
 }
 
 /// What is answered to `METHOD PATH` with this `Host`.

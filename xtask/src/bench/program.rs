@@ -10,6 +10,7 @@
 //! written to the forwarding database for the time.
 
 use std::fs;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use aya::maps::{HashMap, Map, MapData};
@@ -26,8 +27,14 @@ use crate::{ebpf, shell};
 /// Single runs of each program.
 const RUNS: usize = 20_000;
 
+/// How often a program that leaves the packet as it is runs in one call, and how many of these there are.
+const REPEATS: u32 = 20_000;
+const CALLS: usize = 50;
+
 /// `TC_ACT_REDIRECT`: the packet went on its way.
-const REDIRECT: u32 = 7;
+pub(super) const REDIRECT: u32 = 7;
+/// `TC_ACT_SHOT`: it was dropped.
+pub(super) const SHOT: u32 = 2;
 
 /// `struct __sk_buff` of `include/uapi/linux/bpf.h`: its size, and where `ifindex` stands.
 const SK_BUFF: usize = 192;
@@ -46,35 +53,106 @@ type Entry = [u8; 8];
 /// Measures with `stations` in each host's forwarding database, from `near` on the lab's first host
 /// to `far` on its second.
 pub(super) fn measure(lab: &Lab, near: &Netns, far: &Netns, stations: u32) -> Result<Costs> {
-    let object = ebpf::build(shell::root(), &shell::target()?).map_err(anyhow::Error::msg)?;
-    let object = object.with_file_name("flow-vxlan");
-    let bytes = fs::read(&object).with_context(|| format!("cannot read {}", object.display()))?;
-    let mut nothing = Ebpf::load(&bytes)?;
-    let floor: &mut SchedClassifier =
-        nothing.program_mut("nothing").context("it has no program nothing")?.try_into()?;
-    floor.load()?;
-
+    let floor = Floor::load()?;
     let (h1, h2) = (lab.host(1).netns(), lab.host(2).netns());
     let (source, destination) = (Link::of(near, "eth0")?, Link::of(far, "eth0")?);
     let frame = frame(source.mac, destination.mac);
-    let veth = Link::by_index(h1, source.peer.context("the container has no veth")?)?;
+    let veth = source.other_end(h1)?;
 
     let encap = Attached::find(h1, &veth.name)?;
     let filled = encap.fill(destination.mac, stations)?;
-    let (empty, _) = h1.within(|| timed(floor, &veth.name, &frame, None))?;
-    let (wrapped_in, mut wrapped) =
-        h1.within(|| timed(&encap.program, &veth.name, &frame, Some(REDIRECT)))?;
+    let empty = floor.single(h1, &veth.name, &frame)?;
+    let (wrapped_in, wrapped) = encap.single(h1, &veth.name, &frame)?;
     filled.empty()?;
 
-    // The kernel would write the next hop's address, which is the other host.
-    let underlay = Link::of(h2, "eth0")?;
-    wrapped.get_mut(..6).context("the packet has no headers")?.copy_from_slice(&underlay.mac);
+    let wrapped = received(h2, wrapped)?;
     let decap = Attached::find(h2, "eth0")?;
     let filled = decap.fill(source.mac, stations)?;
-    let (unwrapped_in, _) =
-        h2.within(|| timed(&decap.program, "eth0", &wrapped, Some(REDIRECT)))?;
+    let (unwrapped_in, _) = decap.single(h2, "eth0", &wrapped)?;
     filled.empty()?;
     Ok(Costs { encap_ns: wrapped_in - empty, decap_ns: unwrapped_in - empty })
+}
+
+/// The packet as `host` receives it on its underlay: the kernel would write the next hop's address, which it is.
+pub(super) fn received(host: &Netns, mut wrapped: Vec<u8>) -> Result<Vec<u8>> {
+    let underlay = Link::of(host, "eth0")?;
+    wrapped.get_mut(..6).context("the packet has no headers")?.copy_from_slice(&underlay.mac);
+    Ok(wrapped)
+}
+
+/// A program that does nothing: what it takes is the harness' own.
+pub(super) struct Floor(Ebpf);
+
+impl Floor {
+    const PROGRAM: &str = "nothing";
+
+    pub(super) fn load() -> Result<Self> {
+        let object = ebpf::build(shell::root(), &shell::target()?).map_err(anyhow::Error::msg)?;
+        let object = object.with_file_name("flow-vxlan");
+        let bytes =
+            fs::read(&object).with_context(|| format!("cannot read {}", object.display()))?;
+        let mut nothing = Ebpf::load(&bytes)?;
+        let program = nothing.program_mut(Self::PROGRAM).context("it has no program nothing")?;
+        let program: &mut SchedClassifier = program.try_into()?;
+        program.load()?;
+        Ok(Self(nothing))
+    }
+
+    fn program(&self) -> Result<&SchedClassifier> {
+        Ok(self.0.program(Self::PROGRAM).context("it has no program nothing")?.try_into()?)
+    }
+
+    /// The median time of single runs, in nanoseconds.
+    pub(super) fn single(&self, host: &Netns, device: &str, packet: &[u8]) -> Result<f64> {
+        let program = self.program()?;
+        Ok(host.within(|| timed(program, device, packet, None))?.0)
+    }
+
+    /// The median time of repeated runs, in nanoseconds.
+    pub(super) fn repeated(&self, host: &Netns, device: &str, packet: &[u8]) -> Result<f64> {
+        let program = self.program()?;
+        host.within(|| repeated(program, device, packet, None))
+    }
+}
+
+/// The time of a program that leaves the packet as it is, in nanoseconds: the median of calls in each of which it runs again
+/// and again on the same one. It has to return `verdict`, where there is one.
+fn repeated(
+    program: &SchedClassifier,
+    device: &str,
+    packet: &[u8],
+    verdict: Option<u32>,
+) -> Result<f64> {
+    let context = context(device)?;
+    let mut times = Vec::with_capacity(CALLS);
+    for _ in 0..CALLS {
+        let result = program.test_run(TestRunOptions {
+            data_in: Some(packet),
+            ctx_in: Some(&context),
+            repeat: REPEATS,
+            ..TestRunOptions::default()
+        })?;
+        ensure_returned(device, verdict, result.return_value)?;
+        #[expect(clippy::cast_precision_loss, reason = "some hundred nanoseconds")]
+        times.push(result.duration.as_nanos() as f64);
+    }
+    Ok(median(times))
+}
+
+/// A packet that `device` received, as the program sees it.
+fn context(device: &str) -> Result<[u8; SK_BUFF]> {
+    let mut context = [0; SK_BUFF];
+    context[IFINDEX..][..4].copy_from_slice(&if_nametoindex(device)?.to_ne_bytes());
+    Ok(context)
+}
+
+fn ensure_returned(device: &str, verdict: Option<u32>, returned: u32) -> Result<()> {
+    ensure!(
+        verdict.is_none_or(|verdict| verdict == returned),
+        "the program on {device} does with the packet what is not measured: it returns {}",
+        returned.cast_signed()
+    );
+    Ok(())
 }
 
 /// The median time of a program on a packet that `device` received, in nanoseconds, and the packet
@@ -85,9 +163,7 @@ fn timed(
     packet: &[u8],
     verdict: Option<u32>,
 ) -> Result<(f64, Vec<u8>)> {
-    let mut context = [0; SK_BUFF];
-    let index = if_nametoindex(device)?;
-    context[IFINDEX..][..4].copy_from_slice(&index.to_ne_bytes());
+    let context = context(device)?;
     let mut out = vec![0; packet.len() + 256];
     let mut times = Vec::with_capacity(RUNS);
     for _ in 0..RUNS {
@@ -98,12 +174,7 @@ fn timed(
             repeat: 1,
             ..TestRunOptions::default()
         })?;
-        let returned = result.return_value;
-        ensure!(
-            verdict.is_none_or(|verdict| verdict == returned),
-            "the program on {device} does not redirect the packet: it returns {}",
-            returned.cast_signed()
-        );
+        ensure_returned(device, verdict, result.return_value)?;
         #[expect(clippy::cast_precision_loss, reason = "some hundred nanoseconds")]
         times.push(result.duration.as_nanos() as f64);
         out.resize(packet.len() + 256, 0);
@@ -115,14 +186,14 @@ fn timed(
 }
 
 /// A program that a daemon has attached.
-struct Attached {
+pub(super) struct Attached {
     program: SchedClassifier,
     maps: Vec<u32>,
 }
 
 impl Attached {
     /// The first on a device's ingress.
-    fn find(host: &Netns, device: &str) -> Result<Self> {
+    pub(super) fn find(host: &Netns, device: &str) -> Result<Self> {
         host.within(|| {
             let (_, found) = SchedClassifier::query_tcx(device, TcAttachType::Ingress)?;
             let first = found.first().map(ProgramInfo::id);
@@ -136,27 +207,58 @@ impl Attached {
         })
     }
 
-    /// Fills the forwarding database up to `stations`, all of them where the station `mac` is.
-    fn fill(&self, mac: [u8; 6], stations: u32) -> Result<Filled> {
+    /// Its map of this name.
+    pub(super) fn map(&self, name: &str) -> Result<Map> {
         for id in &self.maps {
             let map = MapData::from_id(*id)?;
-            if map.info()?.name_as_str() != Some("FDB") {
-                continue;
+            if map.info()?.name_as_str() == Some(name) {
+                return Ok(Map::from_map_data(map)?);
             }
-            let mut map: HashMap<MapData, Key, Entry> = Map::from_map_data(map)?.try_into()?;
-            let known = map.keys().collect::<Result<Vec<Key>, _>>()?;
-            // VNI, MAC, padding.
-            let like = known.iter().find(|key| key.get(4..10) == Some(&mac));
-            let like = *like.context("the daemon does not know the other container")?;
-            let entry = map.get(&like, 0)?;
-            let missing = stations.saturating_sub(u32::try_from(known.len())?);
-            let keys: Vec<Key> = (0..missing).map(|number| numbered(like, number)).collect();
-            for key in &keys {
-                map.insert(key, entry, 0)?;
-            }
-            return Ok(Filled { map, keys });
         }
-        anyhow::bail!("the program has no map FDB")
+        anyhow::bail!("the program has no map {name}")
+    }
+
+    /// How often it ran and how long in all, as far as the kernel has counted.
+    pub(super) fn run_time(&self) -> Result<(u64, Duration)> {
+        let info = self.program.info()?;
+        Ok((info.run_count(), info.run_time()))
+    }
+
+    /// The median time of single runs, in nanoseconds, and the packet that came out.
+    pub(super) fn single(
+        &self,
+        host: &Netns,
+        device: &str,
+        packet: &[u8],
+    ) -> Result<(f64, Vec<u8>)> {
+        host.within(|| timed(&self.program, device, packet, Some(REDIRECT)))
+    }
+
+    /// The median time of repeated runs, which have to return `verdict`, in nanoseconds.
+    pub(super) fn repeated(
+        &self,
+        host: &Netns,
+        device: &str,
+        packet: &[u8],
+        verdict: u32,
+    ) -> Result<f64> {
+        host.within(|| repeated(&self.program, device, packet, Some(verdict)))
+    }
+
+    /// Fills the forwarding database up to `stations`, all of them where the station `mac` is.
+    fn fill(&self, mac: [u8; 6], stations: u32) -> Result<Filled> {
+        let mut map: HashMap<MapData, Key, Entry> = self.map("FDB")?.try_into()?;
+        let known = map.keys().collect::<Result<Vec<Key>, _>>()?;
+        // VNI, MAC, padding.
+        let like = known.iter().find(|key| key.get(4..10) == Some(&mac));
+        let like = *like.context("the daemon does not know the other container")?;
+        let entry = map.get(&like, 0)?;
+        let missing = stations.saturating_sub(u32::try_from(known.len())?);
+        let keys: Vec<Key> = (0..missing).map(|number| numbered(like, number)).collect();
+        for key in &keys {
+            map.insert(key, entry, 0)?;
+        }
+        Ok(Filled { map, keys })
     }
 }
 
@@ -200,7 +302,9 @@ impl Link {
         Self::parse(&text, |_| true).with_context(|| format!("{name} in {}", netns.name()))
     }
 
-    fn by_index(netns: &Netns, index: u64) -> Result<Self> {
+    /// The other end of a veth pair, which is in `netns`.
+    pub(super) fn other_end(&self, netns: &Netns) -> Result<Self> {
+        let index = self.peer.context("the container has no veth")?;
         let text = netns.run(["ip", "-j", "link", "show"])?.ok()?;
         let same = |link: &Value| link.get("ifindex").and_then(Value::as_u64) == Some(index);
         Self::parse(&text, same).with_context(|| format!("device {index} in {}", netns.name()))
@@ -223,7 +327,7 @@ fn mac(text: &str) -> Option<[u8; 6]> {
 }
 
 /// A frame of 60 bytes: UDP from 10.1.0.11 to 10.1.0.12, the containers of the rig.
-fn frame(source: [u8; 6], destination: [u8; 6]) -> Vec<u8> {
+pub(super) fn frame(source: [u8; 6], destination: [u8; 6]) -> Vec<u8> {
     let mut bytes = [destination, source].concat();
     bytes.extend([0x08, 0x00]);
     // The checksum is that of exactly these 20 bytes.

@@ -30,7 +30,7 @@ pub(super) fn show(report: &Report) {
     }
 }
 
-type Row = Vec<String>;
+pub(super) type Row = Vec<String>;
 
 fn head(paths: &[&str], more: impl IntoIterator<Item = String>) -> Row {
     let names = ["FIGURE", "UNIT"].into_iter().map(str::to_owned);
@@ -72,7 +72,7 @@ fn absent() -> String {
 }
 
 /// The two first columns to the left, all others to the right.
-fn print(rows: &[Row]) {
+pub(super) fn print(rows: &[Row]) {
     for line in lines(rows) {
         out!("  {line}");
     }

@@ -10,6 +10,11 @@ const CHIP_GAP = 6;
 const SQUARE = 13;
 const SQUARE_GAP = 4;
 const STRIP = 24;
+/** How high the lane below a row is, on which ways between hosts run, and where in it. */
+const LANE = 30;
+const LANE_AT = 23;
+/** What is left free for the trunk at the right that joins these from row to row. */
+const TRUNK = 14;
 /** What is left free for the rate in a chip of this host. */
 const RATE = 70;
 /** From how many endpoints or boxes on names give way to squares. */
@@ -55,7 +60,9 @@ export function layout(scene, width, measure) {
   const fit = (room) => Math.max(1, Math.floor((room + GAP) / (least + GAP)));
   const several = fit(width) < all.length + (dense ? 1 : 0);
   const left = several ? scene.networks.length * spacing + 8 : 0;
-  const room = width - left - 2;
+  const places = all.filter((box) => box.kind === "host" || box.kind === "outside").length;
+  const lane = places > 1 ? LANE : 0;
+  const room = width - left - 2 - (several && lane > 0 ? TRUNK : 0);
   const columns = Math.min(fit(room), Math.max(all.length, dense ? 4 : 3));
   const column = Math.min(dense ? 220 : 460, (room - GAP * (columns - 1)) / columns);
 
@@ -100,9 +107,26 @@ export function layout(scene, width, measure) {
       });
     }
     rails.push(...rail.values());
-    y = top + Math.max(...row.map((box) => box.h)) + GAP;
+    const bottom = top + Math.max(...row.map((box) => box.h));
+    for (const box of row) {
+      box.lane = bottom + LANE_AT;
+    }
+    y = bottom + lane + GAP;
   }
-  return { width, height: Math.max(y, 40), boxes: all, rails, taps, trunks: trunks(rails, spacing), dense };
+  const ways = lane > 0 ? reaches(all, width - TRUNK / 2) : [];
+  return { width, height: Math.max(y, 40), boxes: all, rails, taps, trunks: trunks(rails, spacing), ways, dense };
+}
+
+/** The way from this host to each other place: down, along the lane, by the trunk at the right to another row, and up. */
+function reaches(all, trunk) {
+  const own = all.find((box) => box.own);
+  const others = all.filter((box) => box !== own && (box.kind === "host" || box.kind === "outside"));
+  const begin = own && own.x + own.w - 22;
+  return own ? others.map((box) => {
+    const end = box.x + 16;
+    const across = box.lane === own.lane ? "" : `H${trunk}V${box.lane}`;
+    return { key: box.key, box, d: `M${begin} ${own.y + own.h}V${own.lane}${across}H${end}V${box.y + box.h}` };
+  }) : [];
 }
 
 /** Where a network has rails in several rows, a trunk joins them. */

@@ -15,6 +15,8 @@ let chosen = null;
 const network = (endpoint) => watcher.scene.networks[endpoint.network].name;
 const place = (endpoint) => endpoint.host ?? endpoint.vtep ?? "";
 const rateOf = (direction) => (endpoint) => endpoint.rates?.[direction].bits ?? null;
+const end = ({ service, host, vtep }) => `${service ?? "another subnet or station"}${host === null && vtep === null ? "" : ` on ${host ?? vtep}`}`;
+const sender = (loss) => (loss.service === null ? `came by ${loss.device ?? "a device that is gone"}` : `${loss.service}.${loss.network}`);
 const shown = (value, how) => (value === null || value === undefined ? "" : how(value));
 
 const tables = {
@@ -32,8 +34,36 @@ const tables = {
         text: (endpoint) => shown(endpoint.rates?.lost, perSecond),
         mark: (endpoint) => (endpoint.rates?.lost > 0 ? "bad" : ""),
       },
+      {
+        title: "Dropped", of: (endpoint) => endpoint.dropped, number: true,
+        text: (endpoint) => shown(endpoint.dropped, perSecond),
+        mark: (endpoint) => (endpoint.dropped > 0 ? "bad" : ""),
+      },
     ],
     (endpoint) => endpoint.id, 0, "No service is here to be seen.",
+  ),
+  pairs: new Table(
+    get("pairs"), "Between services",
+    [
+      { title: "From", of: (pair) => end(pair.source) },
+      { title: "To", of: (pair) => end(pair.destination) },
+      { title: "Network", of: network, mark: (pair) => colour(pair.network), kind: "of-network" },
+      { title: "Carries", of: (pair) => pair.rate, text: (pair) => bits(pair.rate), number: true },
+      { title: "Packets", of: (pair) => pair.pace, text: (pair) => perSecond(pair.pace), number: true },
+    ],
+    (pair) => `${pair.network} ${end(pair.source)} ${end(pair.destination)}`, 3, "Nothing goes between services now.",
+  ),
+  losses: new Table(
+    get("losses"), "Whose packets were dropped",
+    [
+      { title: "Now", of: (loss) => loss.rate, text: (loss) => shown(loss.rate, perSecond), number: true, mark: (loss) => (loss.rate > 0 ? "bad" : "") },
+      { title: "From", of: sender },
+      { title: "Reason", of: (loss) => loss.counter, kind: "code" },
+      { title: "Program", of: (loss) => loss.program, kind: "code" },
+      { title: "What it means", of: (loss) => loss.description, kind: "wide" },
+      { title: "Packets", of: (loss) => loss.packets, text: (loss) => count(loss.packets), number: true },
+    ],
+    (loss) => loss.key, 0, "Nothing was dropped while somebody looked.",
   ),
   drops: new Table(
     get("drops"), "Dropped packets",
@@ -99,12 +129,21 @@ function draw() {
     (endpoint) => (focus === null || endpoint.network === at) && matches(scene, endpoint, words),
   );
   tables.services.show(wanted);
+  tables.pairs.show(scene.pairs.filter((pair) => (focus === null || pair.network === at) && named(scene, pair)));
+  get("pairs-count").textContent = scene.traffic?.left_out > 0 ? `the busiest ${count(scene.pairs.length)}; ${count(scene.traffic.left_out)} more` : "";
+  tables.losses.show(scene.losses);
   tables.drops.show(scene.drops);
   tables.hosts.show(scene.hosts);
   const all = scene.endpoints.length;
   get("services-count").textContent = wanted.length === all ? count(all) : `${count(wanted.length)} of ${count(all)}`;
   figures(scene);
   details(scene);
+}
+
+/** Whether a person who looks for something means the pair. */
+function named(scene, pair) {
+  const text = `${end(pair.source)} ${end(pair.destination)} ${scene.networks[pair.network].name}`.toLowerCase();
+  return words.every((word) => text.includes(word));
 }
 
 function figures(scene) {
@@ -125,8 +164,8 @@ function figures(scene) {
   get("spark").firstElementChild.setAttribute("points", points.join(" "));
   get("legend").textContent =
     `What ${scene.host} knows: the networks that it takes part in, and where their services are. ` +
-    `Thickness and movement are what the services on ${scene.host} carry now, to and from their networks; ` +
-    "what others carry, their own pages tell.";
+    `Thickness and movement are what the services on ${scene.host} carry now: above, to and from their networks; below, ` +
+    `between ${scene.host} and each other host. What goes between others, their own pages tell.`;
 }
 
 /** The networks as buttons: one that is pressed has the others step back. */
@@ -238,6 +277,12 @@ function details(scene) {
   card.replaceChildren(head, close, list);
 }
 
+/** Which of an endpoint's packets are dropped now. */
+function drops(scene, endpoint) {
+  const own = scene.losses.filter((loss) => loss.endpoint === endpoint.id && loss.rate > 0);
+  return own.map((loss) => `${loss.counter} ${perSecond(loss.rate)}`).join(", ");
+}
+
 function describe(scene, key) {
   const [kind, name] = [key.slice(0, key.indexOf(" ")), key.slice(key.indexOf(" ") + 1)];
   if (kind === "endpoint") {
@@ -263,6 +308,7 @@ function describe(scene, key) {
       ["Receives", way("received")],
       ["Sends", way("sent")],
       ["Loses", endpoint.rates?.lost > 0 ? perSecond(endpoint.rates.lost) : ""],
+      ["Drops", drops(scene, endpoint)],
       ["Received", total("received")],
       ["Sent", total("sent")],
       ["Id", endpoint.id.slice(0, 12)],

@@ -1,7 +1,7 @@
 // The map: drawn anew where something came, went or moved, and else only told what goes on.
 
 import { layout, shorten } from "./layout.js";
-import { bits, count, matches, perSecond } from "./scene.js";
+import { bits, count, matches, perSecond, placeKey } from "./scene.js";
 
 const NAMESPACE = "http://www.w3.org/2000/svg";
 const FONTS = { chip: "500 12px system-ui, sans-serif", title: "600 14px system-ui, sans-serif", small: "11px system-ui, sans-serif" };
@@ -52,6 +52,7 @@ export class Scenery {
   #hosts = new Map();
   #taps = [];
   #rails = [];
+  #ways = [];
   #items = [];
 
   /** Draws in `place`; `chosen` is told of what a person picks. */
@@ -110,6 +111,14 @@ export class Scenery {
       return { ...tap, line, flow };
     });
     svg.append(lines);
+    this.#ways = seen.ways.map(({ key, box, d }) => {
+      const line = element("path", { class: "way", d });
+      const flow = element("path", { class: "flow", d });
+      const label = element("text", { class: "carries", x: box.x + 26, y: box.y + box.h + 15 });
+      const group = element("g", { class: "between" }, line, flow, label);
+      svg.append(group);
+      return { key, box, group, line, flow, label };
+    });
     for (const box of seen.boxes) {
       svg.append(this.#box(scene, box));
     }
@@ -197,17 +206,18 @@ export class Scenery {
       if (rates) {
         carried.set(endpoint.network, (carried.get(endpoint.network) ?? 0) + rate);
       }
-      const lost = rates !== null && rates.lost > 0;
+      const losing = (rates?.lost ?? 0) + (endpoint.dropped ?? 0);
+      const lost = losing > 0;
       const aside = (focus !== null && endpoint.network !== focus) || !matches(scene, endpoint, words);
       chip.group.classList.toggle("aside", aside);
       chip.group.classList.toggle("lost", lost);
       chip.group.classList.toggle("busy", rate > 0);
       chip.level?.setAttribute("width", ((chip.w - 12) * share(rate)).toFixed(1));
       if (chip.rate) {
-        chip.rate.textContent = lost ? `−${perSecond(rates.lost)}` : rate > 0 ? bits(rate) : "";
+        chip.rate.textContent = lost ? `−${perSecond(losing)}` : rate > 0 ? bits(rate) : "";
       }
       const network = scene.networks[endpoint.network].name;
-      const going = rates ? `, ${bits(rate)}${lost ? `, ${perSecond(rates.lost)} lost` : ""}` : "";
+      const going = rates ? `, ${bits(rate)}${lost ? `, ${perSecond(losing)} lost` : ""}` : "";
       chip.group.setAttribute("aria-label", `service ${endpoint.name} of ${network}${going}`);
     }
     for (const { network, box, line, flow } of this.#taps) {
@@ -222,6 +232,7 @@ export class Scenery {
       line.classList.toggle("aside", focus !== null && network !== focus);
       line.classList.toggle("busy", (carried.get(network) ?? 0) > 0);
     }
+    this.#between(scene);
     for (const { group, strip, box } of this.#hosts.values()) {
       if (strip) {
         const worst = scene.drops.filter((drop) => drop.rate > 0).sort((a, b) => b.rate - a.rate);
@@ -230,6 +241,31 @@ export class Scenery {
         const all = worst.length > 0 ? `drops ${perSecond(scene.dropRate)}: ${worst[0].counter}${more}` : scene.dropRate === null ? "" : "drops nothing";
         strip.textContent = shorten(all, box.w - 28, measure(FONTS.small));
       }
+    }
+  }
+
+  /** Says what goes between this host and each other place; a way that carries nothing is not to be seen. */
+  #between(scene) {
+    const here = `host ${scene.host}`;
+    const rates = new Map();
+    for (const { source, destination, rate } of scene.ways) {
+      const [from, to] = [placeKey(source), placeKey(destination)];
+      const [other, direction] = from === here ? [to, "gets"] : [from, "sends"];
+      const known = rates.get(other) ?? { gets: 0, sends: 0 };
+      known[direction] += rate;
+      rates.set(other, known);
+    }
+    for (const { key, box, group, line, flow, label } of this.#ways) {
+      const { gets, sends } = rates.get(key) ?? { gets: 0, sends: 0 };
+      const wide = thickness(gets + sends);
+      group.classList.toggle("on", gets + sends > 0);
+      line.setAttribute("stroke-width", wide.toFixed(1));
+      flow.setAttribute("stroke-width", Math.max(1.2, wide - 2).toFixed(1));
+      flow.classList.toggle("on", gets + sends > 0);
+      const whole = `gets ${bits(gets)}, sends ${bits(sends)}`;
+      const fits = measure(FONTS.small)(whole) < box.w - 30;
+      label.textContent = gets + sends === 0 ? "" : fits ? whole : bits(gets + sends);
+      group.setAttribute("data-carries", label.textContent);
     }
   }
 

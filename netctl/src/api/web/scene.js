@@ -82,7 +82,9 @@ function rate(scene, before, first) {
     endpoint.bits = endpoint.rates.received.bits + endpoint.rates.sent.bits;
     scene.bits += endpoint.bits;
   }
+  between(scene);
   const span = (scene.elapsed_ms - first.elapsed_ms) / 1000;
+  losses(scene, first, span);
   const reason = (drop) => `${drop.program} ${drop.counter}`;
   const counted = new Map(first.drops.map((drop) => [reason(drop), drop.packets]));
   scene.dropRate = span > 0 ? 0 : null;
@@ -93,6 +95,40 @@ function rate(scene, before, first) {
   if (span <= 0) {
     scene.dropRate = null;
   }
+}
+
+/** Says of each pair, and of each way between two places, how fast it goes. */
+function between(scene) {
+  const seconds = (scene.traffic?.over_ms ?? 0) / 1000;
+  const paced = (each) => ({ ...each, rate: (each.bytes * 8) / seconds, pace: each.packets / seconds });
+  scene.pairs = seconds > 0 ? scene.traffic.pairs.map(paced) : [];
+  scene.ways = seconds > 0 ? scene.traffic.ways.map(paced) : [];
+}
+
+/** Says of each sender's drops how fast they come, and of each endpoint, how many there are of its own. */
+function losses(scene, first, span) {
+  const which = (loss) => `${loss.device} ${loss.program} ${loss.counter}`;
+  const counted = new Map(first.losses.map((loss) => [which(loss), loss.packets]));
+  const of = new Map(scene.endpoints.map((endpoint) => [endpoint.id, endpoint]));
+  for (const endpoint of scene.endpoints) {
+    endpoint.dropped = span > 0 && endpoint.counted ? 0 : null;
+  }
+  for (const loss of scene.losses) {
+    loss.key = which(loss);
+    loss.rate = span > 0 ? moved(loss.packets, counted.get(loss.key) ?? 0) / span : null;
+    const endpoint = of.get(loss.endpoint);
+    if (endpoint && loss.rate !== null) {
+      endpoint.dropped += loss.rate;
+    }
+  }
+}
+
+/** Where an end is, as the boxes of the map are called; `null` where that is not known. */
+export function placeKey({ host, vtep }) {
+  if (host !== null) {
+    return `host ${host}`;
+  }
+  return vtep === null ? null : `outside ${vtep}`;
 }
 
 /** How much was added; what was counted anew began at 0. */

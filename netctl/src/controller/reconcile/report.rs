@@ -64,7 +64,7 @@ impl Reconciler {
     }
 
     /// Tells what is here, where it may be otherwise than before.
-    fn take_inventory(&self, seen: &Seen, concerned: &BTreeSet<&EndpointId>) {
+    pub(super) fn take_inventory(&self, seen: &Seen, concerned: &BTreeSet<&EndpointId>) {
         self.inventory.send_modify(|inventory| {
             inventory.networks.clear();
             for (id, followed) in &self.followed {

@@ -1,5 +1,7 @@
 //! A daemon that starts while the store is away.
 
+use std::collections::BTreeSet;
+
 use super::{Followed, Reconciler, failures::Failures, interest::Interest, pass::Depth};
 use crate::controller::follow::Follower;
 
@@ -23,6 +25,8 @@ impl Reconciler {
             "serving what was known, without the store"
         );
         self.make(&seen, Depth::Whole, &mut failures).await;
+        // Of the endpoints here the first pass tells; until then it is known who is where.
+        self.take_inventory(&seen, &BTreeSet::new());
         // From here on the store says which are followed. What was made stands.
         self.followed.clear();
     }

@@ -176,10 +176,10 @@ fn transport(number: u8, packet: &[u8], found: &mut Dissected) -> Option<()> {
 fn arp(packet: &[u8], found: &mut Dissected) -> Option<()> {
     "arp".clone_into(&mut found.protocol);
     found.source.address = Some(four(packet, 14)?);
-    let target = four(packet, 24)?;
-    found.destination.address = Some(target);
+    found.destination.address = Some(four(packet, 24)?);
+    // Whom it asks for, its destination says.
     found.detail = match word(packet, 6)? {
-        1 => format!("who has {target}"),
+        1 => "request".to_owned(),
         2 => "reply".to_owned(),
         other => format!("operation {other}"),
     };
@@ -265,11 +265,7 @@ mod tests {
                 in6(0, &[&[17, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 2][..]].concat()),
                 "fd00::1:1 fd00::2:2 udp ",
             ),
-            (
-                "ARP",
-                frame(ether_type::ARP, &arp.concat()),
-                "10.0.0.1 10.0.0.7 arp who has 10.0.0.7",
-            ),
+            ("ARP", frame(ether_type::ARP, &arp.concat()), "10.0.0.1 10.0.0.7 arp request"),
             (
                 "a tag",
                 {
