@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
+use testbed::random::SEED;
 
 use crate::{say, setup, shell, soak};
 use pool::Job;
@@ -37,8 +38,6 @@ pub(crate) struct Options {
 
 /// The variable by which libtest is told how many tests to run at once.
 const THREADS: &str = "RUST_TEST_THREADS";
-/// The variable with the seed of what tests take at random.
-const SEED: &str = "MODEL_SEED";
 /// So many tests at most are run again: where more fail, it is not that they were in each other's way.
 const AGAIN: usize = 5;
 /// Tests that take a minute and more: they begin first, so that at the end nobody waits for one alone.

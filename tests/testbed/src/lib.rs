@@ -32,7 +32,9 @@ mod mounts;
 mod netns;
 mod podman;
 mod process;
+pub mod random;
 mod run;
+pub mod texts;
 mod underlay;
 mod wire;
 
