@@ -16,6 +16,7 @@ mod interference;
 mod kills;
 mod leftovers;
 mod races;
+mod requests;
 mod scale;
 mod start;
 mod state;
