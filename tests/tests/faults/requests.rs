@@ -19,7 +19,7 @@ use testbed::{
     random::{self, Random, SEED},
 };
 
-use self::nearly::{Answer, Request, Sample};
+use self::nearly::{Answer, HEADERS, Request, Sample};
 use crate::state::{self, Dump};
 
 /// How many requests there are.
@@ -260,7 +260,7 @@ fn requests_that_are_nearly_right_are_answered_and_leave_nothing() -> Result<()>
     let (daemon, machine) = (Daemon::of(host)?, state::machine(host)?.len());
     let mut tally = BTreeMap::<u16, usize>::new();
     for number in 0..REQUESTS {
-        let request = Request::any(&random, &samples);
+        let request = Request::any(&random, &samples, &HEADERS);
         match world.ask(&request) {
             Ok(status) => *tally.entry(status).or_default() += 1,
             Err(error) => {
@@ -305,7 +305,7 @@ fn clients_that_are_not_well_are_nobody_elses_trouble() -> Result<()> {
     });
     let idle = idle.collect::<Result<Vec<_>>>()?;
     for number in 0..UNWELL {
-        let request = Request::unwell(&random, &samples);
+        let request = Request::unwell(&random, &samples, &HEADERS);
         // What they began may be done, and nobody hears of it.
         request
             .send(&host.socket())

@@ -24,7 +24,7 @@ const LARGE: usize = 2 << 20;
 const METHODS: [&str; 9] =
     ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "FLY", "get"];
 /// What clients may say besides, and what they should not.
-const HEADERS: [&str; 12] = [
+pub(crate) const HEADERS: [&str; 12] = [
     "Content-Type: text/plain",
     "Content-Type: application/json; charset=utf-16",
     "Content-Encoding: gzip",
@@ -68,7 +68,7 @@ pub(crate) struct Request {
     pub(crate) target: String,
     pub(crate) body: Vec<u8>,
     pub(crate) manner: Manner,
-    headers: Vec<&'static str>,
+    pub(crate) headers: Vec<&'static str>,
     /// Whether its body goes in chunks, without its length.
     chunked: bool,
     /// What stands for its head, where that is no right one.
@@ -84,8 +84,8 @@ pub(crate) struct Answer {
 }
 
 impl Request {
-    /// One of the samples, nearly, all of which is sent by a client that waits for the answer.
-    pub(crate) fn any(random: &Random, samples: &[Sample]) -> Self {
+    /// One of the samples, nearly, with some of `headers`; all of it is sent by a client that waits for the answer.
+    pub(crate) fn any(random: &Random, samples: &[Sample], headers: &[&'static str]) -> Self {
         let sample = &samples[random.below(samples.len())];
         let targets: Vec<&[u8]> = samples.iter().map(|sample| sample.target.as_bytes()).collect();
         let bodies: Vec<&[u8]> = samples.iter().map(|sample| sample.body.as_bytes()).collect();
@@ -103,15 +103,15 @@ impl Request {
             85..88 => vec![b' '; random.below(LARGE)],
             _ => sample.body.clone().into_bytes(),
         };
-        let headers = (0..random.below(3)).map(|_| random.pick(&HEADERS)).collect();
+        let headers = (0..random.below(3)).map(|_| random.pick(headers)).collect();
         let manner = if random.percent(4) { Manner::Slow } else { Manner::Whole };
         let chunked = random.percent(10);
         Self { method, target, body, manner, headers, chunked, head: None }
     }
 
     /// The same by a client that goes away, says too early that nothing follows, or does not speak HTTP.
-    pub(crate) fn unwell(random: &Random, samples: &[Sample]) -> Self {
-        let mut request = Self::any(random, samples);
+    pub(crate) fn unwell(random: &Random, samples: &[Sample], headers: &[&'static str]) -> Self {
+        let mut request = Self::any(random, samples, headers);
         match random.below(3) {
             0 => request.manner = Manner::HalfClosed,
             1 => request.manner = Manner::Cut,
