@@ -9,6 +9,8 @@
 
 #[path = "dns/client.rs"]
 mod client;
+#[path = "dns/garbled.rs"]
+mod garbled;
 #[path = "dns/hosts.rs"]
 mod hosts;
 #[path = "dns/outside.rs"]
