@@ -213,7 +213,7 @@ impl Answer {
         }
         let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
         let status = status.with_context(|| format!("no status: {head:?}"))?;
-        ensure!(head.starts_with("HTTP/1.1 "), "{head:?}");
+        ensure!(head.starts_with("HTTP/1."), "{head:?}");
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
         let length = if headless { 0 } else { length.map_or(Ok(0), str::parse)? };
         let mut body = vec![0; length];
