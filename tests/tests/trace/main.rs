@@ -3,4 +3,6 @@
 mod faults;
 mod healthy;
 mod questions;
+#[path = "../support/refusals.rs"]
+mod refusals;
 mod stage;
