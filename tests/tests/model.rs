@@ -33,7 +33,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use netctl_common::{Direction, DropReason, Outcome, Verdict};
 use testbed::random::{self, Random};
 

@@ -35,9 +35,8 @@ impl Error {
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         let mut message = message.into();
         if message.contains(char::is_control) {
-            let shown = |char: char| match char.is_control() {
-                true => char.escape_default().to_string(),
-                false => char.to_string(),
+            let shown = |char: char| {
+                if char.is_control() { char.escape_default().to_string() } else { char.to_string() }
             };
             message = message.chars().map(shown).collect();
         }

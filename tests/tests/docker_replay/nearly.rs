@@ -139,7 +139,6 @@ fn ask(lab: &Lab, socket: &std::path::Path, request: &Request) -> Result<u16> {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "it is shown where the test fails")]
 fn calls_that_are_nearly_right_are_answered_and_leave_nothing() -> Result<()> {
     let seed = random::seed()?;
     println!("{SEED}={seed:#x}");

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 use testbed::{
     Client, Host, Lab, Netns, Options, eventually,
@@ -36,15 +36,11 @@ struct World<'a> {
     lab: &'a Lab,
     host: &'a Host,
     store: Dump,
+    random: Random,
+    samples: Vec<Sample>,
 }
 
-impl<'a> World<'a> {
-    fn new(lab: &'a Lab) -> Result<Self> {
-        let mut world = Self { lab, host: lab.host(1), store: Dump::new() };
-        world.furnish()?;
-        Ok(world)
-    }
-
+impl World<'_> {
     /// Makes it as it was, after something may have been changed.
     fn furnish(&mut self) -> Result<()> {
         let mut client = Client::connect(&self.host.socket())?;
@@ -127,7 +123,7 @@ fn is_done(request: &Request, answer: &Answer) -> Result<bool> {
             ensure!(kinds.contains(&&*body["kind"]), "{}", whole());
             Ok(false)
         }
-        _ => anyhow::bail!("{}", whole()),
+        _ => bail!("{}", whole()),
     }
 }
 
@@ -214,113 +210,84 @@ fn peak(pid: i32) -> Result<u64> {
     line.split_whitespace().next().context("no number")?.parse().context("a number")
 }
 
-/// What the daemon is looked at by: that it is this one still, and what it has taken.
-struct Daemon<'a> {
-    host: &'a Host,
-    pid: i32,
-    peak: u64,
-}
-
-impl<'a> Daemon<'a> {
-    fn of(host: &'a Host) -> Result<Self> {
-        let pid = host.daemon_pid().context("no daemon")?;
-        Ok(Self { host, pid, peak: peak(pid)? })
-    }
-
-    #[expect(clippy::print_stdout, reason = "a figure to be looked at")]
-    fn is_well(&self) -> Result<()> {
-        let Self { host, pid, peak: before } = *self;
+/// Has a daemon asked, which is the same afterwards, and well, and whose host is as it was.
+#[expect(clippy::print_stdout, reason = "it is shown where the test fails")]
+fn played(ask: impl FnOnce(&mut World<'_>) -> Result<()>) -> Result<()> {
+    let seed = random::seed()?;
+    println!("{SEED}={seed:#x}");
+    let lab = Lab::start(Options { hosts: 1, ..Options::default() })?;
+    let host = lab.host(1);
+    let pod = Netns::new(lab.dir(), "pod")?;
+    let (random, samples) = (Random::new(seed), samples(&pod)?);
+    let mut world = World { lab: &lab, host, store: Dump::new(), random, samples };
+    let pid = host.daemon_pid().context("no daemon")?;
+    let asked = (|| {
+        world.furnish()?;
+        let (before, machine) = (peak(pid)?, state::machine(host)?.len());
+        ask(&mut world)?;
         let after = peak(pid)?;
         println!("{before} KiB of memory at most before, {after} KiB after");
         ensure!(after < before + MEMORY, "{before} KiB of memory became {after} KiB");
         ensure!(host.daemon_pid() == Some(pid), "it is another daemon");
-        ensure!(!host.log().contains("panicked"), "{}", host.log());
-        Ok(())
-    }
-}
-
-/// A seed, which is told.
-#[expect(clippy::print_stdout, reason = "it is shown where the test fails")]
-fn seed() -> Result<u64> {
-    let seed = random::seed()?;
-    println!("{SEED}={seed:#x}");
-    Ok(seed)
+        ensure!(!host.log().contains("panicked"), "it panicked");
+        eventually("all is as it was", Duration::from_secs(20), || {
+            world.furnish()?;
+            let now = state::machine(host)?;
+            ensure!(now.len() == machine, "{machine} things became {now:#?}");
+            state::check(&lab)
+        })
+    })();
+    asked
+        .map_err(|error: anyhow::Error| lab.explain(error.context(format!("{SEED}={seed:#x}"))))?;
+    lab.end()
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "it is shown where the test fails")]
 fn requests_that_are_nearly_right_are_answered_and_leave_nothing() -> Result<()> {
-    let seed = seed()?;
-    let random = Random::new(seed);
-    let lab = Lab::start(Options { hosts: 1, ..Options::default() })?;
-    let host = lab.host(1);
-    let pod = Netns::new(lab.dir(), "pod")?;
-    let samples = samples(&pod)?;
-    let mut world = World::new(&lab)?;
-    let (daemon, machine) = (Daemon::of(host)?, state::machine(host)?.len());
-    let mut tally = BTreeMap::<u16, usize>::new();
-    for number in 0..REQUESTS {
-        let request = Request::any(&random, &samples, &HEADERS);
-        match world.ask(&request) {
-            Ok(status) => *tally.entry(status).or_default() += 1,
-            Err(error) => {
-                let short = request
-                    .shrunk(|request| world.furnish().is_ok() && world.ask(request).is_err());
-                let error = world.ask(&short).err().unwrap_or(error);
-                let error =
-                    anyhow!("{SEED}={seed:#x}, {number}: {short:?}: {error:#}; of {request:?}");
-                return Err(lab.explain(error));
+    played(|world| {
+        let mut tally = BTreeMap::<u16, usize>::new();
+        for number in 0..REQUESTS {
+            let request = Request::any(&world.random, &world.samples, &HEADERS);
+            match world.ask(&request) {
+                Ok(status) => *tally.entry(status).or_default() += 1,
+                Err(error) => {
+                    let short = request
+                        .shrunk(|request| world.furnish().is_ok() && world.ask(request).is_err());
+                    let error = world.ask(&short).err().unwrap_or(error);
+                    bail!("{number}: {short:?}: {error:#}; of {request:?}");
+                }
             }
         }
-    }
-    println!("{tally:?}");
-    for (status, least) in
-        [(200, 50), (201, 10), (400, 200), (404, 50), (405, 20), (409, 2), (413, 2)]
-    {
-        let found = tally.get(&status).copied().unwrap_or_default();
-        ensure!(found >= least, "{found} answers of {status}: {tally:?}");
-    }
-    daemon.is_well()?;
-    world.furnish()?;
-    let now = state::machine(host)?;
-    ensure!(now.len() == machine, "{machine} things became {now:#?}");
-    state::check(&lab)?;
-    lab.end()
+        println!("{tally:?}");
+        let least = [(200, 50), (201, 10), (400, 200), (404, 50), (405, 20), (409, 2), (413, 2)];
+        for (status, least) in least {
+            let found = tally.get(&status).copied().unwrap_or_default();
+            ensure!(found >= least, "{found} answers of {status}: {tally:?}");
+        }
+        Ok(())
+    })
 }
 
 #[test]
 fn clients_that_are_not_well_are_nobody_elses_trouble() -> Result<()> {
-    let seed = seed()?;
-    let random = Random::new(seed);
-    let lab = Lab::start(Options { hosts: 1, ..Options::default() })?;
-    let host = lab.host(1);
-    let pod = Netns::new(lab.dir(), "pod")?;
-    let samples = samples(&pod)?;
-    let mut world = World::new(&lab)?;
-    let (daemon, machine) = (Daemon::of(host)?, state::machine(host)?.len());
-    let idle = (0..IDLE).map(|_| {
-        let mut stream = UnixStream::connect(host.socket())?;
-        stream.write_all(b"POST /v1/networks HTTP/1.1\r\nContent-Le")?;
-        Ok(stream)
-    });
-    let idle = idle.collect::<Result<Vec<_>>>()?;
-    for number in 0..UNWELL {
-        let request = Request::unwell(&random, &samples, &HEADERS);
-        // What they began may be done, and nobody hears of it.
-        request
-            .send(&host.socket())
-            .and_then(|answer| answer.map_or(Ok(false), |answer| is_done(&request, &answer)))
-            .with_context(|| format!("{SEED}={seed:#x}, {number}: {request:?}"))?;
-    }
-    host.ok(["status"])?;
-    drop(idle);
-    daemon.is_well()?;
-    eventually("all is as it was", Duration::from_secs(20), || {
-        world.furnish()?;
-        let now = state::machine(host)?;
-        ensure!(now.len() == machine, "{machine} things became {now:#?}");
-        state::check(&lab)
+    played(|world| {
+        let socket = world.host.socket();
+        let idle = (0..IDLE).map(|_| {
+            let mut stream = UnixStream::connect(&socket)?;
+            stream.write_all(b"POST /v1/networks HTTP/1.1\r\nContent-Le")?;
+            Ok(stream)
+        });
+        let idle = idle.collect::<Result<Vec<_>>>()?;
+        for number in 0..UNWELL {
+            let request = Request::unwell(&world.random, &world.samples, &HEADERS);
+            // What they began may be done, and nobody hears of it.
+            request
+                .send(&socket)
+                .and_then(|answer| answer.map_or(Ok(false), |answer| is_done(&request, &answer)))
+                .with_context(|| format!("{number}: {request:?}"))?;
+        }
+        world.host.ok(["status"])?;
+        drop(idle);
+        Ok(())
     })
-    .map_err(|error| lab.explain(error.context(format!("{SEED}={seed:#x}"))))?;
-    lab.end()
 }

@@ -224,13 +224,13 @@ impl Answer {
 
 /// A text as it may stand in a request's first line: `%` stays, and so is an escape that is none.
 fn escaped(text: &[u8]) -> String {
-    let mut escaped = String::from("/");
-    for byte in text.strip_prefix(b"/").unwrap_or(text) {
+    let byte = |byte: &u8| {
         if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?%".contains(byte) {
-            escaped.push(char::from(*byte));
+            char::from(*byte).to_string()
         } else {
-            escaped.push_str(&format!("%{byte:02x}"));
+            format!("%{byte:02x}")
         }
-    }
-    escaped
+    };
+    let rest = text.strip_prefix(b"/").unwrap_or(text);
+    format!("/{}", rest.iter().map(byte).collect::<String>())
 }
