@@ -114,14 +114,16 @@ mod tests {
         };
         let text = "one two three four five six seven eight nine ten".repeat(20);
         for (needles, left) in [
-            (&["seven"][..], "seven"),
-            (&["four", "nine"], "fournine"),
-            // One after the other: the second only goes once the first has.
-            (&["ee", "en"], "eeen"),
-            (&[], ""),
+            (&["seven"][..], &["seven"][..]),
+            // Whichever comes first.
+            (&["four", "nine"], &["fournine", "ninefour"]),
+            // A byte may be of both.
+            (&["ee", "en"], &["een", "enee"]),
+            (&[], &[""]),
         ] {
             let shrunk = shrunk(text.as_bytes(), holds(needles));
-            assert_eq!(String::from_utf8_lossy(&shrunk), left);
+            let shrunk = String::from_utf8_lossy(&shrunk);
+            assert!(left.contains(&&*shrunk), "{shrunk} of {needles:?}");
         }
     }
 
