@@ -37,7 +37,9 @@ use tokio::{
 };
 
 pub use self::{
-    desired::{Applied, Desired, FdbTarget, NetworkEntry, Port, PortEntry, Sweep},
+    desired::{
+        Applied, Desired, FdbTarget, NetworkEntry, Port, PortEntry, Station, Sweep, Touched, Way,
+    },
     error::Error,
     events::{EventKinds, Listening, PacketEvent, Told},
     features::Features,
@@ -51,7 +53,7 @@ use self::{
     mirror::Mirror,
     owner::{Look, Reply, Request},
 };
-use crate::model::{Vni, Vteps};
+use crate::model::Vteps;
 
 /// How many requests may wait for the owner before those who ask wait too.
 const QUEUE: usize = 16;
@@ -150,8 +152,7 @@ impl Dataplane {
         self.ask(|reply| Request::Apply(Box::new(desired), sweep, Look::All, reply)).await
     }
 
-    /// As [`Self::apply`], but ports that were found to run their program are taken to run it still: what it costs does
-    /// not grow with how many there are.
+    /// As [`Self::apply`], but ports that were found to run their program are taken to run it still.
     ///
     /// # Errors
     ///
@@ -160,18 +161,14 @@ impl Dataplane {
         self.ask(|reply| Request::Apply(Box::new(desired), sweep, Look::New, reply)).await
     }
 
-    /// As [`Self::apply_new`] with [`Sweep::Remove`], but for these networks alone: all others stay as they were applied, and
-    /// what it costs does not grow with them. Of the others `desired` has the tunnels, and nothing else.
+    /// As [`Self::apply`] with [`Sweep::Remove`], but for these entries alone: all others stay as they were applied, and
+    /// what it costs does not grow with them. Besides these `desired` has all tunnels, and nothing else.
     ///
     /// # Errors
     ///
     /// As [`Self::apply`].
-    pub async fn apply_part(
-        &self,
-        desired: Desired,
-        networks: BTreeSet<Vni>,
-    ) -> Result<Applied, Error> {
-        self.ask(|reply| Request::ApplyPart(Box::new(desired), networks, reply)).await
+    pub async fn apply_part(&self, desired: Desired, touched: Touched) -> Result<Applied, Error> {
+        self.ask(|reply| Request::ApplyPart(Box::new(desired), touched, reply)).await
     }
 
     /// Where each station is, as the map says.

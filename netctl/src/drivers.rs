@@ -39,7 +39,7 @@ pub use self::{
     segment::ways,
 };
 use crate::{
-    dataplane::Desired,
+    dataplane::{Desired, Station},
     kernel::{self, Insides, Link, Netlink, Netns},
     model::{
         DriverName, Endpoint, EndpointId, Name, Network, NetworkId, NetworkSpec, Peer, Policy, Vni,
@@ -175,15 +175,6 @@ pub struct Route {
     pub destination: IpNet,
     /// The router; `None` for what is reached on the link itself.
     pub next_hop: Option<IpAddr>,
-}
-
-/// An endpoint that is attached on this host and whose interface stands.
-#[derive(Clone, Copy, Debug)]
-pub struct Local<'a> {
-    /// The endpoint.
-    pub endpoint: &'a Endpoint,
-    /// The host's side of its interface.
-    pub port: &'a Device,
 }
 
 /// What there should be on this host.
@@ -355,17 +346,22 @@ pub trait Driver: Send + Sync + fmt::Debug {
         })
     }
 
-    /// Adds to `desired` what the data plane must hold for a network: `local` are the endpoints whose interfaces
-    /// stand here, `remote` those attached on other hosts.
-    fn forward(
+    /// What the data plane must hold for a network that is present here, besides what it holds of its endpoints.
+    fn forward(&self, _host: &HostContext, _network: &Network, _presence: &Presence) -> Desired {
+        Desired::default()
+    }
+
+    /// What the data plane must hold of an endpoint: of this host, with its interface at `port`, or of another where there is
+    /// no port. It follows from these and the host's underlay alone.
+    fn station(
         &self,
-        host: &HostContext,
-        network: &Network,
-        presence: &Presence,
-        local: &[Local<'_>],
-        remote: &[&Endpoint],
-        desired: &mut Desired,
-    );
+        _host: &HostContext,
+        _network: &Network,
+        _endpoint: &Endpoint,
+        _port: Option<&Device>,
+    ) -> Option<Station> {
+        None
+    }
 
     /// Whether it, and not netctl, leads the ports of this host that are chosen for its endpoints to them.
     fn leads_ports(&self) -> bool {

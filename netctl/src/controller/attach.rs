@@ -211,20 +211,17 @@ impl Controller {
                 && !progress.endpoints.contains_key(&endpoint.id)
         };
         let served = |progress: &Progress| {
-            let reached = |(at, service): &(Revision, Service)| {
-                *at >= revision && *service != Service::Pending
-            };
-            progress.endpoints.get(&endpoint.id).is_some_and(reached)
+            let (at, service) = progress.endpoints.get(&endpoint.id)?;
+            (*at >= revision && *service != Service::Pending).then(|| service.clone())
         };
-        let outcome = self
-            .progress(|progress| served(progress) || lost(progress))
-            .await?
-            .endpoints
-            .remove(&endpoint.id);
-        match outcome {
-            Some((_, Service::Ready)) => Ok(()),
-            Some((_, Service::Failed(reason))) => Err(Error::internal(reason)),
-            Some((_, Service::Pending)) | None => Err(Error::conflict(format!(
+        let outcome = |progress: &Progress| match served(progress) {
+            Some(service) => Some(Some(service)),
+            None => lost(progress).then_some(None),
+        };
+        match self.progress_to(outcome).await? {
+            Some(Service::Ready) => Ok(()),
+            Some(Service::Failed(reason)) => Err(Error::internal(reason)),
+            Some(Service::Pending) | None => Err(Error::conflict(format!(
                 "service {} was taken away by another while it was being attached",
                 endpoint.name
             ))),
@@ -246,16 +243,26 @@ impl Controller {
         Ok(())
     }
 
-    pub(super) async fn progress(
-        &self,
-        mut reached: impl FnMut(&Progress) -> bool,
-    ) -> Result<Progress> {
+    /// Waits until the reconcile loop has come that far.
+    pub(super) async fn progress(&self, mut reached: impl FnMut(&Progress) -> bool) -> Result<()> {
+        self.progress_to(|progress| reached(progress).then_some(())).await
+    }
+
+    /// Waits until the reconcile loop has come so far that it can be told.
+    async fn progress_to<T>(&self, mut told: impl FnMut(&Progress) -> Option<T>) -> Result<T> {
         let mut progress = self.progress.clone();
+        let mut outcome = None;
         loop {
-            let waited = tokio::time::timeout(SETTLE, progress.wait_for(&mut reached)).await;
+            let reached = progress.wait_for(|progress| {
+                outcome = told(progress);
+                outcome.is_some()
+            });
+            let waited = tokio::time::timeout(SETTLE, reached).await.map(|reached| reached.is_ok());
+            if let Some(outcome) = outcome {
+                return Ok(outcome);
+            }
             return match waited {
-                Ok(Ok(reached)) => Ok(reached.clone()),
-                Ok(Err(_closed)) => Err(Error::internal("the daemon is stopping")),
+                Ok(_closed) => Err(Error::internal("the daemon is stopping")),
                 // A plugin has a time limit of its own.
                 Err(_elapsed) if self.progress.borrow().is_pending() => continue,
                 Err(_elapsed) => Err(Error::internal(format!(

@@ -1,11 +1,18 @@
 //! Keeping a copy of a part of the store: list at a revision, watch from the next, list again where that is lost.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+mod recent;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde::de::DeserializeOwned;
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
+use self::recent::Recent;
 use super::{keys::Stored, pulse::Bell};
 use crate::{
     backoff::{self, Backoff},
@@ -31,6 +38,7 @@ pub(super) struct Mirror<T> {
     pub(super) version: u64,
     /// By key without the prefix, each with the revision that last put it.
     pub(super) entries: BTreeMap<String, (Arc<T>, Revision)>,
+    recent: Recent,
 }
 
 impl<T> Mirror<T> {
@@ -41,7 +49,13 @@ impl<T> Mirror<T> {
             revision: Revision(0),
             version: 0,
             entries: BTreeMap::new(),
+            recent: Recent::new(),
         }
+    }
+
+    /// The keys of entries that came, changed or went after a version; nothing where that is too long ago to be known.
+    pub(super) fn changed_since(&self, version: u64) -> Option<BTreeSet<&str>> {
+        self.recent.since(version)
     }
 }
 
@@ -69,7 +83,9 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Follower<T> {
     /// What was known before, and is not asked for: it is not complete, whatever there is.
     pub(super) fn kept(entries: BTreeMap<String, Arc<T>>) -> Self {
         let entries = entries.into_iter().map(|(key, value)| (key, (value, Revision(0)))).collect();
-        let (_, mirror) = watch::channel(Mirror { entries, version: 1, ..Mirror::empty() });
+        let mut mirror = Mirror { entries, version: 1, ..Mirror::empty() };
+        mirror.recent.forget(mirror.version);
+        let (_, mirror) = watch::channel(mirror);
         Self { mirror, cancel: CancellationToken::new(), task: None }
     }
 
@@ -157,7 +173,9 @@ impl<T: DeserializeOwned> Feed<T> {
         let damaged = entries.len() < all;
         self.mirror.send_modify(|mirror| {
             let version = mirror.version + 1;
-            *mirror = Mirror { complete: true, damaged, revision, version, entries };
+            let mut recent = std::mem::take(&mut mirror.recent);
+            recent.forget(version);
+            *mirror = Mirror { complete: true, damaged, revision, version, entries, recent };
         });
         self.bell.ring();
     }
@@ -168,7 +186,7 @@ impl<T: DeserializeOwned> Feed<T> {
             let known = mirror.revision;
             mirror.version += 1;
             for change in changes.into_iter().filter(|change| change.revision() > known) {
-                let revision = match change {
+                let (key, revision) = match change {
                     Change::Put(entry) => {
                         let (key, revision) = (self.short(&entry.key), entry.modified);
                         if let Some((key, value)) = self.read(entry) {
@@ -177,13 +195,15 @@ impl<T: DeserializeOwned> Feed<T> {
                             mirror.damaged = true;
                             mirror.entries.remove(&key);
                         }
-                        revision
+                        (key, revision)
                     }
                     Change::Delete { key, revision } => {
-                        mirror.entries.remove(&self.short(&key));
-                        revision
+                        let key = self.short(&key);
+                        mirror.entries.remove(&key);
+                        (key, revision)
                     }
                 };
+                mirror.recent.note(mirror.version, key);
                 mirror.revision = mirror.revision.max(revision);
             }
         });

@@ -17,7 +17,10 @@ use crate::{
     counts::Distribution,
     dataplane::Usage,
     kernel::{Carried, Netlink, Netns, Peer},
-    model::{CarriedView, Endpoint, Host, Name, Network, NetworkId, SandboxId, TrafficView},
+    model::{
+        CarriedView, Endpoint, EndpointId, Host, HostName, Name, Network, NetworkId, SandboxId,
+        TrafficView,
+    },
     store::{Connection, Measures},
 };
 
@@ -27,7 +30,7 @@ pub(super) struct Inventory {
     /// The networks that have an endpoint here.
     pub(super) networks: BTreeMap<NetworkId, FollowedNetwork>,
     /// The endpoints that are here.
-    pub(super) endpoints: Vec<Served>,
+    pub(super) endpoints: BTreeMap<EndpointId, Served>,
 }
 
 /// A network that has an endpoint here.
@@ -40,8 +43,6 @@ pub(super) struct FollowedNetwork {
     pub(super) gateway: Option<u32>,
     /// The data plane's end of what leads to its gateway, by index.
     pub(super) port: Option<u32>,
-    /// How many of its endpoints are attached on other hosts.
-    pub(super) remote: usize,
 }
 
 /// An endpoint that is here.
@@ -163,7 +164,7 @@ impl Controller {
         };
         Ok(Observation {
             activity,
-            networks: counts(&inventory.borrow()),
+            networks: counts(&inventory.borrow(), &self.config.host),
             sandboxes: self
                 .records
                 .each(|record| record.pending.is_none())
@@ -191,7 +192,7 @@ impl Controller {
         let links = netlink.traffic().await?;
         let links: BTreeMap<u32, _> = links.into_iter().map(|link| (link.index, link)).collect();
         let mut activity = Activity::default();
-        for Served { endpoint, sandbox, port } in endpoints {
+        for Served { endpoint, sandbox, port } in endpoints.into_values() {
             let Some(network) = networks.get(&endpoint.network) else { continue };
             let peer: Option<Peer> = port.and_then(|port| links.get(&port)?.peer);
             let Some(peer) = peer else { continue };
@@ -217,17 +218,16 @@ impl Controller {
     }
 }
 
-/// The networks by name.
-fn counts(inventory: &Inventory) -> Vec<NetworkCount> {
-    let local = |id: &NetworkId| {
-        inventory.endpoints.iter().filter(|served| served.endpoint.network == *id).count()
+/// The networks by name, as `host` sees them.
+fn counts(inventory: &Inventory, host: &HostName) -> Vec<NetworkCount> {
+    let count = |network: &FollowedNetwork| {
+        let all = network.endpoints.borrow();
+        let owners = all.entries.values().filter_map(|(endpoint, _)| endpoint.owner.as_ref());
+        let (local, remote): (Vec<_>, Vec<_>) = owners.partition(|owner| owner.host == *host);
+        let name = network.network.name.clone();
+        NetworkCount { name, local: local.len(), remote: remote.len() }
     };
-    let count = |(id, network): (&NetworkId, &FollowedNetwork)| NetworkCount {
-        name: network.network.name.clone(),
-        local: local(id),
-        remote: network.remote,
-    };
-    let mut counts: Vec<NetworkCount> = inventory.networks.iter().map(count).collect();
+    let mut counts: Vec<NetworkCount> = inventory.networks.values().map(count).collect();
     counts.sort_by(|a, b| a.name.cmp(&b.name));
     counts
 }

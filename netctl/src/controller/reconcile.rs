@@ -6,13 +6,16 @@
 mod failures;
 mod forward;
 mod interest;
-mod inventory;
+mod join;
 mod look;
 mod names;
 mod outside;
 mod pass;
 mod raise;
+mod report;
 mod routes;
+mod sweep;
+mod tally;
 mod without;
 
 use std::{
@@ -25,7 +28,14 @@ use futures_util::FutureExt as _;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use self::{forward::Part, interest::Interests, look::Looked, names::Names, pass::Built};
+use self::{
+    forward::Part,
+    interest::Interests,
+    join::Built,
+    look::{Looked, Own},
+    names::Names,
+    pass::Depth,
+};
 use super::{
     follow::{Follower, Mirror},
     observation::Inventory,
@@ -35,11 +45,11 @@ use super::{
     routes::Wanted,
 };
 use crate::{
-    dataplane::Dataplane,
+    dataplane::{Dataplane, Touched},
     discovery::Counters,
     drivers::{Drivers, HostContext, Presence, Present},
     kernel::Insides,
-    model::{Endpoint, EndpointId, Host, HostName, Network, NetworkId, SandboxId, Vni},
+    model::{Endpoint, EndpointId, Host, HostName, Network, NetworkId, SandboxId},
     store::{Revision, SharedStore},
 };
 
@@ -118,12 +128,18 @@ pub(super) struct Reconciler {
     inventory: watch::Sender<Inventory>,
     progress: watch::Sender<Progress>,
     followed: BTreeMap<NetworkId, Followed>,
+    /// The endpoints of this host, as the last pass saw them.
+    own: BTreeMap<EndpointId, Own>,
+    /// Endpoints that are otherwise than the last pass left them, or that it could not do.
+    todo: BTreeSet<EndpointId>,
+    /// Endpoints that are known to stand, and due to be looked at.
+    due: BTreeSet<EndpointId>,
     built: BTreeMap<EndpointId, Built>,
-    /// Moves whenever `built` changes.
-    building: u64,
-    /// Networks of which the data plane may hold something that it should not.
-    left: BTreeSet<Vni>,
-    /// Whether the data plane holds all parts that are held, and nothing but them and `left`.
+    /// Of which `built` says something else than when the parts were last brought up to it.
+    rebuilt: BTreeSet<EndpointId>,
+    /// Of which the parts say something else than the data plane was last told.
+    touched: Touched,
+    /// Whether the data plane holds the parts but for what is `touched`, and nothing else.
     held: bool,
     /// Sockets in sandboxes, during a pass.
     insides: Insides,
@@ -140,6 +156,10 @@ pub(super) struct Reconciler {
     /// Told where this host misses what was taken from it.
     missing: Arc<Notify>,
     outside: Outside,
+    /// Endpoints that are not of this host any more, about which others are being told.
+    leaving: BTreeSet<EndpointId>,
+    /// Whether the last pass failed for whole networks.
+    wide: bool,
 }
 
 impl Reconciler {
@@ -175,9 +195,12 @@ impl Reconciler {
             inventory: watch::Sender::default(),
             progress,
             followed: BTreeMap::new(),
+            own: BTreeMap::new(),
+            todo: BTreeSet::new(),
+            due: BTreeSet::new(),
             built: BTreeMap::new(),
-            building: 0,
-            left: BTreeSet::new(),
+            rebuilt: BTreeSet::new(),
+            touched: Touched::default(),
             held: false,
             insides: Insides::default(),
             raised: BTreeSet::new(),
@@ -188,6 +211,8 @@ impl Reconciler {
             names,
             missing: Arc::default(),
             outside,
+            leaving: BTreeSet::new(),
+            wide: false,
         };
         (reconciler, receiver)
     }
@@ -227,15 +252,23 @@ impl Reconciler {
         let mut looked: Option<Instant> = None;
         loop {
             let interest = interests.now();
-            let full = looked.is_none_or(|looked| looked.elapsed() >= PERIOD);
-            if interest.is_some() && full {
+            let depth = match looked {
+                None => Depth::Whole,
+                Some(looked) if looked.elapsed() >= PERIOD => Depth::Host,
+                Some(_) => Depth::Changes,
+            };
+            if interest.is_some() && depth.is_full() {
                 looked = Some(Instant::now());
             }
             let done = match &interest {
-                Some(interest) => self.timed_pass(interest, full).await,
+                Some(interest) => self.timed_pass(interest, depth).await,
                 None => true,
             };
-            let next = if done { PERIOD } else { pause };
+            let next = match done {
+                true if self.due.is_empty() => PERIOD,
+                true => Duration::ZERO,
+                false => pause,
+            };
             pause = if done { RETRY } else { (pause * 2).min(PERIOD) };
             let woken = async {
                 tokio::select! {

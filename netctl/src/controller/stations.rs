@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     dataplane::{EventKinds, Listening},
-    model::{MacAddr, Name, NetworkId, SandboxId, Vni},
+    model::{EndpointId, MacAddr, Name, NetworkId, SandboxId, Vni},
 };
 
 /// What the gateway of each network is called.
@@ -160,7 +160,7 @@ impl Segment {
 /// Who is behind each device.
 fn devices(
     networks: &BTreeMap<NetworkId, FollowedNetwork>,
-    endpoints: &[Served],
+    endpoints: &BTreeMap<EndpointId, Served>,
     sandboxes: &BTreeMap<SandboxId, Name>,
 ) -> BTreeMap<u32, Behind> {
     let mut devices = BTreeMap::new();
@@ -175,7 +175,7 @@ fn devices(
             devices.insert(*device, behind);
         }
     }
-    for Served { endpoint, sandbox, port } in endpoints {
+    for Served { endpoint, sandbox, port } in endpoints.values() {
         if let (Some(device), Some(network)) = (*port, networks.get(&endpoint.network)) {
             let network = &network.network;
             let behind = Behind {

@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 use crate::model::{EndpointId, MacAddr, Vni};
 
 /// All that the data plane of this host should hold.
-///
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Desired {
     /// The networks with an endpoint on this host.
@@ -26,6 +25,90 @@ pub struct Desired {
     /// The other hosts, by their address on the underlay, each with what fits a tunnel to it, in bytes of the inner
     /// packet from the network layer on. Every remote target in `fdb` and `flood` is among them.
     pub tunnels: BTreeMap<IpAddr, u16>,
+}
+
+impl Desired {
+    /// Adds all of another.
+    pub fn extend(&mut self, other: &Self) {
+        let Self { networks, ports, fdb, flood, neigh, tunnels } = other;
+        self.networks.extend(networks);
+        self.ports.extend(ports.iter().map(|(index, port)| (*index, port.clone())));
+        self.fdb.extend(fdb);
+        self.flood.extend(flood.iter().map(|(vni, members)| (*vni, members.clone())));
+        self.neigh.extend(neigh);
+        self.tunnels.extend(tunnels);
+    }
+
+    /// Adds what another has of this, and all of its tunnels.
+    pub fn extend_with(&mut self, other: &Self, touched: &Touched) {
+        fn extend<K: Ord + Copy, V: Clone>(
+            to: &mut BTreeMap<K, V>,
+            from: &BTreeMap<K, V>,
+            keys: &BTreeSet<K>,
+        ) {
+            let of = |key: &K| from.get(key).map(|value| (*key, value.clone()));
+            to.extend(keys.iter().filter_map(of));
+        }
+        extend(&mut self.networks, &other.networks, &touched.networks);
+        extend(&mut self.ports, &other.ports, &touched.ports);
+        extend(&mut self.fdb, &other.fdb, &touched.fdb);
+        extend(&mut self.flood, &other.flood, &touched.networks);
+        extend(&mut self.neigh, &other.neigh, &touched.neigh);
+        self.tunnels.extend(&other.tunnels);
+    }
+}
+
+/// Which entries a change is about: those that are there, and those that are to be gone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Touched {
+    /// The networks themselves, each with its list of members.
+    pub networks: BTreeSet<Vni>,
+    /// See [`Desired::ports`].
+    pub ports: BTreeSet<u32>,
+    /// See [`Desired::fdb`].
+    pub fdb: BTreeSet<(Vni, MacAddr)>,
+    /// See [`Desired::neigh`].
+    pub neigh: BTreeSet<(Vni, IpAddr)>,
+}
+
+impl Touched {
+    /// Adds all entries that there are.
+    pub fn add(&mut self, desired: &Desired) {
+        self.networks.extend(desired.networks.keys().chain(desired.flood.keys()));
+        self.ports.extend(desired.ports.keys());
+        self.fdb.extend(desired.fdb.keys());
+        self.neigh.extend(desired.neigh.keys());
+    }
+
+    /// Whether that is nothing.
+    pub fn is_empty(&self) -> bool {
+        let Self { networks, ports, fdb, neigh } = self;
+        networks.is_empty() && ports.is_empty() && fdb.is_empty() && neigh.is_empty()
+    }
+}
+
+/// One station of a network: what the data plane holds of one endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Station {
+    /// Its network.
+    pub vni: Vni,
+    /// Its link-layer address.
+    pub mac: MacAddr,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Where it is.
+    pub target: FdbTarget,
+    /// What leads there.
+    pub way: Way,
+}
+
+/// What leads to a station.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// A port of this host, of the index that the target names.
+    Port(Port),
+    /// A tunnel to the target, with what fits it: see [`Desired::tunnels`].
+    Tunnel(u16),
 }
 
 /// One network.
@@ -104,6 +187,16 @@ pub(super) enum Member {
 }
 
 impl FdbTarget {
+    /// The device, where it is one of this host.
+    pub fn device(self) -> Option<u32> {
+        match self {
+            Self::Container { ifindex } | Self::Bridging { ifindex } | Self::Host { ifindex } => {
+                Some(ifindex)
+            }
+            Self::Remote { .. } => None,
+        }
+    }
+
     /// Which member of a list it is.
     pub(super) fn member(self) -> Member {
         match self {

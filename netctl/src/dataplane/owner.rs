@@ -15,6 +15,7 @@ use tracing::{info, warn};
 
 use super::{
     Applied, Config, CounterRow, Desired, Error, FdbRow, FloodRow, NeighRow, PortRow, Sweep,
+    Touched,
     bpffs::{self, Pins},
     events,
     features::Features,
@@ -30,7 +31,7 @@ use super::{
 };
 use crate::{
     kernel,
-    model::{MacAddr, Vni, Vteps},
+    model::{MacAddr, Vteps},
 };
 
 const UNDERLAY_HINT: &str = "choose one of those that `ip link` lists with --bind-interface";
@@ -51,8 +52,8 @@ pub(super) enum Look {
 /// What the owner is asked to do.
 pub(super) enum Request {
     Apply(Box<Desired>, Sweep, Look, Reply<Applied>),
-    /// The same of some networks alone.
-    ApplyPart(Box<Desired>, BTreeSet<Vni>, Reply<Applied>),
+    /// The same of some entries alone.
+    ApplyPart(Box<Desired>, Touched, Reply<Applied>),
     Fdb(Reply<Vec<FdbRow>>),
     Flood(Reply<Vec<FloodRow>>),
     Neigh(Reply<Vec<NeighRow>>),
@@ -115,8 +116,6 @@ struct Owner {
     pins: Pins,
     /// Ports that were found to run their program, by index, with their names.
     running: BTreeMap<u32, String>,
-    /// Whether what an earlier process attached, and is not desired, was removed.
-    swept: bool,
     unfiltered: Option<String>,
 }
 
@@ -162,7 +161,6 @@ impl Owner {
             links,
             pins,
             running: BTreeMap::new(),
-            swept: false,
             unfiltered: None,
         };
         owner.links.adopt(&mut owner.ebpf)?;
@@ -234,10 +232,10 @@ impl Owner {
     fn serve(&mut self, request: Request) {
         match request {
             Request::Apply(desired, sweep, look, reply) => {
-                answer(reply, self.apply(&desired, sweep, look, Extent(None)));
+                answer(reply, self.apply(&desired, sweep, look, Extent::All));
             }
-            Request::ApplyPart(desired, networks, reply) => {
-                let extent = Extent(Some(&networks));
+            Request::ApplyPart(desired, touched, reply) => {
+                let extent = Extent::Of(&touched);
                 answer(reply, self.apply(&desired, Sweep::Remove, Look::New, extent));
             }
             Request::Fdb(reply) => answer(reply, self.fdb()),
@@ -276,25 +274,28 @@ impl Owner {
         if sweep == Sweep::Remove && self.links.yielding {
             self.take_over()?;
         }
-        if look == Look::All {
-            self.running.clear();
-        }
-        let pinned = if look == Look::All || !self.swept {
-            self.links.held(Role::Port)?
-        } else {
-            self.running.keys().copied().collect()
+        let pinned = match extent {
+            Extent::Of(touched) => {
+                for index in &touched.ports {
+                    self.running.remove(index);
+                }
+                touched.ports.iter().copied().collect()
+            }
+            Extent::All => {
+                if look == Look::All {
+                    self.running.clear();
+                }
+                self.links.held(Role::Port)?
+            }
         };
         self.attach(desired, &mut applied);
         if sweep == Sweep::Remove {
             for ifindex in pinned {
-                let held = self.maps.tables().ports.get(&ifindex);
-                let concerned = held.is_none_or(|port| extent.has(port.vni));
-                if concerned && !desired.ports.contains_key(&ifindex) {
+                if !desired.ports.contains_key(&ifindex) {
                     self.links.remove(Role::Port, ifindex)?;
                     self.running.remove(&ifindex);
                 }
             }
-            self.swept = true;
         }
         for op in plan.then {
             applied.count(self.maps.execute(op)?);

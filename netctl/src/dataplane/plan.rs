@@ -11,12 +11,13 @@ mod flood;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    ops::RangeInclusive,
 };
 
 use self::flood::Lists;
 use super::{
-    Desired, Error, FdbTarget, NetworkEntry, PortEntry, Sweep,
+    Desired, Error, FdbTarget, NetworkEntry, PortEntry, Sweep, Touched,
     layout::{FDB, Layout, MEMBERS, NEIGH4, NEIGH6, NETWORKS, PORTS, VTEPS},
 };
 use crate::model::{MacAddr, Vni};
@@ -135,19 +136,52 @@ pub(super) struct Plan {
     pub(super) then: Vec<Op>,
 }
 
-/// The networks that a plan is for: all, or these, with all others as they are.
+/// The entries that a plan is for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Extent<'a>(pub(super) Option<&'a BTreeSet<Vni>>);
+pub(super) enum Extent<'a> {
+    /// All.
+    All,
+    /// These, with all others as they are.
+    Of(&'a Touched),
+}
 
-impl Extent<'_> {
-    /// Whether a network is among them.
-    pub(super) fn has(self, vni: Vni) -> bool {
-        self.0.is_none_or(|some| some.contains(&vni))
+impl<'a> Extent<'a> {
+    /// Those of what is held that it is for; `keys` are the ones of that map.
+    fn held<'h, K: Ord, V>(
+        self,
+        held: &'h BTreeMap<K, V>,
+        keys: fn(&'a Touched) -> &'a BTreeSet<K>,
+    ) -> Box<dyn Iterator<Item = (&'h K, &'h V)> + 'h>
+    where
+        'a: 'h,
+    {
+        match self {
+            Self::All => Box::new(held.iter()),
+            Self::Of(touched) => {
+                Box::new(keys(touched).iter().filter_map(|key| held.get_key_value(key)))
+            }
+        }
+    }
+
+    /// As [`Self::held`], of a map with several entries for each network, whose keys are within `bounds`.
+    fn of_networks<'h, K: Ord + Copy + 'h, V>(
+        self,
+        held: &'h BTreeMap<K, V>,
+        bounds: fn(Vni) -> RangeInclusive<K>,
+    ) -> Box<dyn Iterator<Item = (&'h K, &'h V)> + 'h>
+    where
+        'a: 'h,
+    {
+        match self {
+            Self::All => Box::new(held.iter()),
+            Self::Of(touched) => {
+                Box::new(touched.networks.iter().flat_map(move |&vni| held.range(bounds(vni))))
+            }
+        }
     }
 }
 
-/// Compares `held` with `desired`, which says of the networks of `extent` what there should be, and of all what tunnels
-/// there should be.
+/// Compares `held` with `desired`, which says of the entries of `extent` what there should be, and of all tunnels.
 ///
 /// # Errors
 ///
@@ -159,13 +193,14 @@ pub(super) fn plan(
     extent: Extent<'_>,
 ) -> Result<Plan, Error> {
     let hosts = hosts(&held.vteps, &desired.tunnels)?;
-    let vteps = Difference::of(&VTEPS, &held.vteps, &hosts, sweep, |_| true)?.order(
+    let there = (held.vteps.iter(), held.vteps.len());
+    let vteps = Difference::between(&VTEPS, there, &hosts, sweep)?.order(
         |address, entry| Op::SetVtep { address, entry },
         |address| Op::RemoveVtep { address, index: held.vteps[&address].index },
     );
     let members = members(desired, &hosts);
-    let of = |(vni, _): &(Vni, IpAddr)| extent.has(*vni);
-    let members = Difference::of(&MEMBERS, &held.members, &members, sweep, of)?.order(
+    let there = (extent.of_networks(&held.members, members_of), held.members.len());
+    let members = Difference::between(&MEMBERS, there, &members, sweep)?.order(
         |(vni, vtep), index| Op::SetMember { vni, vtep, index },
         |(vni, vtep)| Op::RemoveMember { vni, vtep },
     );
@@ -180,23 +215,19 @@ pub(super) fn plan(
         (places < lists.places(vni).during).then_some(Op::SetNetwork { vni, network })
     });
     let shorter: Vec<Op> = shorter.collect();
-    let of = |vni: &Vni| extent.has(*vni);
-    let networks = Difference::of(&NETWORKS, &held.networks, &networks, sweep, of)?
+    let there = (extent.held(&held.networks, |of| &of.networks), held.networks.len());
+    let networks = Difference::between(&NETWORKS, there, &networks, sweep)?
         .order(|vni, network| Op::SetNetwork { vni, network }, |vni| Op::RemoveNetwork { vni });
     let flood = lists.order();
-    let of = |(vni, _): &(Vni, MacAddr)| extent.has(*vni);
-    let fdb = Difference::of(&FDB, &held.fdb, &desired.fdb, sweep, of)?.order(
+    let there = (extent.held(&held.fdb, |of| &of.fdb), held.fdb.len());
+    let fdb = Difference::between(&FDB, there, &desired.fdb, sweep)?.order(
         |(vni, mac), target| Op::SetFdb { vni, mac, target },
         |(vni, mac)| Op::RemoveFdb { vni, mac },
     );
     let neigh4 = neighbours(&NEIGH4, (held, desired), sweep, extent, IpAddr::is_ipv4)?;
     let neigh6 = neighbours(&NEIGH6, (held, desired), sweep, extent, IpAddr::is_ipv6)?;
     let ports = desired.ports.iter().map(|(index, port)| (index, &port.entry));
-    // One that has come to another network is told of by both.
-    let of = |(index, port): &(&u32, &PortEntry)| {
-        extent.has(port.vni) || desired.ports.contains_key(*index)
-    };
-    let there = (held.ports.iter().filter(of), held.ports.len());
+    let there = (extent.held(&held.ports, |of| &of.ports), held.ports.len());
     let ports = Difference::between(&PORTS, there, ports, sweep)?.order(
         |ifindex, entry| Op::SetPort { ifindex, entry },
         |ifindex| Op::RemovePort { ifindex },
@@ -240,6 +271,11 @@ fn members(desired: &Desired, hosts: &BTreeMap<IpAddr, VtepEntry>) -> BTreeMap<(
     .collect()
 }
 
+/// The keys that MEMBERS may have of one network.
+fn members_of(vni: Vni) -> RangeInclusive<(Vni, IpAddr)> {
+    (vni, Ipv4Addr::UNSPECIFIED.into())..=(vni, Ipv6Addr::from_bits(u128::MAX).into())
+}
+
 /// How the neighbours of one family have to change.
 fn neighbours(
     map: &Layout,
@@ -249,8 +285,8 @@ fn neighbours(
     of_family: impl Fn(&IpAddr) -> bool,
 ) -> Result<(Vec<Op>, Vec<Op>), Error> {
     let belongs = |((_, address), _): &(&(Vni, IpAddr), &MacAddr)| of_family(address);
-    let all = held.neigh.iter().filter(belongs).count();
-    let there = held.neigh.iter().filter(belongs).filter(|((vni, _), _)| extent.has(*vni));
+    let all = held.neigh.keys().filter(|(_, address)| of_family(address)).count();
+    let there = extent.held(&held.neigh, |of| &of.neigh).filter(belongs);
     let wanted = desired.neigh.iter().filter(belongs);
     Ok(Difference::between(map, (there, all), wanted, sweep)?.order(
         |(vni, address), mac| Op::SetNeigh { vni, address, mac },
@@ -267,18 +303,6 @@ struct Difference<K, V> {
 }
 
 impl<K: Ord + Copy, V: PartialEq + Clone> Difference<K, V> {
-    /// Compares those of what is held whose keys are `among`.
-    fn of(
-        map: &Layout,
-        held: &BTreeMap<K, V>,
-        desired: &BTreeMap<K, V>,
-        sweep: Sweep,
-        among: impl Fn(&K) -> bool,
-    ) -> Result<Self, Error> {
-        let there = held.iter().filter(|(key, _)| among(key));
-        Self::between(map, (there, held.len()), desired, sweep)
-    }
-
     /// Compares what is held with what is desired, both in the order of their keys; `all` is how many entries the map has,
     /// others among them.
     fn between<'a>(

@@ -6,13 +6,12 @@
 use async_trait::async_trait;
 
 use super::{
-    Driver, Error, HostContext, Joined, Local, Place, Plan, Presence, Scope,
-    options::Options,
-    segment::{self, Rules},
+    Device, Driver, Error, HostContext, Joined, Place, Plan, Presence, Scope, options::Options,
+    segment,
 };
 use crate::{
-    dataplane::Desired,
-    model::{Endpoint, Network, NetworkSpec, Policy},
+    dataplane::{Desired, Station},
+    model::{Endpoint, Network, NetworkSpec},
 };
 
 /// See the module.
@@ -60,18 +59,18 @@ impl Driver for Bridge {
         segment::hand_over(host, network, endpoint, mtu(host, network), fresh).await
     }
 
-    fn forward(
+    fn forward(&self, host: &HostContext, network: &Network, presence: &Presence) -> Desired {
+        segment::forward(network, presence, mtu(host, network))
+    }
+
+    fn station(
         &self,
-        host: &HostContext,
+        _host: &HostContext,
         network: &Network,
-        presence: &Presence,
-        local: &[Local<'_>],
-        _remote: &[&Endpoint],
-        desired: &mut Desired,
-    ) {
-        let Policy { open, isolated, .. } = network.policy;
-        let rules = Rules { mtu: mtu(host, network), open, isolated };
-        segment::forward(network, presence, local, rules, desired);
+        endpoint: &Endpoint,
+        port: Option<&Device>,
+    ) -> Option<Station> {
+        segment::station(network, endpoint, port?)
     }
 }
 

@@ -2,13 +2,8 @@
 
 use async_trait::async_trait;
 
-use super::{
-    Driver, Error, HostContext, Joined, Local, Place, Plan, Presence, Scope, options::Options,
-};
-use crate::{
-    dataplane::Desired,
-    model::{Endpoint, Network, NetworkSpec},
-};
+use super::{Driver, Error, HostContext, Joined, Place, Plan, Presence, Scope, options::Options};
+use crate::model::{Endpoint, Network, NetworkSpec};
 
 /// See the module.
 #[derive(Clone, Copy, Debug)]
@@ -37,16 +32,5 @@ impl Driver for Null {
         _place: Place<'_>,
     ) -> Result<Joined, Error> {
         Ok(Joined::default())
-    }
-
-    fn forward(
-        &self,
-        _host: &HostContext,
-        _network: &Network,
-        _presence: &Presence,
-        _local: &[Local<'_>],
-        _remote: &[&Endpoint],
-        _desired: &mut Desired,
-    ) {
     }
 }

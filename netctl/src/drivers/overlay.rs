@@ -7,17 +7,18 @@ mod peers;
 use std::{net::IpAddr, str::FromStr};
 
 use async_trait::async_trait;
+use ipnet::IpNet;
 use netctl_common::outer::{OVERHEAD4, OVERHEAD6};
 
 use super::{
-    Driver, Error, HostContext, Joined, Local, Place, Plan, Presence, Scope,
+    Device, Driver, Error, HostContext, Joined, Place, Plan, Presence, Scope,
     options::Options,
-    segment::{self, Rules, options::MIN_MTU},
+    segment::{self, options::MIN_MTU},
 };
 use crate::{
-    dataplane::{Desired, FdbTarget},
+    dataplane::{Desired, FdbTarget, Station, Way},
     ipam::derived_mac,
-    model::{Endpoint, MacAddr, Network, NetworkSpec, Policy, Vni},
+    model::{Endpoint, Network, NetworkSpec, Vni},
 };
 
 const VNI: &[&str] = &["vni", "com.docker.network.driver.overlay.vxlanid_list"];
@@ -80,42 +81,44 @@ impl Driver for Overlay {
         segment::hand_over(host, network, endpoint, mtu(host, network), fresh).await
     }
 
-    fn forward(
+    fn forward(&self, host: &HostContext, network: &Network, presence: &Presence) -> Desired {
+        let mut desired = segment::forward(network, presence, mtu(host, network));
+        if let Ok((vni, _)) = segment::segment(network) {
+            for (address, vtep) in peers::stations(host, network) {
+                let (mac, target) = (derived_mac(address), FdbTarget::Remote { vtep });
+                desired.tunnels.insert(vtep, segment::bytes(fitting(host, vtep)));
+                desired.fdb.insert((vni, mac), target);
+                desired.flood.entry(vni).or_default().insert(target);
+                desired.neigh.insert((vni, address), mac);
+            }
+        }
+        desired
+    }
+
+    fn station(
         &self,
         host: &HostContext,
         network: &Network,
-        presence: &Presence,
-        local: &[Local<'_>],
-        remote: &[&Endpoint],
-        desired: &mut Desired,
-    ) {
-        let Policy { open, isolated, .. } = network.policy;
-        let rules = Rules { mtu: mtu(host, network), open, isolated };
-        segment::forward(network, presence, local, rules, desired);
-        let Ok((vni, _)) = segment::segment(network) else { return };
-        for (address, vtep) in peers::stations(host, network) {
-            let mac = derived_mac(address);
-            add_remote(host, vni, mac, vtep, desired);
-            desired.neigh.insert((vni, address), mac);
+        endpoint: &Endpoint,
+        port: Option<&Device>,
+    ) -> Option<Station> {
+        if let Some(port) = port {
+            return segment::station(network, endpoint, port);
         }
-        for endpoint in remote {
-            let (Some(mac), Some(theirs)) = (endpoint.mac, endpoint.vteps()) else { continue };
-            let Some(vtep) = host.vteps().towards(&theirs) else {
-                tracing::debug!(service = %endpoint.name, vteps = %theirs, "no tunnel: no address family in common");
-                continue;
-            };
-            add_remote(host, vni, mac, vtep, desired);
-            segment::add_neighbours(desired, vni, endpoint, mac);
-        }
+        let (vni, _) = segment::segment(network).ok()?;
+        let (mac, theirs) = (endpoint.mac?, endpoint.vteps()?);
+        let Some(vtep) = host.vteps().towards(&theirs) else {
+            tracing::debug!(service = %endpoint.name, vteps = %theirs, "no tunnel: no address family in common");
+            return None;
+        };
+        Some(Station {
+            vni,
+            mac,
+            addresses: endpoint.addresses.iter().map(IpNet::addr).collect(),
+            target: FdbTarget::Remote { vtep },
+            way: Way::Tunnel(segment::bytes(fitting(host, vtep))),
+        })
     }
-}
-
-/// Adds to `desired` a station behind a tunnel address.
-fn add_remote(host: &HostContext, vni: Vni, mac: MacAddr, vtep: IpAddr, desired: &mut Desired) {
-    let target = FdbTarget::Remote { vtep };
-    desired.tunnels.insert(vtep, segment::bytes(fitting(host, vtep)));
-    desired.fdb.insert((vni, mac), target);
-    desired.flood.entry(vni).or_default().insert(target);
 }
 
 /// What fits into the underlay's packets to a tunnel address, in bytes.

@@ -27,10 +27,9 @@ use self::{
     tasks::{Aim, Tasks},
 };
 use super::{
-    Device, Driver, Error, HostContext, Joined, Local, Place, Plan, Presence, Present, Route, Scope,
+    Device, Driver, Error, HostContext, Joined, Place, Plan, Presence, Present, Route, Scope,
 };
 use crate::{
-    dataplane::Desired,
     kernel::Netlink,
     model::{DriverName, Endpoint, EndpointId, Network, NetworkId, NetworkSpec},
     plugin::{self, Journal, NetworkPlugin, PATIENCE, PluginScope, Plugins, Ports},
@@ -320,17 +319,6 @@ impl Driver for Remote {
         )?;
         joined.device = Some(device);
         Ok(joined)
-    }
-
-    fn forward(
-        &self,
-        _host: &HostContext,
-        _network: &Network,
-        _presence: &Presence,
-        _local: &[Local<'_>],
-        _remote: &[&Endpoint],
-        _desired: &mut Desired,
-    ) {
     }
 
     fn leads_ports(&self) -> bool {

@@ -12,11 +12,11 @@ use ipnet::IpNet;
 
 use self::options::{MIN_MTU6, Taken};
 use super::{
-    Device, Error, HostContext, Joined, Local, Place, Plan, Presence, Present, Route, headroom,
-    links, settle::settle_interface,
+    Device, Error, HostContext, Joined, Place, Plan, Presence, Present, Route, headroom, links,
+    settle::settle_interface,
 };
 use crate::{
-    dataplane::{Desired, FdbTarget, NetworkEntry, Port, PortEntry},
+    dataplane::{Desired, FdbTarget, NetworkEntry, Port, PortEntry, Station, Way},
     kernel::{self, Netlink, VethPair, VethSpec},
     model::{Endpoint, MacAddr, Network, Subnet, Vni},
 };
@@ -176,30 +176,15 @@ fn is_in(subnet: &Subnet, endpoint: &Endpoint) -> bool {
     endpoint.addresses.iter().any(|address| subnet.cidr.contains(&address.addr()))
 }
 
-/// What the data plane is told of a network besides its stations.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Rules {
-    /// The MTU of its interfaces, in bytes.
-    pub(super) mtu: u32,
-    /// Whether its endpoints may send from any IP address.
-    pub(super) open: bool,
-    /// Whether its containers reach the host alone, and not each other.
-    pub(super) isolated: bool,
-}
-
-/// Adds to `desired` the network, its host endpoint and its endpoints on this host.
-pub(super) fn forward(
-    network: &Network,
-    presence: &Presence,
-    local: &[Local<'_>],
-    rules: Rules,
-    desired: &mut Desired,
-) {
-    let Ok((vni, gateway_mac)) = segment(network) else { return };
-    let Rules { mtu, open, isolated } = rules;
-    let entry = NetworkEntry { gateway_mac: Some(gateway_mac), mtu: bytes(mtu), open };
+/// What the data plane is to hold of the network itself, whose interfaces take packets of `mtu` bytes, and of its host
+/// endpoint.
+pub(super) fn forward(network: &Network, presence: &Presence, mtu: u32) -> Desired {
+    let mut desired = Desired::default();
+    let Ok((vni, gateway_mac)) = segment(network) else { return desired };
+    let entry =
+        NetworkEntry { gateway_mac: Some(gateway_mac), mtu: bytes(mtu), open: network.policy.open };
     desired.networks.insert(vni, entry);
-    let mut members = BTreeSet::new();
+    let members = desired.flood.entry(vni).or_default();
     if let Presence { gateway: Some(gateway), port: Some(port) } = presence {
         // It may have any address as its source, so that none needs to be told.
         let (addresses, gateways) = (BTreeSet::new(), BTreeSet::new());
@@ -220,37 +205,31 @@ pub(super) fn forward(
             desired.neigh.insert((vni, subnet.gateway), gateway_mac);
         }
     }
-    for Local { endpoint, port } in local {
-        let Some(mac) = endpoint.mac else { continue };
-        let addresses = endpoint.addresses.iter().map(IpNet::addr).collect();
-        let entry = PortEntry {
-            vni,
-            endpoint: Some(endpoint.id.clone()),
-            mac,
-            addresses,
-            gateways: own_subnets(network, endpoint).map(|own| own.gateway).collect(),
-            any_source: open,
-            isolated,
-        };
-        desired.ports.insert(port.index, Port { ifname: port.name.clone(), entry });
-        let ifindex = port.index;
-        let target = if endpoint.bridging {
-            FdbTarget::Bridging { ifindex }
-        } else {
-            FdbTarget::Container { ifindex }
-        };
-        desired.fdb.insert((vni, mac), target);
-        members.insert(target);
-        add_neighbours(desired, vni, endpoint, mac);
-    }
-    desired.flood.insert(vni, members);
+    desired
 }
 
-/// Adds to `desired` where an endpoint's addresses are.
-pub(super) fn add_neighbours(desired: &mut Desired, vni: Vni, endpoint: &Endpoint, mac: MacAddr) {
-    for address in &endpoint.addresses {
-        desired.neigh.insert((vni, address.addr()), mac);
-    }
+/// What it is to hold of an endpoint of this host, whose interface is there at `port`.
+pub(super) fn station(network: &Network, endpoint: &Endpoint, port: &Device) -> Option<Station> {
+    let (vni, _) = segment(network).ok()?;
+    let mac = endpoint.mac?;
+    let addresses: Vec<IpAddr> = endpoint.addresses.iter().map(IpNet::addr).collect();
+    let entry = PortEntry {
+        vni,
+        endpoint: Some(endpoint.id.clone()),
+        mac,
+        addresses: addresses.iter().copied().collect(),
+        gateways: own_subnets(network, endpoint).map(|own| own.gateway).collect(),
+        any_source: network.policy.open,
+        isolated: network.policy.isolated,
+    };
+    let ifindex = port.index;
+    let target = if endpoint.bridging {
+        FdbTarget::Bridging { ifindex }
+    } else {
+        FdbTarget::Container { ifindex }
+    };
+    let way = Way::Port(Port { ifname: port.name.clone(), entry });
+    Some(Station { vni, mac, addresses, target, way })
 }
 
 /// Removes the links of endpoints and networks that are not in `present`, whichever driver they were made for.

@@ -188,11 +188,37 @@ fn check(follower: &Follower<u8>, history: &History) -> Revision {
     mirror.revision
 }
 
+/// A copy of what a follower shows, by one who looks at what changed since it last did.
+#[derive(Default)]
+struct Copied {
+    version: u64,
+    entries: BTreeMap<String, (Arc<u8>, Revision)>,
+}
+
+impl Copied {
+    fn update(&mut self, follower: &Follower<u8>) {
+        let mirror = follower.borrow();
+        match mirror.changed_since(self.version) {
+            Some(keys) => {
+                for key in keys {
+                    self.entries.remove(key);
+                    let now = mirror.entries.get_key_value(key);
+                    self.entries.extend(now.map(|(key, value)| (key.clone(), value.clone())));
+                }
+            }
+            None => self.entries.clone_from(&mirror.entries),
+        }
+        self.version = mirror.version;
+        assert_eq!(self.entries, mirror.entries);
+    }
+}
+
 async fn follows(steps: Vec<Step>) {
     let unsteady = Unsteady::default();
     let (store, faults) = (unsteady.store.clone(), Arc::clone(&unsteady.faults));
     let mut history = History::new();
     let follower = Follower::<u8>::start(Arc::new(unsteady), PREFIX.to_owned(), Bell::default());
+    let mut copied = Copied::default();
     for step in steps {
         match step {
             Step::Commit(changes) => {
@@ -218,7 +244,10 @@ async fn follows(steps: Vec<Step>) {
             Step::Fault(fault) => {
                 faults.lock().unwrap_or_else(PoisonError::into_inner).push_back(fault);
             }
-            Step::Turn => tokio::task::yield_now().await,
+            Step::Turn => {
+                tokio::task::yield_now().await;
+                copied.update(&follower);
+            }
         }
         check(&follower, &history);
     }
@@ -232,6 +261,7 @@ async fn follows(steps: Vec<Step>) {
         let changed = timeout(PATIENCE, mirror.changed()).await;
         assert!(matches!(changed, Ok(Ok(()))), "it shows {:?} for ever", follower.borrow().entries);
     }
+    copied.update(&follower);
     follower.stop().await;
 }
 

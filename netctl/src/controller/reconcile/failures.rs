@@ -64,6 +64,12 @@ impl Failures {
         all.is_none() && networks.is_empty() && endpoints.is_empty() && others.is_empty()
     }
 
+    /// Whether they concern whole networks, or all.
+    pub(super) fn are_wide(&self) -> bool {
+        let Self { all, networks, pending_networks, .. } = self;
+        all.is_some() || !networks.is_empty() || !pending_networks.is_empty()
+    }
+
     /// How it stands with an endpoint of that network.
     pub(super) fn of(&self, endpoint: &EndpointId, network: &NetworkId) -> Service {
         let reason =

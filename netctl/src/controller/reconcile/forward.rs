@@ -1,128 +1,130 @@
 //! What the data plane should hold, from what the store says and what stands.
 //!
-//! It is made network by network, and again only where something of a network changed: a change costs as much as the
-//! network that it is in, whatever else this host is in.
+//! It is kept network by network and station by station, and the data plane is told of what changed: a change costs
+//! what it changes, whatever else this host is in.
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{Followed, Reconciler};
+use super::{
+    Followed, Reconciler,
+    pass::{Depth, Work},
+    tally::Tally,
+};
 use crate::{
     dataplane::{self, Applied, Desired, Sweep},
-    drivers::{Footing, Local, Presence},
-    model::{Endpoint, Vni},
+    drivers::{Footing, Presence},
+    model::EndpointId,
 };
 
 /// What the data plane should hold of one network.
 #[derive(Debug)]
 pub(super) struct Part {
     of: Origin,
-    desired: Desired,
-    /// Whether the data plane was told.
-    told: bool,
-}
-
-/// All that a [`Part`] follows from, besides what never changes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Origin {
     /// The version of what is known of its endpoints.
     endpoints: u64,
-    /// The same of the interfaces that stand here.
-    building: u64,
+    tally: Tally,
+}
+
+/// All that a [`Part`] follows from besides its endpoints, and what never changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Origin {
     presence: Presence,
     underlay: Footing,
 }
 
 impl Reconciler {
-    /// Has the data plane hold what it should: all of it where it is to be looked at in `full` or was not held yet, and
-    /// otherwise what changed.
+    /// Has the data plane hold what it should: all of it where it is to be looked at or was not held yet, and otherwise
+    /// what changed.
     pub(super) fn apply(
         &mut self,
         sweep: Sweep,
-        full: bool,
+        work: &Work,
     ) -> impl Future<Output = Result<Applied, dataplane::Error>> + 'static {
         self.renew();
-        let whole = full || sweep == Sweep::Keep || !self.held;
-        let parts = self.followed.values_mut().filter_map(|followed| followed.part.as_mut());
-        let (mut desired, mut networks) = (Desired::default(), std::mem::take(&mut self.left));
-        for part in parts {
-            if whole || !part.told {
-                networks.extend(part.desired.networks.keys());
-                add(&mut desired, &part.desired);
-            } else {
-                desired.tunnels.extend(&part.desired.tunnels);
+        let mut touched = std::mem::take(&mut self.touched);
+        // That their ports run the program is looked at.
+        let suspects = work.suspects.iter().filter_map(|id| self.built.get(id)?.port_index());
+        touched.ports.extend(suspects);
+        let depth = work.depth;
+        let whole = depth.is_full() || sweep == Sweep::Keep || !self.held;
+        let mut desired = Desired::default();
+        if whole || !touched.is_empty() {
+            for part in self.followed.values().filter_map(|followed| followed.part.as_ref()) {
+                let part = part.tally.desired();
+                if whole { desired.extend(part) } else { desired.extend_with(part, &touched) }
             }
-            part.told = true;
         }
         // Until it is known that it does: see `note_applied`.
         self.held = false;
         let dataplane = Arc::clone(&self.dataplane);
         async move {
-            match (whole, full) {
-                (true, true) => dataplane.apply(desired, sweep).await,
-                (true, false) => dataplane.apply_new(desired, sweep).await,
-                (false, _) if networks.is_empty() => Ok(Applied::default()),
-                (false, _) => dataplane.apply_part(desired, networks).await,
+            match (whole, depth) {
+                (true, Depth::Whole) => dataplane.apply(desired, sweep).await,
+                (true, _) => dataplane.apply_new(desired, sweep).await,
+                (false, _) if touched.is_empty() => Ok(Applied::default()),
+                (false, _) => dataplane.apply_part(desired, touched).await,
             }
         }
     }
 
-    /// Makes the parts anew that do not follow any more from what is known now.
+    /// Brings the parts up to what is known now.
     fn renew(&mut self) {
-        let Self { followed, built, building, context, host, drivers, left, .. } = self;
-        let underlay = context.underlay.borrow().clone();
-        for followed in followed.values_mut() {
+        let rebuilt = std::mem::take(&mut self.rebuilt);
+        let underlay = self.context.underlay.borrow().clone();
+        let mut all = std::mem::take(&mut self.followed);
+        for followed in all.values_mut() {
             let Some(presence) = followed.presence.clone() else {
-                left.extend(vnis(followed));
-                followed.part = None;
+                self.forget_part(followed);
                 continue;
             };
-            let mirror = followed.endpoints.borrow();
-            let endpoints = mirror.version;
-            let underlay = underlay.clone();
-            let of = Origin { endpoints, building: *building, presence, underlay };
-            if followed.part.as_ref().is_some_and(|part| part.of == of) {
-                continue;
-            }
-            let (mut local, mut remote): (Vec<Local<'_>>, Vec<&Endpoint>) =
-                (Vec::new(), Vec::new());
-            for (endpoint, _) in mirror.entries.values() {
-                if endpoint.vteps().is_none() {
-                    continue;
+            self.renew_part(followed, Origin { presence, underlay: underlay.clone() }, &rebuilt);
+        }
+        self.followed = all;
+    }
+
+    /// Brings one up to that, where `rebuilt` are the endpoints whose interfaces are others than before.
+    fn renew_part(&mut self, followed: &mut Followed, of: Origin, rebuilt: &BTreeSet<EndpointId>) {
+        let Followed { network, endpoints, part: kept, .. } = followed;
+        let Self { built, context, host, drivers, touched, .. } = self;
+        let mirror = endpoints.borrow();
+        let driver = drivers.get(&network.driver);
+        let station = |key: &str| {
+            let (endpoint, _) = mirror.entries.get(key)?;
+            let here = endpoint.owner.as_ref().is_some_and(|owner| owner.host == *host);
+            let port = built.get(&endpoint.id).and_then(|built| built.joined.port.as_ref());
+            // What is here has its interface first.
+            let known = if here { port.is_some() } else { endpoint.vteps().is_some() };
+            known.then(|| driver.station(context, network, endpoint, port.filter(|_| here)))?
+        };
+        if let Some(part) = kept
+            && part.of == of
+            && !part.tally.is_contended()
+            && let Some(changed) = mirror.changed_since(part.endpoints)
+        {
+            let rebuilt = rebuilt.iter().map(EndpointId::as_str);
+            for key in changed.into_iter().chain(rebuilt) {
+                if let Ok(id) = key.parse() {
+                    part.tally.set(&id, station(key), touched);
                 }
-                if endpoint.owner.as_ref().is_none_or(|owner| owner.host != *host) {
-                    remote.push(endpoint);
-                } else if let Some(port) =
-                    built.get(&endpoint.id).and_then(|built| built.joined.port.as_ref())
-                {
-                    local.push(Local { endpoint, port });
-                }
             }
-            let driver = drivers.get(&followed.network.driver);
-            let mut desired = Desired::default();
-            driver.forward(context, &followed.network, &of.presence, &local, &remote, &mut desired);
-            drop(mirror);
-            left.extend(vnis(followed));
-            followed.part = Some(Part { of, desired, told: false });
+            part.endpoints = mirror.version;
+            return;
+        }
+        if let Some(part) = kept.take() {
+            touched.add(part.tally.desired());
+        }
+        let mut tally = Tally::new(driver.forward(context, network, &of.presence));
+        for (key, (endpoint, _)) in &mirror.entries {
+            tally.set(&endpoint.id, station(key), touched);
+        }
+        touched.add(tally.desired());
+        *kept = Some(Part { of, endpoints: mirror.version, tally });
+    }
+
+    /// Notes that the data plane is to hold nothing of a network any more.
+    pub(super) fn forget_part(&mut self, followed: &mut Followed) {
+        if let Some(part) = followed.part.take() {
+            self.touched.add(part.tally.desired());
         }
     }
-
-    /// Notes that a network is not followed any more.
-    pub(super) fn forget_part(&mut self, followed: &Followed) {
-        self.left.extend(vnis(followed));
-    }
-}
-
-/// The networks of which the data plane may hold something because of this one.
-fn vnis(followed: &Followed) -> BTreeSet<Vni> {
-    followed.part.iter().flat_map(|part| part.desired.networks.keys().copied()).collect()
-}
-
-fn add(desired: &mut Desired, part: &Desired) {
-    let Desired { networks, ports, fdb, flood, neigh, tunnels } = part.clone();
-    desired.networks.extend(networks);
-    desired.ports.extend(ports);
-    desired.fdb.extend(fdb);
-    desired.flood.extend(flood);
-    desired.neigh.extend(neigh);
-    desired.tunnels.extend(tunnels);
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Followed, Reconciler, failures::Failures, look::Own};
+use super::{Followed, Reconciler, failures::Failures, look::Own, pass::Depth};
 use crate::{
     controller::outside::{self, Opened, Way},
     dataplane::Sweep,
@@ -16,7 +16,7 @@ impl Reconciler {
         &mut self,
         own: &BTreeMap<EndpointId, Own>,
         sweep: Sweep,
-        full: bool,
+        depth: Depth,
         failures: &mut Failures,
     ) {
         let with_way_out = |followed: &&Followed| !followed.network.internal;
@@ -46,7 +46,9 @@ impl Reconciler {
         let wanted = outside::of(each, opened, asking);
         let gateways: Vec<Device> = ways.values().map(|(_, device)| device.clone()).collect();
         let netlink = &self.context.netlink;
-        if let Err(error) = self.outside.settle(netlink, &gateways, wanted, sweep, full).await {
+        if let Err(error) =
+            self.outside.settle(netlink, &gateways, wanted, sweep, depth.is_full()).await
+        {
             if ways.is_empty() {
                 failures.left(error.to_string());
             }

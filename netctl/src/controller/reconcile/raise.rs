@@ -1,13 +1,10 @@
 //! Opening interfaces, once the data plane serves them.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
-};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use ipnet::IpNet;
 
-use super::{Reconciler, Service, failures::Failures, look::Own};
+use super::{Reconciler, Service, failures::Failures, look::Own, pass::Work};
 use crate::{
     controller::records::Attachment,
     drivers::Device,
@@ -20,14 +17,15 @@ impl Reconciler {
     pub(super) async fn raise(
         &mut self,
         own: &BTreeMap<EndpointId, Own>,
-        full: bool,
+        work: &Work,
         failures: &mut Failures,
     ) {
-        if full {
-            self.raised.clear();
-        }
-        for (id, own) in own {
+        for id in &work.endpoints {
+            let Some(own) = own.get(id) else { continue };
             let port = self.built.get(id).and_then(|built| built.joined.port.as_ref());
+            if let Some(port) = port.filter(|_| work.suspects.contains(id)) {
+                self.raised.remove(&port.index);
+            }
             let Some(port) = port.filter(|port| !self.raised.contains(&port.index)) else {
                 continue;
             };
@@ -39,9 +37,6 @@ impl Reconciler {
                 Err(error) => failures.endpoint(id, error.to_string()),
             }
         }
-        let built: BTreeSet<u32> =
-            self.built.values().filter_map(|b| b.joined.port.as_ref().map(|d| d.index)).collect();
-        self.raised.retain(|index| built.contains(index));
     }
 
     /// Opens both ends of an endpoint's interface, the sandbox's last: so it has a carrier from the first packet on that

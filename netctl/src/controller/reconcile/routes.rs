@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Reconciler, failures::Failures, look::Own};
+use super::{Reconciler, failures::Failures, look::Own, pass::Work};
 use crate::{
     controller::{
         records::Record,
@@ -10,51 +10,48 @@ use crate::{
     },
     drivers,
     kernel::{self, Netlink, Netns, Route},
-    model::{EndpointId, SandboxId},
+    model::EndpointId,
 };
 
 impl Reconciler {
-    /// Has every sandbox with an endpoint here have the routes that follow from its interfaces. What netctl did not put
+    /// Has sandboxes with an endpoint here have the routes that follow from their interfaces. What netctl did not put
     /// there is left alone, and goes before ours.
     pub(super) async fn route(
         &mut self,
         own: &BTreeMap<EndpointId, Own>,
-        full: bool,
+        work: &Work,
         failures: &mut Failures,
     ) {
-        let built = own.iter().filter(|(id, _)| self.built.contains_key(*id));
-        let mut pairs: Vec<(&SandboxId, &EndpointId)> =
-            built.map(|(id, own)| (&own.sandbox, id)).collect();
-        pairs.sort();
-        let has = |id: &SandboxId| pairs.binary_search_by_key(&id, |(of, _)| of).is_ok();
-        self.routed.retain(|sandbox, _| has(sandbox));
-        for joined in pairs.chunk_by(|one, next| one.0 == next.0) {
-            let Some((sandbox, _)) = joined.first().copied() else { continue };
-            let joined = joined.iter().map(|(_, id)| *id);
-            let routed = self.routed.get(sandbox);
-            if !full && routed.is_some_and(|(endpoints, _)| endpoints.iter().eq(joined.clone())) {
-                continue;
-            }
-            let Some(record) = self.records.get(sandbox) else { continue };
-            if record.sandbox.foreign {
-                // Its engine's, who is not to be asked about in each pass.
-                self.routed.insert(sandbox.clone(), (joined.cloned().collect(), Vec::new()));
-                continue;
-            }
-            let interfaces: Vec<_> = record
-                .attachments
-                .iter()
+        for sandbox in &work.sandboxes {
+            let record = self.records.get(sandbox);
+            let is_own = |id: &EndpointId| own.get(id).is_some_and(|own| own.sandbox == *sandbox);
+            let attached = record.iter().flat_map(|record| &record.attachments);
+            let interfaces: Vec<_> = attached
                 .map(|attachment| &attachment.interface)
-                .filter(|interface| own.contains_key(&interface.endpoint))
+                .filter(|interface| is_own(&interface.endpoint))
                 .filter_map(|interface| {
                     self.built.get(&interface.endpoint).map(|built| (interface, &built.joined))
                 })
                 .collect();
+            let endpoints: BTreeSet<EndpointId> =
+                interfaces.iter().map(|(interface, _)| interface.endpoint.clone()).collect();
+            let Some(record) = record.as_ref().filter(|_| !endpoints.is_empty()) else {
+                self.routed.remove(sandbox);
+                continue;
+            };
+            let full = !endpoints.is_disjoint(&work.suspects);
+            if !full && self.routed.get(sandbox).is_some_and(|(before, _)| *before == endpoints) {
+                continue;
+            }
+            if record.sandbox.foreign {
+                // Its engine's, who is not to be asked about in each pass.
+                self.routed.insert(sandbox.clone(), (endpoints, Vec::new()));
+                continue;
+            }
             let wanted = routes::wanted(&interfaces);
-            let endpoints: BTreeSet<EndpointId> = joined.cloned().collect();
             let same = self.routed.remove(sandbox).is_some_and(|(_, before)| before == wanted);
             let settled =
-                if same && !full { Ok(()) } else { self.settle_routes(&record, &wanted).await };
+                if same && !full { Ok(()) } else { self.settle_routes(record, &wanted).await };
             match settled {
                 Ok(()) => {
                     let mut led = true;

@@ -1,6 +1,6 @@
 //! A daemon that starts while the store is away.
 
-use super::{Followed, Reconciler, failures::Failures, interest::Interest};
+use super::{Followed, Reconciler, failures::Failures, interest::Interest, pass::Depth};
 use crate::controller::follow::Follower;
 
 impl Reconciler {
@@ -22,7 +22,7 @@ impl Reconciler {
             endpoints = seen.own.len(),
             "serving what was known, without the store"
         );
-        self.make(&seen, true, &mut failures).await;
+        self.make(&seen, Depth::Whole, &mut failures).await;
         // From here on the store says which are followed. What was made stands.
         self.followed.clear();
     }

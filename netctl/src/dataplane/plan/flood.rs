@@ -46,7 +46,8 @@ impl Lists {
     ) -> Result<Self, Error> {
         let mut lists = Self { held: held.len(), ..Self::default() };
         let mut by_network: BTreeMap<Vni, BTreeMap<u32, FdbTarget>> = BTreeMap::new();
-        for (&(vni, position), &target) in held.iter().filter(|((vni, _), _)| extent.has(*vni)) {
+        let places = |vni| (vni, 0)..=(vni, u32::MAX);
+        for (&(vni, position), &target) in extent.of_networks(held, places) {
             by_network.entry(vni).or_default().insert(position, target);
         }
         let (nobody, empty) = (BTreeSet::new(), BTreeMap::new());

@@ -5,8 +5,7 @@ use super::{
     *,
 };
 
-/// Of all networks.
-const ALL: Extent<'static> = Extent(None);
+const ALL: Extent<'static> = Extent::All;
 
 fn vni(number: u32) -> Vni {
     Vni::new(number).expect("a VNI")
@@ -164,15 +163,20 @@ fn planned(tables: &Tables, desired: &Desired, sweep: Sweep) -> Plan {
     plan(tables, desired, sweep, ALL).expect("there is room")
 }
 
-/// Of `desired` what is of these networks, and the tunnels of all.
-fn part(desired: &Desired, networks: &BTreeSet<Vni>) -> Desired {
-    let mut part = desired.clone();
-    part.networks.retain(|vni, _| networks.contains(vni));
-    part.flood.retain(|vni, _| networks.contains(vni));
-    part.fdb.retain(|(vni, _), _| networks.contains(vni));
-    part.neigh.retain(|(vni, _), _| networks.contains(vni));
-    part.ports.retain(|_, port| networks.contains(&port.entry.vni));
-    part
+/// What a set of keys has of `desired`, where those that `among` says are exchanged for those of `other`.
+fn mixed<K: Ord + Copy, V: Clone + PartialEq>(
+    desired: &BTreeMap<K, V>,
+    other: &BTreeMap<K, V>,
+    among: impl Fn(usize) -> bool,
+    touched: &mut BTreeSet<K>,
+) -> BTreeMap<K, V> {
+    let keys: BTreeSet<K> = desired.keys().chain(other.keys()).copied().collect();
+    let mut mixed = BTreeMap::new();
+    for (at, key) in keys.into_iter().enumerate() {
+        let from = if among(at) { touched.insert(key).then_some(other) } else { Some(desired) };
+        mixed.extend(from.and_then(|from| from.get(&key)).map(|value| (key, value.clone())));
+    }
+    mixed
 }
 
 proptest! {
@@ -198,28 +202,33 @@ proptest! {
     }
 
     #[test]
-    fn a_plan_for_the_networks_that_changed_does_what_one_for_all_does(
-        held in states(), desired in states(), among in any::<u8>(),
+    fn a_plan_for_what_changed_does_what_one_for_all_does(
+        held in states(), other in states(), among in any::<u32>(),
     ) {
         let mut tables = Tables::default();
         let plan_held = planned(&tables, &held, Sweep::Remove);
         execute(&mut tables, plan_held, &held);
-        // Some networks stay as they were.
-        let (changed, same): (BTreeSet<Vni>, BTreeSet<Vni>) =
-            (1..5).map(vni).partition(|vni| among >> vni.get() & 1 == 1);
-        let (stays, comes) = (part(&held, &same), part(&desired, &changed));
-        let mut whole = stays.clone();
-        whole.networks.extend(comes.networks.clone());
-        whole.flood.extend(comes.flood.clone());
-        whole.fdb.extend(comes.fdb.clone());
-        whole.neigh.extend(comes.neigh.clone());
-        // A device is in one network.
-        for (index, port) in &comes.ports {
-            whole.ports.entry(*index).or_insert_with(|| port.clone());
-        }
-        whole.tunnels.extend(desired.tunnels.clone());
-        let some = plan(&tables, &part(&whole, &changed), Sweep::Remove, Extent(Some(&changed)));
-        prop_assert_eq!(some.expect("there is room"), planned(&tables, &whole, Sweep::Remove));
+        let among = |at: usize| among >> (at % 32) & 1 == 1;
+        let mut touched = Touched::default();
+        // A network goes, comes and changes together with its list.
+        let networks = mixed(&held.networks, &other.networks, among, &mut touched.networks);
+        let list = |vni: &Vni| {
+            let from = if touched.networks.contains(vni) { &other } else { &held };
+            from.flood.get(vni).map(|list| (*vni, list.clone()))
+        };
+        let desired = Desired {
+            flood: networks.keys().filter_map(list).collect(),
+            networks,
+            ports: mixed(&held.ports, &other.ports, among, &mut touched.ports),
+            fdb: mixed(&held.fdb, &other.fdb, among, &mut touched.fdb),
+            neigh: mixed(&held.neigh, &other.neigh, among, &mut touched.neigh),
+            // All that any of it needs.
+            tunnels: held.tunnels.clone().into_iter().chain(other.tunnels.clone()).collect(),
+        };
+        let mut part = Desired::default();
+        part.extend_with(&desired, &touched);
+        let some = plan(&tables, &part, Sweep::Remove, Extent::Of(&touched));
+        prop_assert_eq!(some.expect("there is room"), planned(&tables, &desired, Sweep::Remove));
     }
 
     #[test]

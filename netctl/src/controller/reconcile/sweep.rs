@@ -1,0 +1,133 @@
+//! Taking away what nothing needs any more.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Reconciler, failures::Failures, look::Own, pass::Work};
+use crate::{
+    controller::{
+        keys, reap,
+        records::{Attachment, Record},
+    },
+    drivers::{self, Present},
+    model::{EndpointId, NetworkId, SandboxId},
+};
+
+impl Reconciler {
+    /// Has the sandboxes of this host forget endpoints that others took, or took away.
+    pub(super) async fn forget(
+        &mut self,
+        own: &BTreeMap<EndpointId, Own>,
+        work: &Work,
+        failures: &mut Failures,
+    ) {
+        let is_own = |id: &SandboxId, of: &Attachment| {
+            own.get(&of.interface.endpoint).is_some_and(|own| own.sandbox == *id)
+        };
+        let held = |id: &SandboxId, of: &Attachment| is_own(id, of) || of.unsettled;
+        let holds_all =
+            |record: &Record| record.attachments.iter().all(|of| held(&record.sandbox.id, of));
+        let holds = |id: &SandboxId| self.records.get(id).is_none_or(|record| holds_all(&record));
+        // Who had what is nobody's here any more may not be known.
+        let known = !work.depth.is_full() && work.endpoints.iter().all(|id| own.contains_key(id));
+        if known && work.sandboxes.iter().all(holds) {
+            return;
+        }
+        // What is being attached, and was taken again already, is looked at when it is known what becomes of it.
+        let unsettled = self.records.each(|record| {
+            let all = record.attachments.iter().filter(|of| of.unsettled);
+            let all = all.filter(|of| !is_own(&record.sandbox.id, of));
+            all.map(|of| of.interface.endpoint.clone()).collect::<Vec<_>>()
+        });
+        let unsettled = unsettled.into_iter().flatten();
+        self.todo.extend(unsettled.filter(|id| work.endpoints.contains(id)));
+        if self.records.each(holds_all).into_iter().all(|holds| holds) {
+            return;
+        }
+        let taken = match reap::taken(&*self.store, &self.host).await {
+            Ok(taken) => taken,
+            Err(error) => return failures.other(error.to_string()),
+        };
+        if !taken.is_empty() {
+            self.missing.notify_one();
+        }
+        let stays = |id: &SandboxId, attachment: &Attachment| {
+            held(id, attachment) || taken.contains(&attachment.interface.endpoint)
+        };
+        let lost = self.records.each(|record| {
+            let id = &record.sandbox.id;
+            (!record.attachments.iter().all(|of| stays(id, of))).then(|| id.clone())
+        });
+        for id in lost.iter().flatten() {
+            let forgotten =
+                self.records.update(id, |record| record.attachments.retain(|of| stays(id, of)));
+            if let Err(error) = forgotten {
+                failures.other(error.to_string());
+            }
+        }
+    }
+
+    /// Removes the links of endpoints and networks that the store does not have here: those that were made since it was
+    /// looked at all links, or in a full pass whatever is found.
+    pub(super) async fn sweep(
+        &mut self,
+        own: &BTreeMap<EndpointId, Own>,
+        work: &Work,
+        failures: &mut Failures,
+    ) {
+        let segments: BTreeSet<_> =
+            self.followed.values().filter_map(|followed| followed.network.vni).collect();
+        let gone = self.gone().await;
+        let swept = self.swept.take().filter(|_| !work.depth.is_full());
+        let mut lost = Vec::new();
+        if let Some(swept) = &swept {
+            let went = |id: &&EndpointId| !own.contains_key(*id) && swept.endpoints.contains(*id);
+            lost.extend(work.endpoints.iter().filter(went));
+        }
+        let same = |swept: &Present| swept.segments == segments;
+        if swept.as_ref().is_some_and(|swept| lost.is_empty() && same(swept) && swept.gone == gone)
+        {
+            self.swept = swept;
+            return;
+        }
+        let present = Present { segments, endpoints: own.keys().cloned().collect(), gone };
+        let removed = match &swept {
+            // With a network, or the last endpoint, more goes than their links.
+            Some(swept) if swept.segments == present.segments && !present.endpoints.is_empty() => {
+                drivers::remove_ports(&self.context, lost).await
+            }
+            _ => drivers::sweep_links(&self.context, &present).await,
+        };
+        if let Err(error) = removed {
+            failures.left(error.to_string());
+        }
+        let mut waits = false;
+        for driver in self.drivers.all() {
+            match driver.sweep(&self.context, &present).await {
+                Ok(()) => {}
+                Err(drivers::Error::Pending) => waits = true,
+                // Nothing here waits for a plugin that is away, or does not want to.
+                Err(drivers::Error::Plugin(error)) => {
+                    waits = true;
+                    failures.other(error.to_string());
+                }
+                Err(error) => failures.left(format!("driver {}: {error}", driver.name())),
+            }
+        }
+        if !failures.has_left() && !waits {
+            self.swept = Some(present);
+        }
+    }
+
+    /// The networks that others here know of, and the store does not.
+    async fn gone(&self) -> BTreeSet<NetworkId> {
+        let mut gone = BTreeSet::new();
+        for id in self.drivers.noted_networks() {
+            let known = self.followed.contains_key(&id)
+                || !matches!(self.store.get(&keys::network(&id)).await, Ok(None));
+            if !known {
+                gone.insert(id);
+            }
+        }
+        gone
+    }
+}
