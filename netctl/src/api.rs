@@ -5,7 +5,7 @@
 //!
 //! All other requests and answers are the JSON form of the model's `…Spec` and `…View` types. A request that fails is
 //! answered with `{"error": "<one sentence>", "kind": "<sort>"}` and the status of its
-//! [`Kind`](crate::controller::Kind).
+//! [`Kind`](crate::controller::Kind). What is no request of HTTP's has a status alone.
 
 pub mod client;
 mod events;

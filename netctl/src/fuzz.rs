@@ -7,104 +7,80 @@ mod stored;
 mod words;
 
 use std::{
+    any::Any,
     cell::Cell,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    time::SystemTime,
+    panic::{self, AssertUnwindSafe},
+    sync::Once,
 };
 
 use serde::{Serialize, de::DeserializeOwned};
+use testbed::{
+    random::{self, Random},
+    texts::{mangled, shrunk},
+};
 
 /// How many texts each reader is given.
 const TEXTS: usize = 20_000;
-/// How long a text becomes at most, in bytes, but for the ones of the corpus.
-const LONGEST: usize = 4096;
 /// What reading may take, in bytes: for all that is there once, and for each byte that is read.
 const MEMORY: (usize, usize) = (64 << 10, 256);
 
-/// What is put in anywhere.
-const PIECES: &[&[u8]] = &[
-    b"null",
-    b"true",
-    b"[]",
-    b"{}",
-    b"\"\"",
-    b"-1",
-    b"0",
-    b"65536",
-    b"4294967296",
-    b"1e999",
-    b"18446744073709551616",
-    b"\"0.0.0.0/0\"",
-    b"\"::/0\"",
-    b"::",
-    b"/",
-    b".",
-    b",",
-    b":",
-    b"=",
-    b"-",
-    b" ",
-    b"\n",
-    b"\0",
-    b"\xff",
-    b"\xc3\xa9",
-    b"\\u0000",
-    b"\\ud800",
-    b"[[[[[[[[",
-    b"{\"a\":",
-    b"\"",
-    b"%",
-    b"%00",
-    b"255.255.255.255",
-    b"ffff:ffff::",
-    b"a.a.a.a.a.a.a.a",
-    b"9999999999",
-];
-
-/// Numbers: the same for the same seed (`SplitMix64`).
-struct Random(Cell<u64>);
-
-impl Random {
-    fn next(&self) -> u64 {
-        let state = self.0.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
-        self.0.set(state);
-        let mixed = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
-    }
-
-    fn below(&self, bound: usize) -> usize {
-        usize::try_from(self.next() % bound.max(1) as u64).expect("below a usize")
-    }
-
-    fn pick<T: Copy>(&self, among: &[T]) -> T {
-        among[self.below(among.len())]
-    }
-}
-
 /// Gives a reader each text of a corpus, and many that are nearly such. Where it panics, or takes more memory than what it
-/// reads allows, the seed and the text are told.
+/// reads allows, this does, with the seed, the text, and the shortest that can be cut out of it and fails too.
 pub(crate) fn each<T: AsRef<[u8]>>(corpus: &[T], read: impl Fn(&[u8])) {
     let corpus: Vec<&[u8]> = corpus.iter().map(AsRef::as_ref).collect();
-    let seed = seed();
-    let random = Random(Cell::new(seed));
+    let seed = random::seed().expect("a seed");
+    let random = Random::new(seed);
     for number in 0..TEXTS {
         let text = match corpus.get(number) {
             Some(text) => text.to_vec(),
             None => mangled(&random, &corpus),
         };
-        let before = memory::begin();
-        let ended = catch_unwind(AssertUnwindSafe(|| read(&text)));
-        let most = memory::most_since(before);
-        let (once, each) = MEMORY;
-        let allowed = once + each * text.len();
-        let shown = || format!("MODEL_SEED={seed:#x}: {:?}", String::from_utf8_lossy(&text));
-        if let Err(panic) = ended {
-            eprintln!("{}", shown());
-            resume_unwind(panic);
+        if fault(&read, &text).is_none() {
+            continue;
         }
-        assert!(most <= allowed, "{most} bytes of memory, {allowed} allowed; {}", shown());
+        let short = shrunk(&text, |text| fault(&read, text).is_some());
+        let why = fault(&read, &short).unwrap_or_else(|| "not each time".to_owned());
+        let [text, short] = [text, short].map(|text| text.escape_ascii().to_string());
+        panic!("MODEL_SEED={seed:#x}: \"{short}\", cut out of \"{text}\": {why}");
     }
+}
+
+/// What is wrong with how a text is read.
+fn fault(read: impl Fn(&[u8]), text: &[u8]) -> Option<String> {
+    let before = memory::begin();
+    let ended = quietly(|| read(text));
+    let most = memory::most_since(before);
+    let (once, each) = MEMORY;
+    let allowed = once + each * text.len();
+    match ended {
+        Err(panic) => Some(said(&*panic)),
+        Ok(()) => (most > allowed).then(|| format!("{most} bytes of memory, {allowed} allowed")),
+    }
+}
+
+/// Catches a panic, of which nothing is printed: shrinking a text takes hundreds.
+fn quietly(work: impl FnOnce()) -> Result<(), Box<dyn Any + Send>> {
+    thread_local! {
+        static QUIET: Cell<bool> = const { Cell::new(false) };
+    }
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let loud = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            if !QUIET.get() {
+                loud(panic);
+            }
+        }));
+    });
+    QUIET.set(true);
+    let ended = panic::catch_unwind(AssertUnwindSafe(work));
+    QUIET.set(false);
+    ended
+}
+
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref().copied()).unwrap_or("it panics").to_owned()
 }
 
 /// What can be read is written, and then read as the same. The first texts of the corpus have to be readable.
@@ -136,39 +112,29 @@ where
     same_again(corpus, |text| serde_json::from_slice(text).ok(), write);
 }
 
-fn mangled(random: &Random, corpus: &[&[u8]]) -> Vec<u8> {
-    let mut text = random.pick(corpus).to_vec();
-    for _ in 0..=random.below(4) {
-        let at = random.below(text.len() + 1);
-        let end = (at + 1 + random.below(16)).min(text.len());
-        match random.below(8) {
-            0 if at < text.len() => text[at] ^= 1 << random.below(8),
-            1 if at < text.len() => text[at] = random.next().to_le_bytes()[0],
-            2 => drop(text.drain(at..end.max(at))),
-            3 => text.truncate(at),
-            4 => {
-                let again = text[at..end.max(at)].repeat(1 + random.below(40));
-                text.splice(at..at, again);
-            }
-            5 => {
-                let other = random.pick(corpus);
-                let from = random.below(other.len() + 1);
-                text.truncate(at);
-                text.extend(&other[from..]);
-            }
-            _ => drop(text.splice(
-                at..(at + random.below(3)).min(text.len()).max(at),
-                random.pick(PIECES).iter().copied(),
-            )),
-        }
-    }
-    text.truncate(LONGEST);
-    text
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn seed() -> u64 {
-    let asked = std::env::var("MODEL_SEED").ok();
-    let asked = asked.and_then(|text| u64::from_str_radix(text.trim_start_matches("0x"), 16).ok());
-    let since = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    asked.unwrap_or_else(|| since().map_or(0, |since| u64::from(since.subsec_nanos())))
+    fn fails(read: impl Fn(&[u8])) -> String {
+        let corpus = ["{\"name\":\"web\",\"ports\":[80,443]}"];
+        said(&*quietly(|| each(&corpus, read)).expect_err("it fails"))
+    }
+
+    #[test]
+    fn a_text_that_panics_is_told_at_its_shortest() {
+        let told = fails(|text| assert!(!text.contains(&b'['), "a list"));
+        assert!(told.starts_with("MODEL_SEED=0x"), "{told}");
+        assert!(told.contains(": \"[\", cut out of \"") && told.ends_with("a list"), "{told}");
+    }
+
+    #[test]
+    fn a_text_that_takes_too_much_memory_is_told_at_its_shortest() {
+        let told = fails(|text| {
+            let much = if text.starts_with(b"{") { 1 << 20 } else { 0 };
+            drop(Vec::<u8>::with_capacity(much));
+        });
+        assert!(told.contains(": \"{\", cut out of \""), "{told}");
+        assert!(told.ends_with("1048576 bytes of memory, 65792 allowed"), "{told}");
+    }
 }

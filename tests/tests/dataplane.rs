@@ -8,13 +8,12 @@
 mod host;
 #[path = "dataplane/removal.rs"]
 mod removal;
+#[path = "dataplane/restart.rs"]
+mod restart;
 #[path = "dataplane/upgrade.rs"]
 mod upgrade;
 
-use std::{
-    collections::BTreeMap, fs, net::IpAddr, os::unix::process::ExitStatusExt as _,
-    process::Command, time::Duration,
-};
+use std::{fs, net::IpAddr};
 
 use anyhow::{Context as _, ensure};
 use aya::maps::{HashMap, MapData};
@@ -22,9 +21,8 @@ use netctl::{
     dataplane::{self, Config, Dataplane, Desired, Error, FdbTarget, Sweep},
     model::Vteps,
 };
-use testbed::Netns;
 
-use crate::host::{Host, ROLE, address, expect, mac, remote, running, stopped, vni};
+use crate::host::{Host, address, expect, mac, places, remote, running, stopped, vni};
 
 #[test]
 fn what_is_applied_is_held_and_what_is_held_is_adopted() {
@@ -131,28 +129,6 @@ fn a_port_that_was_found_to_run_is_looked_at_again_with_all() {
 }
 
 #[test]
-fn what_an_earlier_process_attached_goes_by_the_first_look_that_may_remove() {
-    let host = Host::new();
-    let desired = host.desired();
-    host.within(async || {
-        let dataplane = Dataplane::start(host.config()).await?;
-        dataplane.apply(desired.clone(), Sweep::Remove).await?;
-        dataplane.shutdown().await?;
-        // The next has looked at everything before it knew what is desired; then one of the ports is so no more.
-        let dataplane = Dataplane::start(host.config()).await?;
-        dataplane.apply(Desired::default(), Sweep::Keep).await?;
-        let port0 = host.index("port0");
-        let mut fewer = desired.clone();
-        fewer.ports.remove(&port0);
-        dataplane.apply_new(fewer, Sweep::Remove).await?;
-        ensure!(!host.link(&format!("port-{port0}")).exists(), "its link is left");
-        stopped("port0").await?;
-        ensure!(running("port1")? == 1);
-        Ok(dataplane.shutdown().await?)
-    });
-}
-
-#[test]
 fn changes_are_made_by_difference() {
     let host = Host::new();
     let mut desired = host.desired();
@@ -207,37 +183,6 @@ fn changes_are_made_by_difference() {
     });
 }
 
-/// The place of each member in the list of the one network.
-async fn places(dataplane: &Dataplane) -> anyhow::Result<BTreeMap<FdbTarget, u32>> {
-    Ok(dataplane.flood().await?.into_iter().map(|row| (row.target, row.position)).collect())
-}
-
-#[test]
-fn places_of_members_outlive_the_process() {
-    let host = Host::new();
-    let mut desired = host.desired();
-    host.within(async || {
-        let dataplane = Dataplane::start(host.config()).await?;
-        dataplane.apply(desired.clone(), Sweep::Remove).await?;
-        let before = places(&dataplane).await?;
-        dataplane.shutdown().await?;
-        // The first of the list is gone when the next process looks, and another has come.
-        let (gone, _) = before.iter().min_by_key(|(_, place)| **place).context("no members")?;
-        let list = desired.flood.entry(vni()).or_default();
-        ensure!(list.remove(gone) && list.insert(FdbTarget::Container { ifindex: 77 }));
-        let dataplane = Dataplane::start(host.config()).await?;
-        dataplane.apply(desired.clone(), Sweep::Remove).await?;
-        expect(&dataplane, &desired).await?;
-        let after = places(&dataplane).await?;
-        let stays = |(target, _): &(&FdbTarget, &u32)| target != &gone;
-        ensure!(
-            before.iter().filter(stays).all(|(target, place)| after.get(target) == Some(place)),
-            "{before:?} became {after:?}"
-        );
-        Ok(dataplane.shutdown().await?)
-    });
-}
-
 /// A host that gains an address of IPv6 keeps what it had; one that loses its address of IPv4 forgets who it reached by
 /// it, and nothing names them any more.
 #[test]
@@ -278,24 +223,6 @@ fn addresses_of_the_host_itself_come_and_go() {
 }
 
 #[test]
-fn a_killed_process_leaves_what_the_next_adopts() {
-    let host = Host::new();
-    let killed = host.process("die", &[]);
-    assert_eq!(killed.status.signal(), Some(9), "{killed:?}");
-    let before = host.numbers();
-    assert_eq!(before.links.len(), 2, "{before:?}");
-    host.within(async || {
-        let dataplane = Dataplane::start(host.config()).await?;
-        ensure!(running("underlay")? == 1 && running("vx")? == 1);
-        let rows = dataplane.fdb().await?;
-        ensure!(rows.len() == 1 && rows[0].target == remote(2), "{rows:?}");
-        Ok(dataplane.shutdown().await?)
-    });
-    let after = host.numbers();
-    assert_eq!((before.maps, before.links), (after.maps, after.links));
-}
-
-#[test]
 fn without_root_one_sentence_says_so() {
     let host = Host::new();
     let refused = host.process("start", &["setpriv", "--reuid=65534", "--clear-groups"]);
@@ -303,37 +230,6 @@ fn without_root_one_sentence_says_so() {
                     CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_BPF";
     assert!(refused.stdout.contains(expected), "{refused:?}");
     assert!(!host.bpf.exists());
-}
-
-/// Not a test of its own: what [`Host::process`] starts.
-#[test]
-fn role() {
-    let Ok(told) = std::env::var(ROLE) else { return };
-    let (role, bpf) = told.split_once(' ').expect("a role and a directory");
-    let config = Config {
-        bpf_dir: bpf.into(),
-        underlay: "underlay".to_owned(),
-        vteps: address(1).into(),
-        vxlan_port: 4789,
-        vxlan_device: "vx".to_owned(),
-        filter: false,
-    };
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    runtime.block_on(async {
-        let started = Dataplane::start(config).await;
-        match (role, started) {
-            ("die", Ok(dataplane)) => {
-                let fdb = [((vni(), mac(4)), remote(2))].into();
-                let tunnels = [(address(2), 1450)].into();
-                let desired = Desired { fdb, tunnels, ..Desired::default() };
-                dataplane.apply(desired, Sweep::Keep).await.expect("a station");
-                let own = i32::try_from(std::process::id()).expect("a process id");
-                Command::new("kill").args(["-KILL", &own.to_string()]).status().expect("the end");
-            }
-            (_, Ok(_)) => println!("it started"),
-            (_, Err(error)) => println!("{error}"),
-        }
-    });
 }
 
 #[test]
@@ -446,54 +342,4 @@ fn another_underlay_takes_over_from_the_one_before() {
         ensure!(!host.run.dir().join("bpf2").exists());
         Ok(dataplane.shutdown().await?)
     });
-}
-
-/// Two containers of one host ping each other a hundred times a second while the data plane is restarted.
-#[test]
-fn a_restart_loses_no_packet() {
-    let host = Host::new();
-    let mut desired = host.desired();
-    let containers =
-        [("port0", "inside0", 2), ("port1", "inside1", 3)].map(|(port, inside, last)| {
-            let container = Netns::new(host.run.dir(), inside).expect("a namespace");
-            let path = container.path().display().to_string();
-            host.netns
-                .ip([format!("link set {inside} netns {path}")])
-                .expect("the container's end");
-            container
-                .ip([
-                    format!("link set {inside} address {}", mac(last)),
-                    format!("addr add 10.0.0.{last}/24 dev {inside}"),
-                    format!("link set {inside} up"),
-                ])
-                .expect("the container's address");
-            host.netns.ip([format!("link set {port} up")]).expect("the host's end");
-            container
-        });
-    desired.fdb.retain(|_, target| {
-        matches!(target, FdbTarget::Container { .. } | FdbTarget::Bridging { .. })
-    });
-    for port in desired.ports.values_mut() {
-        port.entry.isolated = false;
-    }
-    let lost = host.within(async || {
-        let mut dataplane = Dataplane::start(host.config()).await?;
-        dataplane.apply(desired.clone(), Sweep::Remove).await?;
-        let mut ping = containers[0].command(["ping", "-q", "-i", "0.01", "-c", "200", "10.0.0.3"]);
-        let ping = std::thread::spawn(move || {
-            let output = ping.output()?;
-            Ok::<_, std::io::Error>(String::from_utf8_lossy(&output.stdout).into_owned())
-        });
-        for _ in 0..4 {
-            dataplane.shutdown().await?;
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            dataplane = Dataplane::start(host.config()).await?;
-            dataplane.apply(desired.clone(), Sweep::Remove).await?;
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        dataplane.shutdown().await?;
-        let said = ping.join().ok().context("ping could not be awaited")??;
-        Ok(said)
-    });
-    assert!(lost.contains("200 packets transmitted, 200 received"), "{lost}");
 }

@@ -22,8 +22,6 @@ mod path;
 mod place;
 #[path = "model/programs.rs"]
 mod programs;
-#[path = "model/random.rs"]
-mod random;
 #[path = "model/shrink.rs"]
 mod shrink;
 #[path = "model/world.rs"]
@@ -32,18 +30,18 @@ mod world;
 use std::{
     fmt::Write as _,
     thread,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use netctl_common::{Direction, DropReason, Outcome, Verdict};
+use testbed::random::{self, Random};
 
 use crate::{
     counters::Counters,
     path::{Answer, Copy, Input, Sent},
     place::Place,
     programs::{Action, Programs, Seen},
-    random::Random,
     world::{Local, UNDERLAY_MAC, World},
 };
 
@@ -233,14 +231,10 @@ fn is_only_cheaper(world: &World, input: &Input) -> bool {
         || is_from_mapped
 }
 
-/// The seed that was asked for, or another each time.
+/// The seed, which is told.
 #[expect(clippy::print_stdout, reason = "it is shown where the test fails")]
 fn seed() -> Result<u64> {
-    let seed = match std::env::var("MODEL_SEED") {
-        Ok(text) => u64::from_str_radix(text.trim_start_matches("0x"), 16)
-            .with_context(|| format!("MODEL_SEED={text} is no hexadecimal number"))?,
-        Err(_) => u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros())?,
-    };
+    let seed = random::seed()?;
     println!("MODEL_SEED={seed:#x}");
     Ok(seed)
 }

@@ -1,4 +1,8 @@
-//! What people install: made by `cargo xtask package`, installed on a root directory that is empty, and run.
+//! What people install: made by `cargo xtask package`, installed on a root directory that is empty, and run; and installed,
+//! upgraded and removed on a system with systemd.
+
+#[path = "package/system.rs"]
+mod system;
 
 use std::{
     fs,
@@ -38,27 +42,29 @@ fn text(path: &Path) -> Result<&str> {
     path.to_str().context("a path that is not text")
 }
 
+/// Makes what people install in a directory: the package, and the archive.
+fn make(out: &Path) -> Result<[PathBuf; 2]> {
+    let binary = target("netctl")?;
+    let mut command = Command::new(target("xtask")?);
+    command.args(["package", "--binary", text(&binary)?, "--out", text(out)?]);
+    testbed::output(command, DEADLINE * 3)?.ok()?;
+    let made = fs::read_dir(out)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    let ends = |end: &str| {
+        let mut found = made.iter().filter(|path| path.to_string_lossy().ends_with(end));
+        found.next().cloned().with_context(|| format!("no {end} among {made:?}"))
+    };
+    Ok([ends(".deb")?, ends(".tar.gz")?])
+}
+
 #[test]
 fn what_is_packaged_installs_runs_and_goes_again() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let (out, root) = (dir.path().join("out"), dir.path().join("root"));
-    let binary = target("netctl")?;
-    let words = ["package", "--binary", text(&binary)?, "--out", text(&out)?];
-    let mut command = Command::new(target("xtask")?);
-    command.args(words);
-    testbed::output(command, DEADLINE * 3)?.ok()?;
-    let made = fs::read_dir(&out)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
-    let ends = |end: &str| {
-        made.iter()
-            .find(|path| path.to_string_lossy().ends_with(end))
-            .with_context(|| format!("no {end} among {made:?}"))
-    };
-    let (package, archive) = (ends(".deb")?, ends(".tar.gz")?);
-
+    let [package, archive] = make(&out)?;
     fs::create_dir(&root)?;
-    dpkg(&root, &["--install", text(package)?])?;
+    dpkg(&root, &["--install", text(&package)?])?;
     let installed = files(&root)?;
-    let listed = output_of("tar", ["--list", "--file", text(archive)?])?.ok()?;
+    let listed = output_of("tar", ["--list", "--file", text(&archive)?])?.ok()?;
     let mut archived: Vec<String> = listed
         .lines()
         .filter(|line| !line.ends_with('/'))

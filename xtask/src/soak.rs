@@ -15,9 +15,10 @@ mod traffic;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use testbed::random::Random;
 use testbed::{Lab, Options, Run, Store};
 
-use self::faults::{Fault, Random};
+use self::faults::Fault;
 use self::traffic::Flow;
 use crate::{bench, say};
 
@@ -77,7 +78,7 @@ fn soak(lab: &Lab, time: Duration, random: &Random) -> Result<()> {
         cuts.extend(fault.cuts().map(|host| Cut { host, from, to: Instant::now() + AFTER }));
         state::converged(lab, PATIENCE).with_context(|| format!("after {fault:?}"))?;
         flows.iter_mut().try_for_each(Flow::goes_on).with_context(|| format!("after {fault:?}"))?;
-        std::thread::sleep(Duration::from_millis(500 + random.below(1500)));
+        std::thread::sleep(Duration::from_millis(500 + random.below(1500) as u64));
         done += 1;
     }
     let (mut sent, mut lost, mut excused) = (0, Vec::new(), 0);

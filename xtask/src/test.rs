@@ -9,10 +9,11 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 use std::thread::sleep;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
+use testbed::random::{self, SEED};
 
 use crate::{say, setup, shell, soak};
 use pool::Job;
@@ -37,8 +38,6 @@ pub(crate) struct Options {
 
 /// The variable by which libtest is told how many tests to run at once.
 const THREADS: &str = "RUST_TEST_THREADS";
-/// The variable with the seed of what tests take at random.
-const SEED: &str = "MODEL_SEED";
 /// So many tests at most are run again: where more fail, it is not that they were in each other's way.
 const AGAIN: usize = 5;
 /// Tests that take a minute and more: they begin first, so that at the end nobody waits for one alone.
@@ -65,12 +64,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         say::done(&format!("cleared away what {left} killed runs had left"));
     }
     shell::build_netctl()?;
+    // One for all of it, so that what fails has it again when it is run again.
+    let seed = format!("{:#x}", random::seed()?);
     if let Some(minutes) = options.soak {
-        let seed = options.seed.clone().map_or_else(seed, Ok)?;
+        let seed = options.seed.clone().unwrap_or(seed);
         return soak::run(minutes, &seed);
     }
     let programs = programs::build(options)?;
-    let seed = seed()?;
     let tests = Instant::now();
     let tally = test(options, &programs, &seed)?;
     let took = tests.elapsed().as_secs_f64();
@@ -201,14 +201,6 @@ fn show(failed: &[Failure]) {
         }
     }
     out!("");
-}
-
-/// The seed that was asked for, or another for each run: one for all of it, so that what fails again has it again.
-fn seed() -> Result<String> {
-    if let Ok(seed) = std::env::var(SEED) {
-        return Ok(seed);
-    }
-    Ok(format!("{:#x}", SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros()))
 }
 
 /// After a signal the test programs take a moment to die; until then their labs are not swept.

@@ -30,9 +30,17 @@ pub struct Error {
 }
 
 impl Error {
-    /// Makes an error of `kind` that says `message`.
+    /// Makes an error of `kind` that says `message`, in which control characters are written as in Rust: it repeats what
+    /// people and programs asked for, and is to stay on its line on terminals and in logs.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        let mut message = message.into();
+        if message.contains(char::is_control) {
+            let shown = |char: char| {
+                if char.is_control() { char.escape_default().to_string() } else { char.to_string() }
+            };
+            message = message.chars().map(shown).collect();
+        }
+        Self { kind, message }
     }
 
     /// See [`Kind::Unusable`].
@@ -127,5 +135,16 @@ impl From<ipam::Error> for Error {
             | ipam::Error::NoVni => Kind::Forbidden,
         };
         Self::new(kind, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_repeated_stays_on_its_line() {
+        let error = Error::not_found("there is no network d\u{e9}v\n\u{1b}[2J\u{85}");
+        assert_eq!(error.to_string(), "there is no network d\u{e9}v\\n\\u{1b}[2J\\u{85}");
     }
 }

@@ -4,20 +4,18 @@
 //! One task owns the ring and the words that switch it all on. Those are moments in time, which the task puts off every
 //! second: where it has died, the programs fall silent by themselves.
 
+mod record;
+
 use std::{
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use aya::{
     Ebpf,
     maps::{Array, Map, MapData, MapError, PerCpuArray, RingBuf},
 };
-use netctl_common::{
-    Direction, Outcome, counter,
-    event::{Budget, Event, EventKind, Purpose},
-};
-use nix::time::{ClockId, clock_gettime};
+use netctl_common::event::{Budget, EventKind, Purpose};
 use tokio::{
     io::unix::AsyncFd,
     sync::{broadcast, watch},
@@ -26,12 +24,13 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::warn;
 
+use self::record::Clock;
+pub use self::record::PacketEvent;
 use super::{
     Error,
     layout::{EVENT_BUDGETS, EVENTS, EVENTS_UNTIL, LOOKS_UNTIL, Layout},
     paths,
 };
-use crate::model::Vni;
 
 /// How often the programs are told to go on.
 const VOUCH: Duration = Duration::from_secs(1);
@@ -49,27 +48,6 @@ pub struct EventKinds {
     pub drops: bool,
     /// First packets of flows.
     pub flows: bool,
-}
-
-/// A packet of which the programs told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PacketEvent {
-    /// When they saw it.
-    pub at: SystemTime,
-    /// Which program saw it.
-    pub direction: Direction,
-    /// How it ended.
-    pub outcome: Outcome,
-    /// Index of the device that it came from.
-    pub device: u32,
-    /// Index of the device of this host that it was given to.
-    pub to: Option<u32>,
-    /// Its network, where the program knew it.
-    pub vni: Option<Vni>,
-    /// How many bytes it has, from the Ethernet header on.
-    pub length: u32,
-    /// What it begins with.
-    pub head: Vec<u8>,
 }
 
 /// What a listener gets.
@@ -340,104 +318,9 @@ impl Gatherer {
     fn read(&mut self, mut each: impl FnMut(PacketEvent)) {
         let clock = Clock::now();
         while let Some(record) = self.ring.get_mut().next() {
-            if let Some(event) = read(&record, clock) {
+            if let Some(event) = record::read(&record, clock) {
                 each(event);
             }
         }
-    }
-}
-
-/// What the wall says at the same moment as the programs' clock.
-#[derive(Clone, Copy)]
-struct Clock {
-    wall: SystemTime,
-    monotonic: Duration,
-}
-
-impl Clock {
-    fn now() -> Self {
-        let monotonic = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from);
-        Self { wall: SystemTime::now(), monotonic: monotonic.unwrap_or_default() }
-    }
-
-    fn wall(self, nanoseconds: u64) -> SystemTime {
-        self.wall - self.monotonic.saturating_sub(Duration::from_nanos(nanoseconds))
-    }
-}
-
-/// A record of the ring.
-fn read(record: &[u8], clock: Clock) -> Option<PacketEvent> {
-    if record.len() < size_of::<Event>() {
-        return None;
-    }
-    // SAFETY: there are as many bytes, and every bit pattern of them is an event (`Pod`).
-    let Event { about, head } = unsafe { std::ptr::read_unaligned(record.as_ptr().cast()) };
-    let (direction, outcome) = counter::at(about.place)?;
-    let shown = usize::try_from(about.head_length).ok()?;
-    Some(PacketEvent {
-        at: clock.wall(about.at),
-        direction,
-        outcome,
-        device: about.device,
-        to: (about.to != 0).then_some(about.to),
-        vni: Vni::new(about.vni),
-        length: about.length,
-        head: head.get(..shown)?.to_vec(),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use netctl_common::{
-        DropReason,
-        event::{About, EVENT_HEAD},
-    };
-
-    use super::*;
-
-    #[test]
-    fn a_record_is_read_as_far_as_it_goes() {
-        let outcome = Outcome::Dropped(DropReason::SourceMac);
-        let about = About {
-            at: 1_500_000_000,
-            place: counter::index(Direction::FromContainer, outcome),
-            device: 7,
-            to: 0,
-            vni: 4097,
-            length: 60,
-            head_length: 3,
-        };
-        let event = Event { about, head: [5; EVENT_HEAD] };
-        let bytes = |event: &Event| {
-            // SAFETY: it is plain bytes without padding (`Pod`).
-            let bytes = unsafe {
-                std::slice::from_raw_parts(
-                    std::ptr::from_ref(event).cast::<u8>(),
-                    size_of::<Event>(),
-                )
-            };
-            bytes.to_vec()
-        };
-        let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
-        let clock = Clock { wall, monotonic: Duration::from_secs(2) };
-        let expected = PacketEvent {
-            at: wall - Duration::from_millis(500),
-            direction: Direction::FromContainer,
-            outcome,
-            device: 7,
-            to: None,
-            vni: Vni::new(4097),
-            length: 60,
-            head: vec![5; 3],
-        };
-        assert_eq!(read(&bytes(&event), clock), Some(expected));
-        // Of another version, or cut short.
-        for unreadable in [
-            Event { about: About { place: 31, ..about }, ..event },
-            Event { about: About { head_length: 129, ..about }, ..event },
-        ] {
-            assert_eq!(read(&bytes(&unreadable), clock), None);
-        }
-        assert_eq!(read(&bytes(&event)[1..], clock), None);
     }
 }

@@ -65,7 +65,12 @@ async fn exchange(server: SocketAddr, query: &[u8]) -> io::Result<Vec<u8>> {
             Err(error) => return Err(error),
         }
     }
-    let code = Packet::new(&answer).map_or(packet::SERVFAIL, Packet::response_code);
+    let Some(packet) =
+        Packet::new(&answer).filter(|packet| packet.is_truncated() || packet.is_whole())
+    else {
+        return Err(io::Error::other("its answer is not whole"));
+    };
+    let code = packet.response_code();
     if matches!(code, packet::SERVFAIL | packet::REFUSED) {
         return Err(io::Error::other(format!("it refused with code {code}")));
     }

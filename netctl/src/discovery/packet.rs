@@ -3,6 +3,9 @@
 /// The length of a message's header.
 pub(super) const HEADER: usize = 12;
 
+/// How long a name is at most, in bytes (RFC 1035, section 2.3.4).
+const MAX_NAME: usize = 255;
+
 /// Bits of the third byte: response, opcode, truncated, recursion desired.
 const QR: u8 = 0x80;
 const OPCODE: u8 = 0x78;
@@ -60,6 +63,54 @@ impl<'a> Packet<'a> {
             }
         }
         Some((self.0.get(HEADER..end)?, self.0.get(end..end + 4)?))
+    }
+
+    /// Whether all records are there that it says to have, each under a name that has an end. What is in a record is for
+    /// those who know its type.
+    pub(super) fn is_whole(self) -> bool {
+        let [questions, records @ ..] = self.counts();
+        let mut end = Some(HEADER);
+        for _ in 0..questions {
+            // Type and class.
+            end = end.and_then(|end| Some(self.skip_name(end)? + 4));
+        }
+        for _ in 0..records.into_iter().map(u32::from).sum() {
+            end = end.and_then(|end| self.skip_record(end));
+        }
+        end.is_some_and(|end| end <= self.0.len())
+    }
+
+    /// Where a record ends that begins at `start`.
+    fn skip_record(self, start: usize) -> Option<usize> {
+        // Type, class, time to live, and the length of what follows.
+        let data = self.skip_name(start)? + 10;
+        let length = self.0.get(data - 2..data)?;
+        Some(data + usize::from(u16::from_be_bytes([length[0], length[1]])))
+    }
+
+    /// Where a name ends that begins at `start`. It may go on where an earlier one is, which must come to an end too: each
+    /// step back is to before the one that it follows (RFC 1035, section 4.1.4).
+    fn skip_name(self, start: usize) -> Option<usize> {
+        let (mut at, mut least, mut end, mut length) = (start, start, None, 0);
+        loop {
+            let label = *self.0.get(at)?;
+            match label {
+                0 => return (length < MAX_NAME).then_some(end.unwrap_or(at + 1)),
+                1..=0x3f => {
+                    length += usize::from(label) + 1;
+                    at += usize::from(label) + 1;
+                }
+                0xc0.. => {
+                    let back = usize::from(label & 0x3f) << 8 | usize::from(*self.0.get(at + 1)?);
+                    end.get_or_insert(at + 2);
+                    if back >= least {
+                        return None;
+                    }
+                    (at, least) = (back, back);
+                }
+                _ => return None,
+            }
+        }
     }
 
     /// Whether it answers `query`: its number, and its one question, but for the case of letters.
@@ -126,6 +177,65 @@ mod tests {
             let packet = |bytes| Packet::new(bytes).expect("it has a header");
             assert_eq!(packet(&answer).answers(packet(&query)), fits, "{answer:?}");
         }
+    }
+
+    /// An answer to `message(7, …, "\x03svc\x03dev\x00", 1)` with records of these bytes.
+    fn answer(records: &[&[u8]]) -> Vec<u8> {
+        let mut bytes = message(7, QR | RD, b"\x03svc\x03dev\x00", 1);
+        bytes[7] = u8::try_from(records.len()).expect("few");
+        bytes.extend(records.concat());
+        bytes
+    }
+
+    const A: &[u8] = b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04\xc6\x33\x64\x07";
+    const TXT: &[u8] = b"\x01x\xc0\x10\x00\x10\x00\x01\x00\x00\x00\x3c\x00\x03\x02hi";
+
+    #[test]
+    fn what_is_cut_off_or_has_no_end_is_not_whole() {
+        let many = [&b"\x3f"[..], &[b'a'; 63]].concat().repeat(4);
+        let long = [&many[..], &A[2..]].concat();
+        for (bytes, whole) in [
+            (answer(&[]), true),
+            (answer(&[A]), true),
+            (answer(&[A, TXT]), true),
+            ([&answer(&[A])[..], b"more"].concat(), true),
+            (answer(&[&A[..15]]), false),
+            (answer(&[A, &A[..3]]), false),
+            (answer(&[A, b""]), false),
+            // To itself, to what is behind it, into the header, and one to the other.
+            (answer(&[&[b"\xc0\x19", &A[2..]].concat()]), false),
+            (answer(&[&[b"\xc0\x20", &A[2..]].concat()]), false),
+            (answer(&[&[b"\xc0\x02", &A[2..]].concat()]), false),
+            (answer(&[&[b"\x01x\xc0\x19", &A[2..]].concat()]), false),
+            (answer(&[&[b"\x80", &A[2..]].concat()]), false),
+            (answer(&[&long]), false),
+        ] {
+            let packet = Packet::new(&bytes).expect("it has a header");
+            assert_eq!(packet.is_whole(), whole, "{}", bytes.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn nearly_right_answers_are_read_or_refused() {
+        let query = message(7, RD, b"\x03Svc\x03dev\x00", 1);
+        let query = Packet::new(&query).expect("it has a header");
+        let corpus = [answer(&[A]), answer(&[A, TXT]), answer(&[TXT, TXT, A]), answer(&[])];
+        crate::fuzz::each(&corpus, |text| {
+            let Some(packet) = Packet::new(text) else { return };
+            // Who knows types as well finds none of what is not there. It makes room for all that there is said to be.
+            let few = packet.counts().iter().all(|count| *count < 100);
+            if few && hickory_proto::op::Message::from_vec(text).is_ok() {
+                assert!(packet.is_whole());
+            }
+            if packet.answers(query) {
+                let given = packet.in_reply_to(query);
+                assert_eq!((given.len(), &given[..2]), (text.len(), &query.0[..2]));
+                assert_eq!(
+                    given[HEADER..],
+                    [query.question().expect("one").0, &text[21..]].concat()
+                );
+            }
+        });
     }
 
     #[test]

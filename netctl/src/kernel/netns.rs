@@ -131,14 +131,9 @@ impl Netns {
             Ok(meta) if !meta.is_file() || meta.len() > 0 => {
                 Err(Error::NotANetns { path: path.into() })
             }
-            // Unlinking also ends the mounts that copies of this mount namespace hold (`__detach_mounts`, Linux 3.18).
             _ => {
                 crash::step("after a namespace is unbound");
-                fs::remove_file(path).map(|()| true).map_err(|source| Error::Path {
-                    doing: "remove",
-                    path: path.into(),
-                    source,
-                })
+                unlink(path).map(|()| true)
             }
         }
     }
@@ -241,6 +236,48 @@ fn lock_parent(path: &Path) -> Result<File, Error> {
         path: parent.into(),
         source,
     })
+}
+
+/// Removes the file that a namespace was mounted at. That also ends the mounts that copies of this mount namespace hold
+/// (`__detach_mounts`, Linux 3.18).
+///
+/// The kernel refuses that where something is mounted at the file in the caller's own mount namespace, also where it is
+/// covered: `ip netns add` mounts `/run/netns` over itself, and what was mounted in it lies below then, where no path
+/// leads. A thread with a mount namespace of its own takes off what covers it.
+fn unlink(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+            thread::scope(|scope| scope.spawn(|| uncover(path)).join())
+                .map_err(|_panic| Error::Panicked)??;
+        }
+        removed => removed.map_err(|source| cannot_remove(path, source))?,
+    }
+    Ok(())
+}
+
+fn uncover(path: &Path) -> Result<(), Error> {
+    let nothing = None::<&str>;
+    unshare(CloneFlags::CLONE_NEWNS)
+        .and_then(|()| mount(nothing, "/", nothing, MsFlags::MS_PRIVATE | MsFlags::MS_REC, nothing))
+        .map_err(|errno| Error::system("make a mount namespace", errno))?;
+    let directory = path.parent().unwrap_or_else(|| Path::new("."));
+    let off = |path: &Path| {
+        umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW)
+            .map_err(|errno| Error::path("unmount", path, errno))
+    };
+    loop {
+        while Netns::is_mounted(path) {
+            off(path)?;
+        }
+        match fs::remove_file(path) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => off(directory)?,
+            removed => return removed.map_err(|source| cannot_remove(path, source)),
+        }
+    }
+}
+
+fn cannot_remove(path: &Path, source: io::Error) -> Error {
+    Error::Path { doing: "remove", path: path.into(), source }
 }
 
 fn inhabited() -> Result<BTreeSet<NetnsId>, Error> {

@@ -32,7 +32,10 @@ mod mounts;
 mod netns;
 mod podman;
 mod process;
+pub mod random;
 mod run;
+mod system;
+pub mod texts;
 mod underlay;
 mod wire;
 
@@ -51,5 +54,6 @@ pub use podman::Podman;
 pub use process::Process;
 pub use run::is_root;
 pub use run::{Run, gone, sweep};
+pub use system::System;
 pub use underlay::{ETCD, EXTERNAL, Families, Underlay, address, address6};
 pub use wire::Wire;

@@ -134,7 +134,7 @@ impl Host {
     pub(crate) fn process(&self, role: &str, prefix: &[&str]) -> Output {
         let mut words: Vec<String> = prefix.iter().map(|&word| word.to_owned()).collect();
         let own = std::env::current_exe().expect("this test");
-        words.extend([own.display().to_string(), "role".to_owned(), "--exact".to_owned()]);
+        words.extend([own.display().to_string(), "restart::role".to_owned(), "--exact".to_owned()]);
         words.push("--nocapture".to_owned());
         let mut command: Command = self.netns.command(words);
         command.env(ROLE, format!("{role} {}", self.bpf.display()));
@@ -241,4 +241,9 @@ pub(crate) async fn stopped(ifname: &str) -> Result<()> {
 /// How many programs a device of the calling thread's namespace runs on what it receives.
 pub(crate) fn running(ifname: &str) -> Result<usize> {
     Ok(SchedClassifier::query_tcx(ifname, TcAttachType::Ingress)?.1.len())
+}
+
+/// The place of each member in the list of the one network.
+pub(crate) async fn places(dataplane: &Dataplane) -> Result<BTreeMap<FdbTarget, u32>> {
+    Ok(dataplane.flood().await?.into_iter().map(|row| (row.target, row.position)).collect())
 }

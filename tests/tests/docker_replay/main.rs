@@ -8,10 +8,13 @@ mod docker;
 mod joining;
 mod kept;
 mod left;
+mod nearly;
 mod ports;
 mod protocol;
 mod recorded;
 mod replay;
+#[path = "../support/requests.rs"]
+mod requests;
 mod restarts;
 mod rules;
 mod shared;

@@ -19,6 +19,7 @@ mod kills;
 mod leftovers;
 mod pins;
 mod races;
+mod requests;
 mod scale;
 mod start;
 mod state;

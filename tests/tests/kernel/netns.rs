@@ -40,6 +40,31 @@ async fn created_is_found_and_removed_without_a_trace() {
     assert_eq!(ip(&made, "link").as_array().unwrap().len(), 1);
 }
 
+/// `ip netns add` mounts `/run/netns` over itself, with all that is mounted there.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_whose_directory_was_mounted_over_itself_is_removed() {
+    // What a test that fails leaves mounted goes with it.
+    let run = testbed::Run::new().unwrap();
+    let dir = run.dir().join("netns");
+    let (path, other) = (dir.join("ns"), dir.join("other"));
+    Netns::create(&path).await.unwrap();
+    Netns::create(&other).await.unwrap();
+    let place = dir.to_str().unwrap();
+    for _ in 0..2 {
+        testbed::output_of("mount", ["--rbind", place, place]).unwrap().ok().unwrap();
+    }
+    assert!(Netns::remove(&path).unwrap());
+    assert!(!path.exists());
+    assert_eq!(mounts_of(&path), 0);
+    assert!(Netns::is_mounted(&other), "another went too");
+    for _ in 0..2 {
+        testbed::output_of("umount", ["--lazy", place]).unwrap().ok().unwrap();
+    }
+    assert!(Netns::is_mounted(&other));
+    assert!(Netns::remove(&other).unwrap());
+    assert_eq!(fs::read_dir(&dir).unwrap().count(), 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_of_many_creators_wins() {
     let dir = tempfile::tempdir().unwrap();

@@ -10,11 +10,11 @@ mod ip;
 mod tunnel;
 
 use netctl_common::Direction;
+use testbed::random::Random;
 
 pub(crate) use self::tunnel::{sender, tunnelled_frame};
 use crate::{
     path::Input,
-    random::Random,
     world::{STRAY, UNDERLAY, VXLAN, World},
 };
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use netctl_common::{Direction, Outcome};
+use testbed::random::Random;
 
 use crate::{
     counters::Counters,
@@ -17,7 +18,6 @@ use crate::{
     path::{Answer, Copy, Sent},
     place::{self, Place},
     programs::Programs,
-    random::Random,
     seed, show,
     world::{Local, Mac, Place as Station, World},
 };

@@ -4,8 +4,9 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
 };
+use testbed::random::Random;
 
-use crate::{object, random::Random};
+use crate::object;
 
 pub(crate) type Mac = [u8; 6];
 pub(crate) type Ip4 = [u8; 4];

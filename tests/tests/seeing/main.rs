@@ -4,5 +4,7 @@ mod capture;
 mod flood;
 mod listeners;
 mod monitor;
+#[path = "../support/refusals.rs"]
+mod refusals;
 mod stage;
 mod switch;

@@ -4,4 +4,6 @@ mod back;
 mod faults;
 mod healthy;
 mod questions;
+#[path = "../support/refusals.rs"]
+mod refusals;
 mod stage;

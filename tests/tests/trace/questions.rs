@@ -3,7 +3,10 @@
 use anyhow::{Result, ensure};
 use testbed::{Signal, Store, eventually};
 
-use crate::stage::{SOON, join, lab, meets, played, trace};
+use crate::{
+    refusals::refused,
+    stage::{SOON, join, lab, meets, played, trace},
+};
 
 #[test]
 fn what_cannot_be_asked_is_said_in_a_sentence() -> Result<()> {
@@ -19,7 +22,7 @@ fn what_cannot_be_asked_is_said_in_a_sentence() -> Result<()> {
         host.ok(["service", "publish", "h.stack"])?;
         host.ok(["service", "attach", "box-h", "h.stack"])?;
         host.ok(["service", "publish", "n.nothing"])?;
-        for (question, code, said) in [
+        let cases = [
             (
                 "zzz b",
                 1,
@@ -43,14 +46,8 @@ fn what_cannot_be_asked_is_said_in_a_sentence() -> Result<()> {
             ("a b --proto icmp --port 80", 2, "--port goes with --proto tcp or --proto udp"),
             ("a b --port 0", 2, "0 is not in 1..=65535"),
             ("a b --proto sctp", 2, "invalid value 'sctp' for '--proto <tcp|udp|icmp>'"),
-        ] {
-            let output = host.netctl(["trace"].into_iter().chain(question.split(' ')))?;
-            ensure!(
-                output.code() == code && output.stderr.contains(said),
-                "{question}: {output:?}"
-            );
-            ensure!(output.stdout.is_empty(), "{question}: {output:?}");
-        }
+        ];
+        refused(host, "trace", &cases)?;
         // Joined to both, the name alone does not say which.
         host.ok(["service", "attach", "box-c", "a.other"])?;
         let output = host.netctl(["trace", "a", "b"])?;

@@ -1,6 +1,5 @@
 //! What happens.
 
-use std::cell::Cell;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -9,33 +8,18 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
+use testbed::random::Random;
 use testbed::{Etcd, Host, Lab, Signal, eventually};
 
 use super::HOSTS;
 
-/// Numbers: the same for the same seed (`SplitMix64`).
-pub(super) struct Random(Cell<u64>);
+fn host(random: &Random) -> usize {
+    random.below(HOSTS)
+}
 
-impl Random {
-    pub(super) const fn new(seed: u64) -> Self {
-        Self(Cell::new(seed))
-    }
-
-    pub(super) fn below(&self, bound: u64) -> u64 {
-        let state = self.0.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
-        self.0.set(state);
-        let mixed = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ mixed >> 31) % bound
-    }
-
-    fn host(&self) -> usize {
-        usize::try_from(self.below(3)).unwrap_or_default()
-    }
-
-    fn seconds(&self, least: u64, most: u64) -> Duration {
-        Duration::from_millis(least * 1000 + self.below((most - least) * 1000 + 1))
-    }
+fn seconds(random: &Random, least: usize, most: usize) -> Duration {
+    let milliseconds = least * 1000 + random.below((most - least) * 1000 + 1);
+    Duration::from_millis(milliseconds as u64)
 }
 
 /// A fault; hosts and members are counted from 0.
@@ -69,7 +53,7 @@ pub(super) enum Fault {
 
 impl Fault {
     pub(super) fn any(random: &Random) -> Self {
-        let (host, member) = (random.host(), random.host());
+        let (host, member) = (host(random), host(random));
         match random.below(15) {
             0 | 1 => Self::DaemonKilled { host },
             2 => Self::DaemonRestarted { host },
@@ -109,7 +93,7 @@ impl Fault {
             Self::DaemonKilled { host } => {
                 let host = &lab.hosts()[host];
                 host.stop_daemon(Signal::SIGKILL)?;
-                sleep(random.seconds(0, 3));
+                sleep(seconds(random, 0, 3));
                 lab.start_daemon(host)
             }
             Self::DaemonRestarted { host } => {
@@ -118,31 +102,31 @@ impl Fault {
             Self::MemberPaused { member } => {
                 let member = &lab.etcds()[member];
                 member.signal(Signal::SIGSTOP)?;
-                sleep(random.seconds(1, 8));
+                sleep(seconds(random, 1, 8));
                 member.signal(Signal::SIGCONT)
             }
             Self::MemberKilled { member } => {
                 let member = &lab.etcds()[member];
                 member.stop(Signal::SIGKILL)?;
-                sleep(random.seconds(0, 5));
+                sleep(seconds(random, 0, 5));
                 member.start()
             }
             Self::StoreKilled => {
                 lab.etcds().iter().try_for_each(|member| member.stop(Signal::SIGKILL))?;
-                sleep(random.seconds(1, 10));
+                sleep(seconds(random, 1, 10));
                 lab.etcds().iter().try_for_each(Etcd::launch)?;
                 lab.etcds().iter().try_for_each(Etcd::wait)
             }
             Self::CutOff { host } => {
                 let (underlay, port) = (lab.underlay(), lab.hosts()[host].name());
                 underlay.ip([format!("link set {port} down")])?;
-                sleep(random.seconds(1, 6));
+                sleep(seconds(random, 1, 6));
                 underlay.ip([format!("link set {port} up")])
             }
             Self::DeviceFlapped { host } => {
                 let netns = lab.hosts()[host].netns();
                 netns.ip(["link set eth0 down"])?;
-                sleep(random.seconds(0, 2));
+                sleep(seconds(random, 0, 2));
                 netns.ip(["link set eth0 up"])
             }
             Self::Churn { host, other } => churn(lab, host, other, random),
@@ -182,7 +166,7 @@ fn pins(host: &Host) -> Result<PathBuf> {
 }
 
 fn churn(lab: &Lab, host: usize, other: usize, random: &Random) -> Result<()> {
-    let name = format!("guest-{:x}.soak", random.below(u64::MAX));
+    let name = format!("guest-{:x}.soak", random.next());
     lab.hosts()[other].ok(["service", "publish", &name])?;
     let (host, guest) = (&lab.hosts()[host % HOSTS], format!("guest{}", host + 1));
     host.ok(["service", "attach", &guest, &name])?;

@@ -1,12 +1,12 @@
 //! Neighbour discovery (RFC 4861).
 
-use testbed::frames::{checksum, ethernet};
+use testbed::{
+    frames::{checksum, ethernet},
+    random::Random,
+};
 
 use super::frames::{Target, any_ip6, any_mac};
-use crate::{
-    random::Random,
-    world::{Ip6, Mac, Station, World},
-};
+use crate::world::{Ip6, Mac, Station, World};
 
 const ROUTER_SOLICITATION: u8 = 133;
 const ROUTER_ADVERTISEMENT: u8 = 134;

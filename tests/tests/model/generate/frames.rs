@@ -2,15 +2,17 @@
 
 use std::net::Ipv4Addr;
 
-use testbed::frames::{arp, ethernet};
+use testbed::{
+    frames::{arp, ethernet},
+    random::Random,
+};
 
 use super::{
     discovery,
     ip::{ipv4, ipv6},
 };
-use crate::{
-    random::Random,
-    world::{GATEWAY, Ip4, Ip6, LOCAL4, LOCAL6, Mac, NEAR, Station, World, underlay4, underlay6},
+use crate::world::{
+    GATEWAY, Ip4, Ip6, LOCAL4, LOCAL6, Mac, NEAR, Station, World, underlay4, underlay6,
 };
 
 /// One who sends, and its network.

@@ -1,12 +1,12 @@
 //! IP packets of any protocol and of a length that is short, long, or near the limits; sometimes with options or
 //! extension headers, a part of another packet, or with fields that say what is not so.
 
-use testbed::frames::{TCP, UDP, checksum};
-
-use crate::{
+use testbed::{
+    frames::{TCP, UDP, checksum},
     random::Random,
-    world::{Ip4, Ip6},
 };
+
+use crate::world::{Ip4, Ip6};
 
 const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;

@@ -2,13 +2,13 @@
 
 use std::net::IpAddr;
 
-use testbed::frames::{TCP, UDP, checksum, ethernet, ipv4, udp, vxlan};
+use testbed::{
+    frames::{TCP, UDP, checksum, ethernet, ipv4, udp, vxlan},
+    random::Random,
+};
 
 use super::frames::{Sender, any_station, frame, mapped};
-use crate::{
-    random::Random,
-    world::{HOST_B, HOST_C, HOST_D, LOCAL4, LOCAL6, Place, UNDERLAY_MAC, World, underlay4},
-};
+use crate::world::{HOST_B, HOST_C, HOST_D, LOCAL4, LOCAL6, Place, UNDERLAY_MAC, World, underlay4};
 
 const ROUTER: [u8; 6] = [2, 0, 0, 0, 1, 1];
 

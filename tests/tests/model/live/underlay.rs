@@ -4,14 +4,16 @@ use std::net::IpAddr;
 
 use anyhow::Result;
 use netctl_common::{Direction, Outcome, config};
-use testbed::frames::{UDP, checksum, ethernet, ipv4, udp, vxlan};
+use testbed::{
+    frames::{UDP, checksum, ethernet, ipv4, udp, vxlan},
+    random::Random,
+};
 
 use super::{Expected, delivered, run};
 use crate::{
     generate,
     path::{self, Answer, Input, tunnel::Tunnelled},
     place,
-    random::Random,
     world::{LOCAL4, LOCAL6, UNDERLAY, UNDERLAY_MAC, VXLAN, World},
 };
 
