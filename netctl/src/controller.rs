@@ -5,6 +5,7 @@
 
 mod abandoned;
 mod addresses;
+mod aside;
 mod attach;
 mod audit;
 mod between;
@@ -254,7 +255,7 @@ impl Controller {
         *controller.tasks.lock().await = vec![
             ("the sign of life", tokio::spawn(heartbeat)),
             ("who follows the underlay", tokio::spawn(following)),
-            ("the reconcile loop", tokio::spawn(work)),
+            ("the reconcile loop", aside::spawn(work)),
         ];
         Ok(controller)
     }

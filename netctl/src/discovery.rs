@@ -21,7 +21,7 @@ mod zone;
 
 pub use self::{
     counts::Counters,
-    directory::{Asker, Directory, Joined},
+    directory::{Asker, Askers, Directory, Joined},
     server::{Listener, Servers},
     socket::ListenError,
     upstream::{Led, Upstreams},

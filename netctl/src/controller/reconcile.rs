@@ -32,7 +32,7 @@ use self::{
     forward::Part,
     interest::Interests,
     join::Built,
-    look::{Looked, Own},
+    look::{Changed, Looked, Own},
     names::Names,
     pass::Depth,
 };
@@ -48,7 +48,7 @@ use crate::{
     dataplane::{Dataplane, Touched},
     discovery::Counters,
     drivers::{Drivers, HostContext, Presence, Present},
-    kernel::Insides,
+    kernel::{Insides, Netlink},
     model::{Endpoint, EndpointId, Host, HostName, Network, NetworkId, SandboxId},
     store::{Revision, SharedStore},
 };
@@ -60,8 +60,8 @@ const PERIOD: Duration = Duration::from_secs(30);
 /// How long the last pass may take once the daemon is to end. What it leaves undone the next daemon does, as after any
 /// death.
 const LAST: Duration = Duration::from_secs(3);
-/// How long a pass waits for more: the changes of one transaction are heard by several watches.
-const GATHER: Duration = Duration::from_millis(1);
+/// How often others go first before a pass begins: the changes of one transaction are heard by several watches.
+const GATHER: usize = 4;
 
 /// How far the loop has come, for operations that wait for it.
 #[derive(Clone, Debug, Default)]
@@ -134,7 +134,7 @@ pub(super) struct Reconciler {
     /// The endpoints of this host, as the last pass saw them.
     own: BTreeMap<EndpointId, Own>,
     /// Endpoints that are otherwise than the last pass left them, or that it could not do.
-    todo: BTreeSet<EndpointId>,
+    todo: Changed,
     /// Endpoints that are known to stand, and due to be looked at.
     due: BTreeSet<EndpointId>,
     built: BTreeMap<EndpointId, Built>,
@@ -199,7 +199,7 @@ impl Reconciler {
             progress,
             followed: BTreeMap::new(),
             own: BTreeMap::new(),
-            todo: BTreeSet::new(),
+            todo: Changed::default(),
             due: BTreeSet::new(),
             built: BTreeMap::new(),
             rebuilt: BTreeSet::new(),
@@ -245,8 +245,20 @@ impl Reconciler {
         Arc::clone(&self.missing)
     }
 
+    /// Has the kernel asked by a socket of this thread's.
+    async fn ask_aside(&mut self) {
+        match Netlink::open(self.context.netlink.netns()).await {
+            Ok(netlink) => {
+                self.context =
+                    Arc::new(HostContext { netlink, ..HostContext::clone(&self.context) });
+            }
+            Err(error) => tracing::debug!(%error, "asking by the socket of all"),
+        }
+    }
+
     /// Runs until cancelled. What it made stays.
     pub(super) async fn run(mut self, cancel: &CancellationToken) {
+        self.ask_aside().await;
         let mut interests = Interests::follow(&self.store, &self.host, &self.bell);
         let wake = Arc::clone(&self.wake);
         let guard = self.guard_ways().await;
@@ -297,7 +309,9 @@ impl Reconciler {
             };
             let gathered = async {
                 woken.await;
-                tokio::time::sleep(GATHER).await;
+                for _ in 0..GATHER {
+                    tokio::task::yield_now().await;
+                }
                 // What woke it until now is seen by the next pass.
                 wake.notified().now_or_never();
             };

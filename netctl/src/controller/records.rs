@@ -3,7 +3,7 @@
 mod disk;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     net::IpAddr,
     path::{Path, PathBuf},
@@ -132,6 +132,8 @@ pub(super) struct Records {
     disk: Disk,
     run_dir: PathBuf,
     all: Mutex<BTreeMap<SandboxId, Record>>,
+    /// Of which the records are otherwise than when that was last asked.
+    changed: Mutex<BTreeSet<SandboxId>>,
 }
 
 impl Records {
@@ -141,7 +143,8 @@ impl Records {
         let (disk, all) = Disk::open(dir.clone()).map_err(|error| {
             Error::internal(format!("cannot read the sandboxes in {}: {error}", dir.display()))
         })?;
-        let records = Self { dir, disk, run_dir: run_dir.to_owned(), all: Mutex::new(all) };
+        let run_dir = run_dir.to_owned();
+        let records = Self { dir, disk, run_dir, all: Mutex::new(all), changed: Mutex::default() };
         records.all().iter().try_for_each(|record| records.write_files(record)).map(|()| records)
     }
 
@@ -149,11 +152,21 @@ impl Records {
     pub(super) fn none(config: &Config) -> Self {
         let dir = config.state_dir.join("sandboxes");
         let disk = Disk::unread(dir.clone());
-        Self { dir, disk, run_dir: config.run_dir.clone(), all: Mutex::default() }
+        let run_dir = config.run_dir.clone();
+        Self { dir, disk, run_dir, all: Mutex::default(), changed: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<SandboxId, Record>> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_changed(&self, id: &SandboxId) {
+        self.changed.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone());
+    }
+
+    /// The sandboxes of which the records came, changed or went since this was last asked, by the one who asks.
+    pub(super) fn take_changed(&self) -> BTreeSet<SandboxId> {
+        std::mem::take(&mut *self.changed.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(super) fn run_dir(&self) -> &Path {
@@ -173,6 +186,11 @@ impl Records {
     /// What `view` makes of each, for those who need no copy.
     pub(super) fn each<T>(&self, view: impl FnMut(&Record) -> T) -> Vec<T> {
         self.lock().values().map(view).collect()
+    }
+
+    /// What `view` makes of one, if it is there.
+    pub(super) fn look<T>(&self, id: &SandboxId, view: impl FnOnce(&Record) -> T) -> Option<T> {
+        self.lock().get(id).map(view)
     }
 
     /// A copy of those that are made whole.
@@ -248,6 +266,7 @@ impl Records {
         }
         self.saved(&record.sandbox.id, self.disk.save(&record))?;
         self.write_files(&record)?;
+        self.note_changed(&record.sandbox.id);
         all.insert(record.sandbox.id.clone(), record);
         Ok(())
     }
@@ -266,6 +285,7 @@ impl Records {
             };
             self.saved(id, saved)?;
             self.write_files(&changed)?;
+            self.note_changed(id);
             all.insert(id.clone(), changed);
         }
         Ok(())
@@ -281,6 +301,7 @@ impl Records {
         removed.map_err(|error| {
             Error::internal(format!("cannot remove {}: {error}", self.file(id).display()))
         })?;
+        self.note_changed(id);
         all.remove(id);
         Ok(())
     }

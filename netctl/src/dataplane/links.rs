@@ -9,7 +9,7 @@ use std::{
     error::Error as _,
     path::{Path, PathBuf},
     thread::sleep,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use aya::{
@@ -28,6 +28,8 @@ use tracing::{debug, info};
 use super::{Error, bpffs, bpffs::Pins};
 use crate::crash;
 
+/// Longer than a tick of the clock that files have their times from.
+const TICK: Duration = Duration::from_millis(100);
 /// How long a program may still run after its pin is gone: the kernel frees a pin's inode, and with it the link, when
 /// no processor can be looking at it any more (`bpf_free_inode` in `kernel/bpf/inode.c`).
 const DETACHING: Duration = Duration::from_secs(2);
@@ -85,6 +87,8 @@ pub(super) struct Links {
     older: Vec<u32>,
     /// Those that are ours, which outlive their pins so: whoever removes a pin takes no program from its device.
     own: BTreeMap<(Role, u32), FdLink>,
+    /// As of when the pins were last found to be all there, where that says that they are.
+    looked: Option<SystemTime>,
     /// Devices that those programs serve are left to them: our maps do not hold yet what theirs do.
     pub(super) yielding: bool,
 }
@@ -97,7 +101,13 @@ impl Links {
             let links = if links.exists() { bpffs::entries(&links)? } else { Vec::new() };
             older.extend(links.into_iter().filter_map(program_of));
         }
-        Ok(Self { dir: pins.links(), own: BTreeMap::new(), yielding: !older.is_empty(), older })
+        Ok(Self {
+            dir: pins.links(),
+            own: BTreeMap::new(),
+            looked: None,
+            yielding: !older.is_empty(),
+            older,
+        })
     }
 
     fn path(&self, role: Role, ifindex: u32) -> PathBuf {
@@ -215,6 +225,11 @@ impl Links {
 
     /// Pins again what somebody has taken the pin from; says how many that were.
     pub(super) fn pin_again(&mut self) -> Result<usize, Error> {
+        let modified = std::fs::metadata(&self.dir).and_then(|dir| dir.modified());
+        let modified = modified.map_err(|source| bpffs::failed("look at", &self.dir, source))?;
+        if self.looked == Some(modified) {
+            return Ok(0);
+        }
         let pinned: BTreeSet<PathBuf> = bpffs::entries(&self.dir)?.into_iter().collect();
         let bare = self
             .own
@@ -228,6 +243,9 @@ impl Links {
             let pinned = link.pin(&path).map_err(|source| Error::Pin { path, source })?;
             self.own.insert((role, ifindex), pinned.into());
         }
+        // What is removed in the same tick of the clock leaves the same time behind.
+        let is_past = modified.elapsed().is_ok_and(|age| age > TICK);
+        self.looked = (bare.is_empty() && is_past).then_some(modified);
         Ok(bare.len())
     }
 }

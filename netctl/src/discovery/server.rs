@@ -6,7 +6,10 @@ use std::{
     sync::Arc,
 };
 
-use tokio::sync::{Semaphore, watch};
+use tokio::{
+    runtime::Handle,
+    sync::{Semaphore, watch},
+};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
@@ -50,6 +53,7 @@ pub(super) struct Shared {
 #[derive(Debug)]
 pub struct Servers {
     shared: Arc<Shared>,
+    runtime: Handle,
     running: BTreeMap<Listener, Running>,
 }
 
@@ -71,12 +75,17 @@ impl Running {
 }
 
 impl Servers {
-    /// Answers from what `directory` holds last, and asks `upstreams` for the rest. Nothing runs yet.
-    pub fn new(directory: watch::Receiver<Arc<Directory>>, upstreams: Upstreams) -> Self {
+    /// Answers from what `directory` holds last, and asks `upstreams` for the rest. Nothing runs yet; what will, runs on
+    /// `runtime`, whoever applies it.
+    pub fn new(
+        runtime: Handle,
+        directory: watch::Receiver<Arc<Directory>>,
+        upstreams: Upstreams,
+    ) -> Self {
         let forwards = Arc::new(Semaphore::new(MAX_FORWARDS));
         let counters = Arc::default();
         let shared = Arc::new(Shared { directory, upstreams, forwards, counters });
-        Self { shared, running: BTreeMap::new() }
+        Self { shared, runtime, running: BTreeMap::new() }
     }
 
     /// Stops what is not in `desired` and starts what is new there; what stays is not touched.
@@ -109,6 +118,7 @@ impl Servers {
     }
 
     fn start(&self, listener: &Listener, index: u32) -> Result<Running, ListenError> {
+        let _runtime = self.runtime.enter();
         let (udp, tcp) = socket::open(listener)?;
         let cancel = CancellationToken::new();
         let tasks = TaskTracker::new();

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use ipnet::IpNet;
 
-use super::{Asker, Directory, Joined, Zone};
+use super::{Asker, Askers, Directory, Joined, Zone};
 use crate::model::{
     Endpoint, EndpointId, ExposedPort, Name, Network, NetworkId, Owner, SCHEMA, SandboxId, Subnet,
 };
@@ -103,6 +103,10 @@ pub(super) fn world() -> World {
         endpoint(&closed, "db", &[], &["10.3.0.3/24"], Some(&far)),
         endpoint(&dev, "lost", &["www", "web3"], &["10.1.0.8/24"], Some(&far)),
     ];
+    // They are told in the order of their identifiers.
+    for (at, endpoint) in (0..).zip(&mut endpoints) {
+        endpoint.id = EndpointId::from_bytes([at; 32]);
+    }
     let both = asker(&[
         (&prod, "10.2.0.2", &["db:Sql", "nobody:ghost"]),
         (&dev, "10.1.0.2", &["WEB:sql", "www:own"]),
@@ -136,5 +140,9 @@ pub(super) fn directory(
         let own: Vec<Arc<Endpoint>> = own.cloned().map(Arc::new).collect();
         (network.id.clone(), Arc::new(Zone::build(network, &own, |host| host.as_str() == "gone")))
     };
-    Directory::new(networks.iter().map(zone), askers)
+    let mut all = Askers::default();
+    for asker in askers {
+        all.set(&SandboxId::random(), Some(asker));
+    }
+    Directory::new(networks.iter().map(zone), all)
 }

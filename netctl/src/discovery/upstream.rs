@@ -165,7 +165,7 @@ fn address(text: &str) -> Option<SocketAddr> {
 mod tests {
     use super::*;
     use crate::discovery::{
-        Zone,
+        Askers, Zone,
         tests::{ip, network},
     };
 
@@ -230,7 +230,7 @@ mod tests {
         let upstreams = Upstreams::new(file.path());
         let network = network("dev", "10.1.0.0/24", false);
         let zone = Arc::new(Zone::build(&network, [], |_| false));
-        let directory = Directory::new([(network.id.clone(), zone)], []);
+        let directory = Directory::new([(network.id.clone(), zone)], Askers::default());
         let asked = async |outside: &Outside, asker| -> Vec<String> {
             let way = Way {
                 transport: Transport::Udp,

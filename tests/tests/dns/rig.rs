@@ -8,7 +8,9 @@ use std::{
 };
 
 use netctl::{
-    discovery::{Asker, Directory, Joined, ListenError, Listener, Servers, Upstreams, Zone},
+    discovery::{
+        Asker, Askers, Directory, Joined, ListenError, Listener, Servers, Upstreams, Zone,
+    },
     model::{
         Endpoint, EndpointId, NamesView, Network, NetworkId, Owner, SCHEMA, Sandbox, SandboxId,
         Subnet,
@@ -122,7 +124,8 @@ impl Rig {
         ];
         let dir = tempfile::tempdir().expect("a directory");
         let (directory, receiver) = watch::channel(Arc::new(Directory::default()));
-        let servers = Some(Servers::new(receiver, Upstreams::new(dir.path().join("resolv.conf"))));
+        let upstreams = Upstreams::new(dir.path().join("resolv.conf"));
+        let servers = Some(Servers::new(runtime.handle().clone(), receiver, upstreams));
         let (runtime, own_servers) = (Some(runtime), vec![]);
         let mut rig =
             Self { servers, runtime, networks, directory, own_servers, a, b, c, host, dir };
@@ -158,7 +161,10 @@ impl Rig {
             servers: self.own_servers.clone(),
             ..Asker::default()
         };
-        let askers = endpoints[..3].iter().map(asker);
+        let mut askers = Askers::default();
+        for endpoint in &endpoints[..3] {
+            askers.set(&SandboxId::random(), Some(asker(endpoint)));
+        }
         let directory = Directory::new(self.networks.iter().map(zone), askers);
         self.directory.send_replace(Arc::new(directory));
     }

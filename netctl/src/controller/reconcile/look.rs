@@ -37,6 +37,15 @@ pub(super) struct Seen {
     pub(super) own: BTreeMap<EndpointId, Own>,
 }
 
+/// What is otherwise than before.
+#[derive(Debug, Default)]
+pub(super) struct Changed {
+    /// Endpoints that are, or were, of this host.
+    pub(super) endpoints: BTreeSet<EndpointId>,
+    /// Sandboxes that had such an endpoint.
+    pub(super) sandboxes: BTreeSet<SandboxId>,
+}
+
 /// What was found among the endpoints of a network.
 #[derive(Debug, Default)]
 pub(super) struct Looked {
@@ -46,6 +55,13 @@ pub(super) struct Looked {
     own: BTreeSet<EndpointId>,
 }
 
+impl Changed {
+    fn note(&mut self, before: Option<Own>, id: EndpointId) {
+        self.sandboxes.extend(before.map(|before| before.sandbox));
+        self.endpoints.insert(id);
+    }
+}
+
 impl Looked {
     /// Has `own` be what there is now; those that are otherwise than they were are added to `changed`.
     fn update(
@@ -53,7 +69,7 @@ impl Looked {
         endpoints: &Mirror<Endpoint>,
         host: &HostName,
         own: &mut BTreeMap<EndpointId, Own>,
-        changed: &mut BTreeSet<EndpointId>,
+        changed: &mut Changed,
     ) {
         let Some(keys) = endpoints.changed_since(self.version) else {
             self.forget(own, changed);
@@ -65,8 +81,7 @@ impl Looked {
         };
         for key in keys {
             if let Some(id) = key.parse().ok().and_then(|id: EndpointId| self.own.take(&id)) {
-                own.remove(&id);
-                changed.insert(id);
+                changed.note(own.remove(&id), id);
             }
             if let Some((endpoint, revision)) = endpoints.entries.get(key) {
                 self.add(endpoint, *revision, host, own, changed);
@@ -81,27 +96,22 @@ impl Looked {
         revision: Revision,
         host: &HostName,
         own: &mut BTreeMap<EndpointId, Own>,
-        changed: &mut BTreeSet<EndpointId>,
+        changed: &mut Changed,
     ) {
         let Some(owner) = endpoint.owner.as_ref().filter(|owner| owner.host == *host) else {
             return;
         };
         let (endpoint, sandbox) = (Arc::clone(endpoint), owner.sandbox.clone());
         let id = endpoint.id.clone();
-        own.insert(id.clone(), Own { endpoint, sandbox, revision });
-        changed.insert(id.clone());
+        let before = own.insert(id.clone(), Own { endpoint, sandbox, revision });
+        changed.note(before, id.clone());
         self.own.insert(id);
     }
 
     /// Has `own` be without them.
-    pub(super) fn forget(
-        &mut self,
-        own: &mut BTreeMap<EndpointId, Own>,
-        changed: &mut BTreeSet<EndpointId>,
-    ) {
+    pub(super) fn forget(&mut self, own: &mut BTreeMap<EndpointId, Own>, changed: &mut Changed) {
         for id in std::mem::take(&mut self.own) {
-            own.remove(&id);
-            changed.insert(id);
+            changed.note(own.remove(&id), id);
         }
     }
 }
@@ -194,16 +204,20 @@ mod tests {
             drop(
                 timeout(Duration::from_secs(20), known).await.expect("in time").expect("it lives"),
             );
-            let (before, mut changed) = (own.clone(), BTreeSet::new());
+            let (before, mut changed) = (own.clone(), Changed::default());
             let mirror = follower.borrow();
             looked.update(&mirror, &here, &mut own, &mut changed);
             // As one sees it who has never looked.
-            let (mut anew, mut of_all) = (BTreeMap::new(), BTreeSet::new());
+            let (mut anew, mut of_all) = (BTreeMap::new(), Changed::default());
             Looked::default().update(&mirror, &here, &mut anew, &mut of_all);
             assert_eq!(shown(&own), shown(&anew));
             let (was, is) = (shown(&before), shown(&own));
             let differing = was.keys().chain(is.keys()).filter(|id| was.get(*id) != is.get(*id));
-            assert!(differing.into_iter().all(|id| changed.contains(*id)), "{changed:?}");
+            for id in differing {
+                assert!(changed.endpoints.contains(*id), "{changed:?}");
+                let sandbox = before.get(*id).map(|own| &own.sandbox);
+                assert!(sandbox.is_none_or(|of| changed.sandboxes.contains(of)), "{changed:?}");
+            }
         }
         follower.stop().await;
     }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use ipnet::IpNet;
-use tokio::sync::watch;
+use tokio::{runtime::Handle, sync::watch};
 
 use self::kept::{Keeper, Kept};
 use super::{Followed, Reconciler, failures::Failures, look::Own};
@@ -21,9 +21,9 @@ use crate::{
         pulse::Bell,
         records::{Record, Records},
     },
-    discovery::{Asker, Counters, Directory, Joined, Listener, Servers, Upstreams, Zone},
+    discovery::{Asker, Askers, Counters, Directory, Joined, Listener, Servers, Upstreams, Zone},
     kernel::Netns,
-    model::{Endpoint, EndpointId, Host, HostName, Network, NetworkId, ResolverOption},
+    model::{Endpoint, EndpointId, Host, HostName, Network, NetworkId, ResolverOption, SandboxId},
     store::SharedStore,
 };
 
@@ -35,6 +35,9 @@ pub(super) struct Names {
     /// The hosts that are alive.
     hosts: Follower<Host>,
     zones: Zones,
+    askers: Askers,
+    /// Of what the askers are told besides what concerns each of them.
+    asking: Option<Asking>,
     /// Where what is answered from is kept for the next daemon.
     dir: PathBuf,
     keepers: BTreeMap<NetworkId, Keeper>,
@@ -44,9 +47,18 @@ pub(super) struct Names {
     kept: BTreeMap<NetworkId, (Arc<Zone>, Kept)>,
 }
 
+/// What is the same for all who ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Asking {
+    /// Whether all that the store says is known.
+    complete: bool,
+    /// Whether they are led here: one who shares a network with an engine's container is led here too.
+    led: bool,
+}
+
 /// Networks that were listed whole, each as of what is known of its endpoints and of the hosts.
 ///
-/// A zone follows from these alone, whatever came before it: what is answered cannot drift from what the store says.
+/// A zone is what follows from these alone, whatever came before it: what is answered cannot drift from what the store says.
 #[derive(Debug, Default)]
 struct Zones(BTreeMap<NetworkId, ([u64; 2], Arc<Zone>)>);
 
@@ -60,12 +72,27 @@ impl Zones {
         hosts: &Mirror<Host>,
     ) {
         let at = [endpoints.version, hosts.version];
-        if !endpoints.complete || self.0.get(&network.id).is_some_and(|(made, _)| *made == at) {
+        let made = self.0.get(&network.id);
+        if !endpoints.complete || made.is_some_and(|(made, _)| *made == at) {
             return;
         }
         let dead = |other: &HostName| other != host && kept::is_dead(hosts, other);
-        let all = endpoints.entries.values().map(|(endpoint, _)| endpoint);
-        self.0.insert(network.id.clone(), (at, Arc::new(Zone::build(network, all, dead))));
+        let made = made.filter(|(made, _)| made[1] == hosts.version);
+        let changed = made.and_then(|(made, zone)| Some((endpoints.changed_since(made[0])?, zone)));
+        let zone = if let Some((keys, zone)) = changed {
+            let mut zone = Zone::clone(zone);
+            for key in keys {
+                if let Ok(id) = key.parse() {
+                    let now = endpoints.entries.get(key).map(|(endpoint, _)| endpoint);
+                    zone.set(&id, now, dead);
+                }
+            }
+            zone
+        } else {
+            let all = endpoints.entries.values().map(|(endpoint, _)| endpoint);
+            Zone::build(network, all, dead)
+        };
+        self.0.insert(network.id.clone(), (at, Arc::new(zone)));
     }
 }
 
@@ -76,11 +103,14 @@ impl Names {
         Self {
             directory,
             servers: Servers::new(
+                Handle::current(),
                 receiver,
                 Upstreams::new("/etc/resolv.conf").with_led(Arc::new(LedFlows::new(netns))),
             ),
             hosts: Follower::start(store, keys::HOSTS.to_owned(), bell),
             zones: Zones::default(),
+            askers: Askers::default(),
+            asking: None,
             dir,
             keepers: BTreeMap::new(),
             tidy: false,
@@ -113,14 +143,14 @@ impl Names {
     }
 
     /// What is to be answered from, by what the store says of the networks that `host` follows. `own` are the endpoints of
-    /// this host, which are all of them where it is `complete`.
+    /// this host, which are all of them where it is `complete`; `sandboxes` are those where they are others than before.
     pub(super) fn draft(
         &mut self,
         host: &HostName,
         followed: &BTreeMap<NetworkId, Followed>,
         records: &Records,
         complete: bool,
-        own: &BTreeMap<EndpointId, Own>,
+        (own, sandboxes): (&BTreeMap<EndpointId, Own>, &BTreeSet<SandboxId>),
     ) -> Directory {
         self.zones.0.retain(|id, _| followed.contains_key(id));
         let hosts = self.hosts.borrow();
@@ -128,26 +158,46 @@ impl Names {
             let endpoints = followed.endpoints.borrow();
             self.zones.update(host, &followed.network, &endpoints, &hosts);
         }
-        let askers = records.each(|record| {
-            let sandbox = &record.sandbox.id;
-            let is_own = |id: &EndpointId| own.get(id).is_some_and(|own| own.sandbox == *sandbox);
-            asker(record, |id| !complete || is_own(id))
-        });
-        self.directory(complete, askers)
+        drop(hosts);
+        let is_own = |record: &Record, id: &EndpointId| {
+            !complete || own.get(id).is_some_and(|own| own.sandbox == record.sandbox.id)
+        };
+        self.ask(records, complete, sandboxes, is_own);
+        self.directory(complete)
+    }
+
+    /// Takes notice of who asks: of all, or where the rest is as it was of `sandboxes` and those whose records changed.
+    fn ask(
+        &mut self,
+        records: &Records,
+        complete: bool,
+        sandboxes: &BTreeSet<SandboxId>,
+        is_own: impl Fn(&Record, &EndpointId) -> bool,
+    ) {
+        let changed = records.take_changed();
+        let led = records.each(|record| record.sandbox.foreign).contains(&true);
+        let asking = Asking { complete, led };
+        let asker = |record: &Record| Asker { led, ..asker(record, |id| is_own(record, id)) };
+        if self.asking == Some(asking) && !self.askers.are_contended() {
+            for id in changed.iter().chain(sandboxes) {
+                self.askers.set(id, records.look(id, asker));
+            }
+            return;
+        }
+        self.asking = Some(asking);
+        self.askers = Askers::default();
+        for (id, asker) in records.each(|record| (record.sandbox.id.clone(), asker(record))) {
+            self.askers.set(&id, Some(asker));
+        }
     }
 
     /// All that is known, and until that is `complete` what was kept.
-    fn directory(&self, complete: bool, mut askers: Vec<Asker>) -> Directory {
+    fn directory(&self, complete: bool) -> Directory {
         let Zones(zones) = &self.zones;
-        // One who shares a network with an engine's container is led here too.
-        let led = askers.iter().any(|asker| asker.led);
-        for asker in &mut askers {
-            asker.led = led;
-        }
         let kept = self.kept.iter().filter(|(id, _)| !complete && !zones.contains_key(*id));
         let kept = kept.map(|(id, (zone, _))| (id.clone(), Arc::clone(zone)));
         let zones = zones.iter().map(|(id, (_, zone))| (id.clone(), Arc::clone(zone)));
-        Directory::new(zones.chain(kept), askers)
+        Directory::new(zones.chain(kept), self.askers.clone())
     }
 
     fn publish(&self, directory: Directory) {
@@ -162,8 +212,8 @@ impl Reconciler {
             .into_iter()
             .map(|kept| (kept.network.id.clone(), (Arc::new(kept.zone()), kept)))
             .collect();
-        let askers = self.records.each(|record| asker(record, |_| true));
-        self.names.publish(self.names.directory(false, askers));
+        self.names.ask(&self.records, false, &BTreeSet::new(), |_, _| true);
+        self.names.publish(self.names.directory(false));
         let listeners = self.names.kept.values().flat_map(|(_, kept)| kept.listeners()).collect();
         for error in self.names.servers.apply(&listeners).await {
             // As after a restart of the machine.
@@ -264,7 +314,7 @@ fn asker(record: &Record, is_own: impl Fn(&EndpointId) -> bool) -> Asker {
         joined: joined.collect(),
         servers: record.sandbox.dns.clone(),
         qualifies: ndots.is_some_and(|ndots| ndots > 0),
-        led: record.sandbox.foreign,
+        led: false,
         elsewhere: record.elsewhere,
     }
 }

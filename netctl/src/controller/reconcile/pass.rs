@@ -11,7 +11,7 @@ use super::{
     failures::Failures,
     interest::Interest,
     join::Built,
-    look::{Own, Seen},
+    look::{Changed, Own, Seen},
 };
 use crate::{
     controller::{follow::Follower, keys},
@@ -83,8 +83,7 @@ impl Reconciler {
 
     /// What there is to do, of which nothing is left to be done after that.
     fn work(&mut self, own: &BTreeMap<EndpointId, Own>, depth: Depth) -> Work {
-        let mut endpoints = std::mem::take(&mut self.todo);
-        let mut sandboxes = BTreeSet::new();
+        let Changed { mut endpoints, mut sandboxes } = std::mem::take(&mut self.todo);
         let mut suspects = BTreeSet::new();
         match depth {
             Depth::Changes => {
@@ -120,8 +119,9 @@ impl Reconciler {
         let applying = self.apply(sweep, &work);
         let Self { names, host, followed, records, .. } = self;
         // The kernel takes its time to attach a program (`synchronize_rcu` in `tcx_link_attach`): time to think.
-        let (applied, directory) =
-            tokio::join!(applying, async { names.draft(host, followed, records, *complete, own) });
+        let (applied, directory) = tokio::join!(applying, async {
+            names.draft(host, followed, records, *complete, (own, &work.sandboxes))
+        });
         let applied = self.note_applied(applied, sweep, failures);
         // Whatever became of that: what is gone is not to be reached any more.
         self.pulse.does("opening ways to the outside");

@@ -35,6 +35,9 @@ impl Reconciler {
         let left = std::mem::replace(&mut self.leaving, leaving.clone());
         self.take_inventory(seen, &concerned);
         let Self { progress, todo, .. } = self;
+        if again {
+            todo.sandboxes.extend(work.sandboxes.iter().cloned());
+        }
         progress.send_modify(|progress| {
             // Where something is left that should be gone, nobody is told that it is gone.
             if sweep == Sweep::Remove && failures.is_followed() {
@@ -48,13 +51,13 @@ impl Reconciler {
                 let Some(own) = seen.own.get(id) else {
                     progress.endpoints.remove(id);
                     if again {
-                        todo.insert(id.clone());
+                        todo.endpoints.insert(id.clone());
                     }
                     continue;
                 };
                 let service = failures.of(id, &own.endpoint.network);
                 if (again && work.endpoints.contains(id)) || service != Service::Ready {
-                    todo.insert(id.clone());
+                    todo.endpoints.insert(id.clone());
                 }
                 progress.endpoints.insert(id.clone(), (own.revision, service));
             }

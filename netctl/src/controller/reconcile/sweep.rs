@@ -26,20 +26,17 @@ impl Reconciler {
         let held = |id: &SandboxId, of: &Attachment| is_own(id, of) || of.unsettled;
         let holds_all =
             |record: &Record| record.attachments.iter().all(|of| held(&record.sandbox.id, of));
-        let holds = |id: &SandboxId| self.records.get(id).is_none_or(|record| holds_all(&record));
-        // Who had what is nobody's here any more may not be known.
-        let known = !work.depth.is_full() && work.endpoints.iter().all(|id| own.contains_key(id));
-        if known && work.sandboxes.iter().all(holds) {
+        let holds = |id: &SandboxId| self.records.look(id, holds_all) != Some(false);
+        // What is being attached, and was taken again already, is looked at when it is known what becomes of it.
+        let is_unsure = |record: &Record| {
+            let id = &record.sandbox.id;
+            record.attachments.iter().any(|of| of.unsettled && !is_own(id, of))
+        };
+        let unsure = |id: &&SandboxId| self.records.look(id, is_unsure) == Some(true);
+        self.todo.sandboxes.extend(work.sandboxes.iter().filter(unsure).cloned());
+        if !work.depth.is_full() && work.sandboxes.iter().all(holds) {
             return;
         }
-        // What is being attached, and was taken again already, is looked at when it is known what becomes of it.
-        let unsettled = self.records.each(|record| {
-            let all = record.attachments.iter().filter(|of| of.unsettled);
-            let all = all.filter(|of| !is_own(&record.sandbox.id, of));
-            all.map(|of| of.interface.endpoint.clone()).collect::<Vec<_>>()
-        });
-        let unsettled = unsettled.into_iter().flatten();
-        self.todo.extend(unsettled.filter(|id| work.endpoints.contains(id)));
         if self.records.each(holds_all).into_iter().all(|holds| holds) {
             return;
         }

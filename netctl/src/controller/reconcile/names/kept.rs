@@ -29,7 +29,7 @@ use crate::{
 
 /// How soon after a change was written the next one is, at least, and as many times as long as the writing took: a
 /// network of many endpoints where much happens does not keep the disk busy.
-const PAUSE: (Duration, u32) = (Duration::from_millis(100), 20);
+const PAUSE: (Duration, u32) = (Duration::from_millis(100), 50);
 /// What a file is called that cannot be read.
 const DAMAGED: &str = "damaged";
 
