@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use etcd_client::{Client, ConnectOptions};
 use tokio::{
+    runtime::Handle,
     task::JoinSet,
     time::{Instant, sleep, timeout, timeout_at},
 };
@@ -29,6 +30,7 @@ pub(super) struct Member {
 ///
 /// The error is that of the member that was to be asked first, where none answers.
 pub(super) async fn first(
+    runtime: &Handle,
     urls: &[String],
     options: &ConnectOptions,
     order: impl Iterator<Item = usize>,
@@ -36,12 +38,13 @@ pub(super) async fn first(
     let mut asked = JoinSet::new();
     for (turn, index) in (0..).zip(order) {
         let (url, options) = (urls[index].clone(), options.clone());
-        asked.spawn(async move {
+        let asking = async move {
             sleep(STAGGER * turn).await;
             let answer = timeout(pool::READ, ask(url, options)).await;
             let answer = answer.unwrap_or_else(|_| Err(pool::slow()));
             (turn, answer.map(|(client, led)| Member { index, client, led }))
-        });
+        };
+        asked.spawn_on(asking, runtime);
     }
     let (mut unled, mut failed) = (None, None::<(u32, Fault)>);
     // Each has a limit of its own.

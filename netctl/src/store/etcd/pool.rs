@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use etcd_client::{Client, ConnectOptions};
 use tokio::{
+    runtime::Handle,
     sync::{Mutex, watch},
     time::{Instant, sleep, timeout_at},
 };
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     fault::Fault,
@@ -50,6 +52,8 @@ pub(super) struct Pool {
     endpoints: Vec<String>,
     options: ConnectOptions,
     place: String,
+    /// Where connections are looked after: they outlive the work, and its thread, that needed one first.
+    runtime: Handle,
     current: Mutex<Current>,
     left: watch::Sender<Left>,
 }
@@ -99,9 +103,10 @@ impl Connection {
 }
 
 impl Pool {
+    /// Its connections live as long as the runtime that it is made on.
     pub(super) fn new(endpoints: Vec<String>, options: ConnectOptions, place: String) -> Self {
         let (current, left) = (Mutex::default(), watch::Sender::default());
-        Self { endpoints, options, place, current, left }
+        Self { endpoints, options, place, runtime: Handle::current(), current, left }
     }
 
     /// How the store names itself.
@@ -140,12 +145,23 @@ impl Pool {
         let count = self.endpoints.len();
         if self.has_others() {
             let order = (index..index + count).map(|index| index % count);
-            let member = members::first(&self.endpoints, &self.options, order).await?;
+            let member = self.first(order).await?;
             return Ok((member.index, member.client));
         }
-        let connecting = Client::connect(&self.endpoints, Some(self.options.clone()));
+        let (endpoints, options) = (self.endpoints.clone(), self.options.clone());
+        let connecting = async move { Client::connect(endpoints, Some(options)).await };
+        let connecting = AbortOnDropHandle::new(self.runtime.spawn(connecting));
         let outcome = timeout_at(Instant::now() + READ, connecting).await;
-        Ok((index, outcome.unwrap_or_else(|_| Err(etcd_client::Error::Internal(SLOW.to_owned())))?))
+        let client = match outcome {
+            Ok(Ok(connected)) => connected?,
+            Ok(Err(broken)) => return Err(etcd_client::Error::Internal(broken.to_string()).into()),
+            Err(_elapsed) => return Err(etcd_client::Error::Internal(SLOW.to_owned()).into()),
+        };
+        Ok((index, client))
+    }
+
+    async fn first(&self, order: impl Iterator<Item = usize>) -> Result<Member, Fault> {
+        members::first(&self.runtime, &self.endpoints, &self.options, order).await
     }
 
     /// The present connection, if there is one, and which member it is to.
@@ -158,7 +174,7 @@ impl Pool {
     pub(super) async fn other(&self, index: usize) -> Option<Member> {
         let count = self.endpoints.len();
         let order = (index + 1..index + count).map(|index| index % count);
-        let found = members::first(&self.endpoints, &self.options, order).await;
+        let found = self.first(order).await;
         found.ok().filter(|member| member.led)
     }
 
