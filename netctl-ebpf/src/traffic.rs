@@ -86,5 +86,5 @@ fn add<K>(map: &LruPerCpuHashMap<K, Count>, key: &K, first: &mut Count, length: 
     first.packets = 1;
     first.bytes = u64::from(length);
     // Where there is no room, or another processor was first and counts for itself, this one packet is not counted.
-    let _ = map.insert(key, &*first, 0);
+    let _ = map.insert(key, first, 0);
 }
