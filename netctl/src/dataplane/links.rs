@@ -32,7 +32,7 @@ use crate::crash;
 const TICK: Duration = Duration::from_millis(100);
 /// How long a program may still run after its pin is gone: the kernel frees a pin's inode, and with it the link, when
 /// no processor can be looking at it any more (`bpf_free_inode` in `kernel/bpf/inode.c`).
-const DETACHING: Duration = Duration::from_secs(2);
+const DETACHING: Duration = Duration::from_secs(5);
 
 /// What a device is to the data plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

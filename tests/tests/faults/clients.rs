@@ -49,7 +49,10 @@ fn a_client_killed_at_any_moment_leaves_a_daemon_that_works() -> Result<()> {
             ["netctl", "run", "--name", "box", "--publish-service", "a.dev", "sleep", "1000"];
         let mut client = host.spawn(&format!("client{round}"), words)?;
         std::thread::sleep(Duration::from_millis(10) * round);
-        client.stop(Signal::SIGKILL, Duration::from_secs(5))?;
+        if let Err(error) = client.stop(Signal::SIGKILL, Duration::from_secs(5)) {
+            // What the one before asked for may have been heard after all was looked at.
+            ensure!(client.log().contains("box is there already"), "{error:#}: {}", client.log());
+        }
         // What was begun is done to the end, though nobody waits for it.
         eventually("all agrees", Duration::from_secs(5), || {
             let run = host.netctl(["sandbox", "rm", "box"])?;

@@ -1,6 +1,15 @@
 //! Faults that are planted: each is named where it is, and what is said to mend it does.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    ffi::{CString, c_int},
+    fs,
+    os::{
+        fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use aya::maps::{HashMap, Map, MapData};
@@ -8,6 +17,7 @@ use netctl_common::{
     MacAddr, Vni,
     maps::{FDB, FdbEntry, FdbKey, NEIGH4, Neighbour, NeighbourKey4},
 };
+use nix::{errno::Errno, libc};
 use serde_json::Value;
 use testbed::{Host, Lab, Signal, Store, eventually};
 
@@ -17,6 +27,27 @@ use crate::stage::{Hop, SOON, arrives, join, lab, played, stops, trace};
 fn pinned(host: &Host, name: &str) -> Result<PathBuf> {
     let mut found = fs::read_dir(host.dir("bpf"))?.map(|entry| Ok(entry?.path().join(name)));
     found.find(|path| path.as_ref().is_ok_and(|path| path.exists())).context("no pin")?
+}
+
+/// Takes the program of a pinned link from its device, as only who asks the kernel for that can: without its pin, it stays
+/// for as long as the daemon has it open.
+fn detach(pin: &Path) -> Result<()> {
+    /// `BPF_OBJ_GET` and `BPF_LINK_DETACH` of `enum bpf_cmd` (`include/uapi/linux/bpf.h`).
+    const GET: c_int = 7;
+    const DETACH: c_int = 34;
+    let path = CString::new(pin.as_os_str().as_bytes())?;
+    let (get, pointer) = ([path.as_ptr() as u64, 0], size_of::<[u64; 2]>());
+    // SAFETY: the attribute is a pointer to text that lives until the call is over, and zeros.
+    let link = unsafe { libc::syscall(libc::SYS_bpf, GET, &raw const get, pointer) };
+    let link = c_int::try_from(Errno::result(link)?)?;
+    // SAFETY: the kernel has just made it for this caller, and nobody else has it.
+    let link = unsafe { OwnedFd::from_raw_fd(link) };
+    let attribute = link.as_raw_fd();
+    // SAFETY: the attribute is one descriptor.
+    let detached =
+        unsafe { libc::syscall(libc::SYS_bpf, DETACH, &raw const attribute, size_of::<c_int>()) };
+    Errno::result(detached)?;
+    Ok(())
 }
 
 /// A map of the host's, for others to tamper with.
@@ -164,7 +195,7 @@ fn what_keeps_an_interface_from_working_is_named() -> Result<()> {
         ensure!(index.contains(&port), "{index}");
         let line = shell(&format!("ip -o link show {port}"))?;
         let index = line.split(':').next().unwrap_or_default();
-        fs::remove_file(pinned(host, &format!("links/port-{index}"))?)?;
+        detach(&pinned(host, &format!("links/port-{index}"))?)?;
         let said = eventually("the program is gone", SOON, || {
             stops(host, "a c", "c", &format!("port {port}"), "program-gone")
         })?;
