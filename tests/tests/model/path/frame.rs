@@ -132,6 +132,16 @@ pub(super) fn number(bytes: &[u8], place: usize) -> usize {
     usize::from(bytes[place]) * 256 + usize::from(bytes[place + 1])
 }
 
+/// What the checksum of an IPv4 header becomes where this word of it does: as right or wrong as it was (RFC 1624,
+/// equation 3).
+pub(super) fn corrected(checksum: usize, before: usize, after: usize) -> [u8; 2] {
+    let mut sum = 0xffff - checksum + (0xffff - before) + after;
+    while sum > 0xffff {
+        sum = sum % 65_536 + sum / 65_536;
+    }
+    u16::try_from(0xffff - sum).expect("folded").to_be_bytes()
+}
+
 pub(super) fn array<const LENGTH: usize>(bytes: &[u8], place: usize) -> [u8; LENGTH] {
     bytes[place..place + LENGTH].try_into().expect("as many bytes")
 }
@@ -143,4 +153,21 @@ pub(super) fn is_group(mac: Mac) -> bool {
 /// `01:80:c2:00:00:00` to `0f`, which a bridge keeps to itself (IEEE 802.1Q, table 8-1).
 pub(super) fn stays_on_link(mac: Mac) -> bool {
     mac[..5] == [1, 0x80, 0xc2, 0, 0] && mac[5] < 16
+}
+
+#[test]
+fn a_checksum_is_corrected_to_what_it_would_be_made_anew() {
+    // The identification goes through all values, and with it the checksum.
+    for identification in 0..=u16::MAX {
+        let [high, low] = identification.to_be_bytes();
+        let header =
+            |ttl| [0x45, 0, 0, 61, high, low, 0x40, 0, ttl, UDP, 10, 0, 0, 17, 10, 0, 0, 18];
+        let [before, after] = [header(64), header(63)];
+        let checksum = testbed::frames::checksum(&before);
+        assert_eq!(
+            corrected(number(&checksum, 0), number(&before, 8), number(&after, 8)),
+            testbed::frames::checksum(&after),
+            "of {checksum:02x?}"
+        );
+    }
 }

@@ -4,7 +4,7 @@ use netctl_common::{DropReason, Verdict};
 
 use super::{
     Answer, Input, Sent,
-    frame::{self, Frame, Payload},
+    frame::{self, Frame, Payload, number},
     ndp,
     too_big::{icmp, icmpv6},
 };
@@ -46,12 +46,10 @@ pub(super) fn route(
     match &frame.payload {
         Payload::Ipv6(_) | Payload::Arp(_) | Payload::Other => bytes[21] -= 1,
         Payload::Ipv4(_) => {
+            let before = number(&bytes, 22);
             bytes[22] -= 1;
-            // One byte less, in the sum that stands there, be it right or not (RFC 1624).
-            let sum = !u16::from_be_bytes([bytes[24], bytes[25]]);
-            let (less, borrow) = sum.overflowing_sub(0x100);
-            let less = less - u16::from(borrow);
-            bytes.splice(24..26, (!less).to_be_bytes());
+            let checksum = frame::corrected(number(&bytes, 24), before, number(&bytes, 22));
+            bytes.splice(24..26, checksum);
         }
     }
     Ok(Routed::On(bytes, place))

@@ -199,14 +199,9 @@ pub(super) fn set_tos(packet: &mut [u8], is_ipv4: bool, tos: u8) {
         packet[0] = packet[0] / 16 * 16 + tos / 16;
         packet[1] = tos % 16 * 16 + packet[1] % 16;
     } else if packet[1] != tos {
-        // The checksum is the complement of a sum with the carry around (RFC 1624, equation 3).
         let before = number(packet, 0);
         packet[1] = tos;
-        let mut sum = 0xffff - number(packet, 10) + (0xffff - before) + number(packet, 0);
-        while sum > 0xffff {
-            sum = sum % 65_536 + sum / 65_536;
-        }
-        let checksum = u16::try_from(0xffff - sum).expect("folded");
-        packet[10..12].copy_from_slice(&checksum.to_be_bytes());
+        let checksum = frame::corrected(number(packet, 10), before, number(packet, 0));
+        packet[10..12].copy_from_slice(&checksum);
     }
 }
