@@ -211,7 +211,7 @@ impl Host {
         let Some(mut process) = self.daemon().take() else {
             bail!("the daemon of {} is not running", self.name());
         };
-        process.stop(signal, Duration::from_secs(20)).with_context(|| format!("on {}", self.name()))
+        process.stop(signal, Duration::from_secs(40)).with_context(|| format!("on {}", self.name()))
     }
 
     /// The daemon's process id, while it runs.
