@@ -12,9 +12,7 @@ use super::{
 use crate::{
     drivers::{Plan, Scope},
     ipam::{self, PoolWish},
-    model::{
-        DriverName, Lease, Name, Network, NetworkId, NetworkSpec, NetworkView, SCHEMA, Subnet,
-    },
+    model::{DriverName, Lease, Name, Network, NetworkId, NetworkSpec, NetworkView, Subnet},
     store::{Guard, Outcome, Txn},
 };
 
@@ -72,24 +70,16 @@ impl Controller {
         let store = &*self.store;
         let mut txn = self.name_txn(id, &spec.name, driver, plan.scope).await?;
         let mut network = Network {
-            schema: SCHEMA,
-            id: id.clone(),
-            name: spec.name.clone(),
             host: (plan.scope != Scope::Cluster).then(|| self.config.host.clone()),
-            driver: driver.clone(),
-            subnets: Vec::new(),
-            vni: None,
-            gateway_mac: None,
             internal: spec.internal,
             policy: plan.policy,
             options: spec.options.clone(),
-            allotted: None,
             ipam_options: spec.ipam_options.clone(),
             peers: plan.peers.clone(),
             lease,
             labels: spec.labels.clone(),
             engine_made: for_engine.is_some(),
-            created: now(),
+            ..Network::new(id.clone(), spec.name.clone(), driver.clone(), now())
         };
         if plan.addresses {
             let host = self.used_by_hosts().await?;
