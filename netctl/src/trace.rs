@@ -38,7 +38,8 @@ use crate::{
     controller,
     kernel::{Netlink, Netns, check_privileges},
     model::{
-        DaemonNote, FdbView, Host, KnownView, MacAddr, NeighView, Network, SandboxView, ServiceView,
+        DaemonNote, FdbView, Host, HostName, InterfaceView, KnownView, MacAddr, NeighView, Network,
+        SandboxView, ServiceView,
     },
 };
 
@@ -144,6 +145,14 @@ impl Scene {
         self.fdb.iter().find(|row| Some(row.vni) == network.vni && row.mac == Some(mac))
     }
 
+    /// The interface of this host's sandboxes that is the station.
+    fn interface(&self, mac: MacAddr) -> Option<(&SandboxView, &InterfaceView)> {
+        self.sandboxes.iter().find_map(|sandbox| {
+            let own = sandbox.interfaces.iter().find(|own| own.mac == Some(mac))?;
+            Some((sandbox, own))
+        })
+    }
+
     /// What the store says of who has the address in the network.
     fn known(&self, network: &Network, address: IpAddr) -> Known<'_> {
         let has = |service: &&ServiceView| {
@@ -167,6 +176,16 @@ enum Known<'a> {
     Nowhere(&'a ServiceView),
     /// A service has it that is somewhere.
     At(&'a ServiceView),
+}
+
+impl<'a> Known<'a> {
+    /// The host that it is on, where that is one of netctl.
+    fn host(self) -> Option<&'a HostName> {
+        match self {
+            Self::At(service) => service.endpoint.owner.as_ref().map(|owner| &owner.host),
+            Self::Nobody | Self::Nowhere(_) => None,
+        }
+    }
 }
 
 impl Store {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use netctl_common::{MacAddr, Outcome, Verdict};
 
 use super::{
-    Error, Known, Scene, beyond,
+    Error, Scene, beyond,
     inside::Start,
     packet::{Packet, tunnelled},
     parties::{Destination, Sender},
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     dataplane::{Entrance, Rehearsal, rehearse},
-    model::{InterfaceView, SandboxView},
+    doctor::RESTART,
 };
 
 /// Follows what `packet`, which has come to `destination` in this way, is answered with.
@@ -56,12 +56,8 @@ async fn here(
     mut answer: Packet,
     hops: &mut Hops,
 ) -> Result<(), Error> {
-    let own = |sandbox: &'_ SandboxView| -> Option<usize> {
-        sandbox.interfaces.iter().position(|own: &InterfaceView| own.mac == Some(mac))
-    };
-    let found = scene.sandboxes.iter().find_map(|sandbox| Some((sandbox, own(sandbox)?)));
-    let Some((sandbox, place)) = found else { return Ok(()) };
-    let sender = Sender { sandbox, interface: sandbox.interfaces.get(place) };
+    let Some((sandbox, interface)) = scene.interface(mac) else { return Ok(()) };
+    let sender = Sender { sandbox, interface: Some(interface) };
     let destination = Destination::of_answer(answer.destination, asker(start));
     super::follow(scene, &sender, &destination, &mut answer, hops).await.map(drop)
 }
@@ -78,12 +74,7 @@ async fn tunnel(
     let Some(vtep) = scene.station(&start.network, mac).and_then(|row| row.vtep) else {
         return Ok(());
     };
-    let known = scene.known(&start.network, destination.address);
-    let host = match known {
-        Known::At(service) => service.endpoint.owner.as_ref().map(|owner| owner.host.to_string()),
-        Known::Nobody | Known::Nowhere(_) => None,
-    };
-    match host {
+    match scene.known(&start.network, destination.address).host() {
         Some(host) => hops.doubt(
             format!("host {host}"),
             format!(
@@ -114,7 +105,7 @@ async fn tunnel(
     match outcome {
         Outcome::Dropped(reason) => {
             let what = format!("{} It would come from {vtep}.", reason.describe());
-            hops.stop(place, reason.as_str(), what, "systemctl restart netctl".to_owned());
+            hops.stop(place, reason.as_str(), what, RESTART.to_owned());
             Ok(())
         }
         Outcome::Forwarded(verdict @ Verdict::ToContainer) => {

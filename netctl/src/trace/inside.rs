@@ -11,8 +11,9 @@ use super::{
     report::Hops,
 };
 use crate::{
+    doctor::RESTART,
     kernel::{Link, Netlink, Netns},
-    model::{InterfaceView, Network},
+    model::{InterfaceView, Name, Network},
 };
 
 /// How a packet leaves its sandbox.
@@ -44,8 +45,9 @@ pub(super) async fn leave<'a>(
     };
     let netlink = Netlink::open(&netns).await?;
     let links = netlink.links().await?;
-    if let Some(interface) = sender.interface
-        && !stands(&at, sandbox.name.as_str(), interface, &links, hops)
+    let link = |name: &str| links.iter().find(|link| link.name == name);
+    if let Some(device) = sender.interface.and_then(|own| own.device.as_deref())
+        && !stands(&at, &sandbox.name, device, link(device), hops)
     {
         return Ok(None);
     }
@@ -72,7 +74,7 @@ pub(super) async fn leave<'a>(
         hops.doubt(at, format!("it goes out by {device}, which is not netctl's"));
         return Ok(None);
     };
-    if !stands(&at, sandbox.name.as_str(), interface, &links, hops) {
+    if !stands(&at, &sandbox.name, device, Some(link), hops) {
         return Ok(None);
     }
     packet.source = source.or(departure.source).or(address(interface, to));
@@ -105,16 +107,15 @@ pub(super) async fn leave<'a>(
     Ok(Some(Start { sandbox: sandbox.name.as_str(), interface, network, mac, via, next }))
 }
 
-/// Whether the interface is there and up.
-fn stands(
+/// Whether the sandbox's device is there and up.
+pub(super) fn stands(
     at: &str,
-    sandbox: &str,
-    interface: &InterfaceView,
-    links: &[Link],
+    sandbox: &Name,
+    device: &str,
+    link: Option<&Link>,
     hops: &mut Hops,
 ) -> bool {
-    let Some(device) = interface.device.as_deref() else { return true };
-    match links.iter().find(|link| link.name == device) {
+    match link {
         Some(link) if link.up => true,
         Some(_) => {
             let mend = format!("netctl exec {sandbox} -- ip link set {device} up");
@@ -122,8 +123,7 @@ fn stands(
             false
         }
         None => {
-            let mend = "systemctl restart netctl".to_owned();
-            hops.stop(at, "interface-gone", format!("{device} is gone"), mend);
+            hops.stop(at, "interface-gone", format!("{device} is gone"), RESTART.to_owned());
             false
         }
     }
@@ -196,7 +196,7 @@ pub(super) fn compare(
     network: &Network,
     address: IpAddr,
 ) -> (String, Option<String>) {
-    let restart = Some("systemctl restart netctl".to_owned());
+    let restart = Some(RESTART.to_owned());
     if network.subnets.iter().any(|subnet| subnet.gateway == address) {
         let what =
             format!("{address} is the gateway of {}. The maps of this host lack it.", network.name);
