@@ -44,6 +44,7 @@ mod routes;
 mod sandboxes;
 mod scene;
 mod services;
+mod settle;
 mod stations;
 mod underlay;
 mod views;
