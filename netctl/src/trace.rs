@@ -15,11 +15,7 @@ mod parties;
 mod port;
 mod report;
 
-use std::{
-    net::IpAddr,
-    path::Path,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{net::IpAddr, path::Path};
 
 pub use self::{
     error::Error,
@@ -41,6 +37,7 @@ use crate::{
         DaemonNote, FdbView, Host, HostName, InterfaceView, KnownView, MacAddr, NeighView, Network,
         SandboxView, ServiceView,
     },
+    moment::unix_now,
 };
 
 /// The packet that is asked about.
@@ -195,9 +192,7 @@ impl Store {
         }
         let KnownView { networks, services, hosts, away_since } = client.known().await?;
         let since = away_since.map_or_else(String::new, |since| {
-            let seconds =
-                SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
-            format!(" for {} s", seconds.saturating_sub(since))
+            format!(" for {} s", unix_now().saturating_sub(since))
         });
         let away = format!(
             "it has not answered{since}: services and hosts are as this host knew them last, of its own networks alone"

@@ -5,12 +5,12 @@ mod dissect;
 use std::time::SystemTime;
 
 use netctl_common::{Direction, Outcome, Verdict};
-use nix::net::if_::if_indextoname;
 
 use self::dissect::{Dissected, dissect};
 use crate::{
     controller::{Controller, Stations},
     dataplane::{EventKinds, Listening, PacketEvent, Told},
+    kernel::device_name,
     model::{EndView, EventFilter, EventView, PacketView, TunnelView, Vni},
 };
 
@@ -83,7 +83,7 @@ fn name(event: &PacketEvent, stations: &mut Stations) -> PacketView {
         bytes: *length,
         tunnel: tunnel
             .map(|tunnel| TunnelView { source: tunnel.source, destination: tunnel.destination }),
-        device: if_indextoname(*device).ok().and_then(|name| name.into_string().ok()),
+        device: device_name(*device),
         sender: from.as_ref().map(|from| from.service.clone()),
         sandbox: from.and_then(|from| from.sandbox),
     }

@@ -12,16 +12,14 @@ use crate::{
     controller::Kind,
     kernel::{Link, Netlink, Netns},
     model::{
-        FdbView, HostName, InterfaceView, Name, SandboxView, ServiceRef, ServiceView, StatusView,
+        FdbView, GATEWAY, HostName, InterfaceView, Name, SandboxView, ServiceRef, ServiceView,
+        StatusView,
     },
     observe::capture::{Filter, Interface, Point, Tunnelled},
 };
 
 /// Who has which address.
 pub(super) type Names = BTreeMap<IpAddr, String>;
-
-/// What the data plane calls the station of a network's gateway.
-const GATEWAY: &str = "gateway";
 
 /// Where, and how.
 pub(super) struct Place {
