@@ -23,7 +23,7 @@ const HOPS: u8 = 64;
 /// What ping sends behind its header.
 const PING: usize = 56;
 /// What stands in front of a frame in a tunnel by IPv6.
-const OUTER: usize = 70;
+const OUTER: usize = ETHERNET + IPV6 + 8 + 8;
 /// The port that it is sent from: of those that are given to who asks for none.
 const SOURCE_PORT: u16 = 49_999;
 
