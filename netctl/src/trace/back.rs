@@ -43,11 +43,6 @@ pub(super) async fn follow(
     }
 }
 
-/// The service that asked, with its network.
-fn asker(start: &Start<'_>) -> String {
-    format!("{}.{}", start.interface.service, start.network.name)
-}
-
 /// From the sandbox of this host that has the station `mac`.
 async fn here(
     scene: &Scene,
@@ -58,7 +53,7 @@ async fn here(
 ) -> Result<(), Error> {
     let Some((sandbox, interface)) = scene.interface(mac) else { return Ok(()) };
     let sender = Sender { sandbox, interface: Some(interface) };
-    let destination = Destination::of_answer(answer.destination, asker(start));
+    let destination = Destination::of_answer(answer.destination, start.interface.qualified());
     super::follow(scene, &sender, &destination, &mut answer, hops).await.map(drop)
 }
 
@@ -80,7 +75,7 @@ async fn tunnel(
             format!(
                 "it has maps of its own: `netctl trace {} {}` there says how it sends it",
                 destination.name(),
-                asker(start)
+                start.interface.qualified()
             ),
         ),
         None => hops.doubt(format!("host {vtep}"), "how it sends it is not known"),

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use netctl_common::MacAddr;
+use netctl_common::{MacAddr, outer::overhead};
 
 use super::{
     Error, Known, Scene,
@@ -18,9 +18,6 @@ use crate::{
     kernel::{Netlink, Netns},
     model::{Host, HostName},
 };
-
-/// What stands in front of an IP packet in a tunnel: the outer headers, and the inner Ethernet header.
-const OVERHEAD: [u32; 2] = [50, 70];
 
 /// Follows the packet to its end.
 pub(super) async fn arrive(
@@ -143,8 +140,8 @@ fn alive<'a>(scene: &'a Scene, name: Option<&HostName>, hops: &mut Hops) -> Opti
 /// Tries the way to the host.
 async fn way(scene: &Scene, peer: Peer, packet: &Packet, hops: &mut Hops) {
     let at = format!("underlay {}", scene.note.underlay.as_deref().unwrap_or_default());
-    let overhead = if peer.address.is_ipv4() { OVERHEAD[0] } else { OVERHEAD[1] };
-    let outer = u32::try_from(packet.size).unwrap_or(u32::MAX).saturating_add(overhead);
+    let size = u32::try_from(packet.size).unwrap_or(u32::MAX);
+    let outer = size.saturating_add(overhead(peer.address));
     let tried = match doctor::try_way(&scene.netlink, &scene.note, peer).await {
         Ok(tried) => tried,
         Err(why) => return hops.doubt(at, format!("the way cannot be tried: {why}")),

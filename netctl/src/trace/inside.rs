@@ -253,12 +253,12 @@ pub(super) fn compare(
             (format!("Nobody has {address} in the store either."), Some(mend))
         }
         Known::Nowhere(service) => {
-            let name = format!("{}.{}", service.endpoint.name, service.network_name);
+            let name = service.qualified();
             let mend = format!("netctl service attach SANDBOX {name}");
             (format!("It is that of {name}, which is attached nowhere."), Some(mend))
         }
         Known::At(service) => {
-            let name = format!("{}.{}", service.endpoint.name, service.network_name);
+            let name = service.qualified();
             let owner = service.endpoint.owner.as_ref();
             let on = owner.map_or_else(String::new, |owner| format!(" on {}", owner.host));
             let what =

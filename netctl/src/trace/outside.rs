@@ -140,7 +140,7 @@ async fn own(
         hops.pass(at, format!("{to} is its own address: it takes it itself"));
         return Ok(());
     };
-    let name = format!("{}.{}", service.endpoint.name, service.network_name);
+    let name = service.qualified();
     hops.pass(at, format!("{to} is its own, and the port is published: it goes to {name}"));
     match service.endpoint.mac {
         Some(mac) => beyond::here(scene, mac, hops).await,

@@ -182,8 +182,8 @@ async fn within(
         let device = device(interface, &links)?;
         let description =
             format!("{device} in sandbox {} on host {}", sandbox.sandbox.name, status.host);
-        let name = format!("{}.{}", interface.service, interface.network);
-        Some(Point { netns: netns.clone(), device, interface: said(name, description, filter) })
+        let interface = said(interface.qualified(), description, filter);
+        Some(Point { netns: netns.clone(), device, interface })
     };
     Ok(interfaces.iter().filter_map(point).collect())
 }
