@@ -67,6 +67,6 @@ pub struct Present {
     pub segments: BTreeSet<Vni>,
     /// Endpoints that are attached here.
     pub endpoints: BTreeSet<EndpointId>,
-    /// Of [`Drivers::noted_networks`] those that are nowhere any more.
+    /// Of [`super::Drivers::noted_networks`] those that are nowhere any more.
     pub gone: BTreeSet<NetworkId>,
 }
