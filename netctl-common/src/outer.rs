@@ -7,6 +7,8 @@ mod v6;
 
 pub use v6::{OUTER6, OUTER6_WORDS, OVERHEAD6, Outer6, finish6, template6};
 
+use core::net::IpAddr;
+
 use crate::checksum;
 
 /// How long the outer headers are over IPv4, without Ethernet, in words of four bytes.
@@ -15,6 +17,11 @@ pub const OUTER4_WORDS: usize = 9;
 pub const OUTER4: u32 = 36;
 /// What encapsulation over IPv4 adds to a packet, in bytes: the outer headers and the inner Ethernet header.
 pub const OVERHEAD4: u32 = OUTER4 + 14;
+
+/// What encapsulation adds on the way to a tunnel address: [`OVERHEAD4`] or [`OVERHEAD6`].
+pub const fn overhead(vtep: IpAddr) -> u32 {
+    if vtep.is_ipv4() { OVERHEAD4 } else { OVERHEAD6 }
+}
 
 /// The outer headers over IPv4. Each word is as it stands in memory, so that a program writes nine times, not 36.
 pub type Outer4 = [u32; OUTER4_WORDS];

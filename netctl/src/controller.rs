@@ -44,16 +44,12 @@ mod routes;
 mod sandboxes;
 mod scene;
 mod services;
+mod settle;
 mod stations;
 mod underlay;
 mod views;
 
-use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
 use tokio::{
@@ -93,7 +89,7 @@ use crate::{
     ipam::{Allocator, DefaultPool},
     kernel::{self, Link, Netlink, Netns},
     model::{AuditView, Choice, Chosen, Host, HostName, UnixTime, Vteps},
-    moment::Moment,
+    moment::{Moment, unix_now as now},
     store::{Measured, SharedStore},
 };
 
@@ -372,6 +368,6 @@ fn is_named_by_us(link: &str) -> bool {
     link == VXLAN_DEVICE || drivers::is_ours(link)
 }
 
-fn now() -> UnixTime {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -99,7 +99,7 @@ fn unseen(why: impl Display) -> String {
 const SKEW: u64 = 5;
 
 /// What has a daemon make its host anew as it is to be.
-const RESTART: &str = "systemctl restart netctl";
+pub(crate) const RESTART: &str = "systemctl restart netctl";
 
 /// What a daemon with nothing out of the ordinary leaves.
 #[cfg(test)]

@@ -6,6 +6,8 @@
 //! change. There is no other way to take something down, so that what a crash left goes the same way.
 
 mod bridge;
+mod error;
+mod given;
 mod headroom;
 mod host;
 mod links;
@@ -13,248 +15,38 @@ mod null;
 mod options;
 mod overlay;
 mod remote;
+mod said;
 mod segment;
 mod settle;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt, io,
-    net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use async_trait::async_trait;
-use ipnet::IpNet;
 use serde_json::Value;
 use tokio::sync::{Notify, watch};
 
 use self::remote::{Remote, Remotes};
 pub use self::{
     bridge::Bridge,
+    error::Error,
+    given::{Footing, HostContext, Place, Present},
     host::HostStack,
     links::{handed, is_gateway, is_gateway_port, is_made, is_ours, is_port, port},
     null::Null,
     overlay::Overlay,
+    said::{Device, Joined, Plan, Presence, Route, Scope},
     segment::ways,
 };
 use crate::{
     dataplane::{Desired, Station},
-    kernel::{self, Insides, Link, Netlink, Netns},
-    model::{
-        DriverName, Endpoint, EndpointId, Name, Network, NetworkId, NetworkSpec, Peer, Policy, Vni,
-        Vteps,
-    },
-    plugin::{self, NodeData, Plugins},
+    model::{DriverName, Endpoint, EndpointId, Network, NetworkId, NetworkSpec},
+    plugin::{NodeData, Plugins},
 };
-
-/// Where a network is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Scope {
-    /// On one host alone; others may have one of the same name.
-    Host,
-    /// On one host alone, which has no other of this driver.
-    Sole,
-    /// On any host of the cluster.
-    #[default]
-    Cluster,
-}
-
-/// What a network of some specification needs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Plan {
-    /// Where it is.
-    pub scope: Scope,
-    /// Subnets, a gateway, and addresses for its endpoints.
-    pub addresses: bool,
-    /// A VNI.
-    pub segment: bool,
-    /// The VNI, where it is to be a certain one.
-    pub vni: Option<Vni>,
-    /// Whether its subnets may overlap with those of other networks.
-    pub allow_overlap: bool,
-    /// What it lets its endpoints do.
-    pub policy: Policy,
-    /// Hosts that share no store, and what each of them has.
-    pub peers: Vec<Peer>,
-}
-
-/// What leads to the other hosts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Footing {
-    /// The name of the device.
-    pub name: String,
-    /// Its number: another, if it was removed and made again.
-    pub index: u32,
-    /// The host's tunnel addresses on it.
-    pub vteps: Vteps,
-    /// In bytes.
-    pub mtu: u32,
-}
-
-/// The host, as drivers see it.
-#[derive(Clone, Debug)]
-pub struct HostContext {
-    /// The links, addresses and settings of the host's network namespace.
-    pub netlink: Netlink,
-    /// The device that leads to the other hosts. Whenever it changes, all is entered and joined again.
-    pub underlay: watch::Receiver<Footing>,
-    /// The largest IPv4 packets that endpoints send and take, to be cut later, in bytes.
-    pub super_packets: u32,
-}
-
-impl HostContext {
-    /// Its own tunnel addresses.
-    pub fn vteps(&self) -> Vteps {
-        self.underlay.borrow().vteps
-    }
-
-    /// The MTU of the underlay device, in bytes.
-    pub fn underlay_mtu(&self) -> u32 {
-        self.underlay.borrow().mtu
-    }
-}
-
-/// A device of the host.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Device {
-    /// Its name.
-    pub name: String,
-    /// Its index.
-    pub index: u32,
-}
-
-impl Device {
-    fn of(link: &Link) -> Self {
-        Self { name: link.name.clone(), index: link.index }
-    }
-}
-
-/// How a network is present on this host.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Presence {
-    /// The device that carries the gateway's address, and on which names are served.
-    pub gateway: Option<Device>,
-    /// The port of the data plane that leads to it.
-    pub port: Option<Device>,
-}
-
-/// An endpoint's place in a sandbox.
-#[derive(Debug)]
-pub struct Place<'a> {
-    /// The sandbox's network namespace.
-    pub netns: &'a Netns,
-    /// Sockets in this namespace and others.
-    pub insides: &'a Insides,
-    /// Where that is bound.
-    pub path: &'a Path,
-    /// What its interface is to be called there.
-    pub device: &'a str,
-    /// Whether people chose that name.
-    pub named: bool,
-}
-
-/// What an endpoint's interface is, and where it leads.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Joined {
-    /// The host's side of it; `None` where the driver makes no interface, or is not the one to serve it.
-    pub port: Option<Device>,
-    /// What it is called in the sandbox, where the driver chose another name than it was given.
-    pub device: Option<String>,
-    /// The routers on its network that its sandbox may send to what no other route leads to; of each family at most
-    /// one. None where the network is internal.
-    pub gateways: Vec<IpAddr>,
-    /// Where else its network leads.
-    pub routes: Vec<Route>,
-}
-
-/// A route that an endpoint's network gives its sandbox.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Route {
-    /// Where to.
-    pub destination: IpNet,
-    /// The router; `None` for what is reached on the link itself.
-    pub next_hop: Option<IpAddr>,
-}
-
-/// What there should be on this host.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Present {
-    /// Segments of networks with an endpoint here.
-    pub segments: BTreeSet<Vni>,
-    /// Endpoints that are attached here.
-    pub endpoints: BTreeSet<EndpointId>,
-    /// Of [`Drivers::noted_networks`] those that are nowhere any more.
-    pub gone: BTreeSet<NetworkId>,
-}
-
-/// Why a driver cannot do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// There is no such driver.
-    #[error(
-        "there is no driver {name}: use one of {known}, or a plugin, of which none is called so in {dirs}"
-    )]
-    Unknown {
-        /// The name.
-        name: DriverName,
-        /// Those that need no plugin.
-        known: String,
-        /// Where plugins are looked for.
-        dirs: String,
-    },
-    /// It does not know the option.
-    #[error("driver {driver} has no option {option}: it has {known}")]
-    Option {
-        /// The driver.
-        driver: String,
-        /// The option.
-        option: String,
-        /// Those it has.
-        known: String,
-    },
-    /// The option's value is unusable.
-    #[error("option {option}={value}: {reason}")]
-    Value {
-        /// The option.
-        option: String,
-        /// Its value.
-        value: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The same option in two of the ways to write it.
-    #[error("options {one} and {other} are the same: give one of them")]
-    Twice {
-        /// One.
-        one: String,
-        /// The other.
-        other: String,
-    },
-    /// The network lacks what the driver gave it, or the host what the network needs.
-    #[error("network {network}: {reason}")]
-    Network {
-        /// The network.
-        network: Name,
-        /// What is wrong.
-        reason: String,
-    },
-    /// The kernel refused.
-    #[error(transparent)]
-    Kernel(#[from] kernel::Error),
-    /// The plugin refused, or cannot be asked.
-    #[error(transparent)]
-    Plugin(#[from] plugin::Error),
-    /// The plugin said what cannot be used, and was told to undo it.
-    #[error("{0}; rolled back")]
-    RolledBack(plugin::Error),
-    /// What a plugin is told cannot be noted.
-    #[error(transparent)]
-    Journal(#[from] io::Error),
-    /// A plugin has been asked, and has not answered yet.
-    #[error("a plugin has not answered yet")]
-    Pending,
-}
 
 /// Carries the packets of networks of one kind.
 #[async_trait]

@@ -42,7 +42,7 @@ pub use conntrack::{Flow, FlowEnd, Flows};
 pub use descriptors::raise_descriptor_limit;
 pub use error::Error;
 pub use ethtool::Feature;
-pub use link::{Link, Peer, Sizes};
+pub use link::{Link, Peer, Sizes, device_name};
 pub use monitor::{Change, Monitor};
 pub use netlink::{Insides, Netlink};
 pub use netns::{Netns, NetnsId};

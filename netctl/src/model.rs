@@ -78,5 +78,8 @@ pub use self::{
 /// The version of the JSON form of every stored value.
 pub const SCHEMA: u32 = 1;
 
+/// What the gateway of a network is called where others are by their service.
+pub const GATEWAY: &str = "gateway";
+
 /// Seconds since the Unix epoch.
 pub type UnixTime = u64;

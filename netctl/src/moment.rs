@@ -33,6 +33,11 @@ impl Moment {
     }
 }
 
+/// Now, by the wall clock, in seconds since the epoch; 0 where that clock says that it is before.
+pub(crate) fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,11 +15,7 @@ mod parties;
 mod port;
 mod report;
 
-use std::{
-    net::IpAddr,
-    path::Path,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{net::IpAddr, path::Path};
 
 pub use self::{
     error::Error,
@@ -38,8 +34,10 @@ use crate::{
     controller,
     kernel::{Netlink, Netns, check_privileges},
     model::{
-        DaemonNote, FdbView, Host, KnownView, MacAddr, NeighView, Network, SandboxView, ServiceView,
+        DaemonNote, FdbView, Host, HostName, InterfaceView, KnownView, MacAddr, NeighView, Network,
+        SandboxView, ServiceView,
     },
+    moment::unix_now,
 };
 
 /// The packet that is asked about.
@@ -144,6 +142,14 @@ impl Scene {
         self.fdb.iter().find(|row| Some(row.vni) == network.vni && row.mac == Some(mac))
     }
 
+    /// The interface of this host's sandboxes that is the station.
+    fn interface(&self, mac: MacAddr) -> Option<(&SandboxView, &InterfaceView)> {
+        self.sandboxes.iter().find_map(|sandbox| {
+            let own = sandbox.interfaces.iter().find(|own| own.mac == Some(mac))?;
+            Some((sandbox, own))
+        })
+    }
+
     /// What the store says of who has the address in the network.
     fn known(&self, network: &Network, address: IpAddr) -> Known<'_> {
         let has = |service: &&ServiceView| {
@@ -169,6 +175,16 @@ enum Known<'a> {
     At(&'a ServiceView),
 }
 
+impl<'a> Known<'a> {
+    /// The host that it is on, where that is one of netctl.
+    fn host(self) -> Option<&'a HostName> {
+        match self {
+            Self::At(service) => service.endpoint.owner.as_ref().map(|owner| &owner.host),
+            Self::Nobody | Self::Nowhere(_) => None,
+        }
+    }
+}
+
 impl Store {
     async fn look(client: &Client) -> Result<Self, Error> {
         if let Some(said) = Self::ask(client).await {
@@ -176,9 +192,7 @@ impl Store {
         }
         let KnownView { networks, services, hosts, away_since } = client.known().await?;
         let since = away_since.map_or_else(String::new, |since| {
-            let seconds =
-                SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
-            format!(" for {} s", seconds.saturating_sub(since))
+            format!(" for {} s", unix_now().saturating_sub(since))
         });
         let away = format!(
             "it has not answered{since}: services and hosts are as this host knew them last, of its own networks alone"

@@ -16,6 +16,7 @@ mod program;
 mod quiet;
 mod report;
 mod rig;
+mod sampling;
 mod scale;
 mod sync;
 mod table;
@@ -34,6 +35,7 @@ use self::figure::{Figure, Load, Measured};
 use self::report::Report;
 pub(crate) use self::rig::container_of;
 use self::rig::{Column, Ground, Rig, Scene};
+use self::sampling::Sampling;
 use crate::{say, setup, shell};
 
 #[derive(Args)]
@@ -41,12 +43,8 @@ use crate::{say, setup, shell};
 pub(crate) struct Options {
     #[command(subcommand)]
     other: Option<Other>,
-    /// How often every figure is taken on every path
-    #[arg(long, default_value_t = 5)]
-    rounds: usize,
-    /// For how many seconds each load runs
-    #[arg(long, default_value_t = 1)]
-    seconds: u64,
+    #[command(flatten)]
+    sampling: Sampling,
     /// Only these figures; an unknown one has those there are listed
     #[arg(long, value_name = "FIGURE,…", value_delimiter = ',')]
     only: Vec<String>,
@@ -98,13 +96,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         say::aside();
     }
     ensure!(testbed::is_root(), "the rig is made of network namespaces and needs root: use sudo");
-    ensure!(options.rounds > 0, "0 rounds measure nothing: ask for 5 or more");
-    ensure!((1..=60).contains(&options.seconds), "{} s are not from 1 to 60", options.seconds);
+    options.sampling.check()?;
     let figures = figure::chosen(&options.only)?;
     testbed::clean_on_interrupt(|| ())?;
     setup::ensure()?;
     let binary = shell::build_release()?;
-    let report = compare(&figures, options.rounds, options.seconds, &binary)?;
+    let report = compare(&figures, options.sampling, &binary)?;
     let path = report.write(&shell::target()?.join("bench"))?;
     if let Some(path) = &options.svg {
         fs::write(path, picture::draw(&report))
@@ -122,15 +119,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 /// Takes all the figures.
-fn compare(
-    figures: &[&'static Figure],
-    rounds: usize,
-    seconds: u64,
-    binary: &Path,
-) -> Result<Report> {
+fn compare(figures: &[&'static Figure], sampling: Sampling, binary: &Path) -> Result<Report> {
     let run = Run::new()?;
     let ground = Ground { dir: run.dir(), binary };
-    let mut report = Report::new(figures, rounds, seconds);
+    let mut report = Report::new(figures, sampling);
     let rigs = Rigs::build(&ground, &mut report)?;
     measure(&rigs, &mut report)?;
     rigs.end()?;
@@ -176,10 +168,10 @@ impl Rigs {
 }
 
 fn measure(rigs: &Rigs, report: &mut Report) -> Result<()> {
-    let time = Duration::from_secs(report.seconds);
+    let Sampling { rounds, .. } = report.sampling;
     let loads = report.loads();
-    for round in 0..report.rounds {
-        say::remark(&format!("round {} of {}", round + 1, report.rounds));
+    for round in 0..rounds {
+        say::remark(&format!("round {} of {}", round + 1, rounds));
         for load in &loads {
             if !quiet::wait()? {
                 report.disturbed += 1;
@@ -190,7 +182,7 @@ fn measure(rigs: &Rigs, report: &mut Report) -> Result<()> {
                 order.reverse();
             }
             for rig in order {
-                let measured = one(rig, *load, time)?;
+                let measured = one(rig, *load, report.sampling.time())?;
                 report.add(*load, rig.name, measured);
             }
         }

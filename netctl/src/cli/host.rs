@@ -3,7 +3,10 @@
 use clap::Subcommand;
 
 use super::{Context, Result, output::lines, table::Table};
-use crate::model::{HostView, UnixTime};
+use crate::{
+    model::{HostView, UnixTime},
+    moment::unix_now,
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -45,9 +48,8 @@ fn table(hosts: &[HostView]) -> Table {
 
 /// How long ago `time` was, in the largest unit that fits.
 pub(super) fn age(time: UnixTime) -> String {
-    let now = std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs());
     // A clock that was set back, or another host's that is ahead, is no reason to fail.
-    let seconds = now.saturating_sub(time);
+    let seconds = unix_now().saturating_sub(time);
     match seconds {
         0..120 => format!("{seconds} s"),
         120..7200 => format!("{} min", seconds / 60),

@@ -136,7 +136,7 @@ fn names(sandboxes: &[SandboxView]) -> String {
 fn table(args: &ListArgs, sandboxes: &[SandboxView]) -> Table {
     let mut table = Table::new(["SANDBOX ID", "NAME", "SERVICES", "ADDRESSES"]);
     for SandboxView { sandbox, interfaces, .. } in sandboxes {
-        let services = interfaces.iter().map(|i| format!("{}.{}", i.service, i.network));
+        let services = interfaces.iter().map(InterfaceView::qualified);
         let addresses = interfaces.iter().flat_map(|i| &i.addresses).map(ToString::to_string);
         table.row([
             args.id(sandbox.id.as_str()),

@@ -167,7 +167,7 @@ impl Command {
             Self::Attach { force, aliases, place, sandbox, service } => {
                 let spec = AttachSpec { force, aliases, ..place.of(sandbox) };
                 let attached = client.attach(&service, &spec).await?;
-                output.show(&attached, |view| format!("{}\n", name(view)))
+                output.show(&attached, |view| format!("{}\n", view.qualified()))
             }
             Self::Detach { sandbox, services } => {
                 let sandbox = sandbox.as_str();
@@ -196,13 +196,8 @@ pub(super) fn line(ServiceView { endpoint, .. }: &ServiceView) -> String {
     format!("{}{}", endpoint.name, addresses.collect::<String>())
 }
 
-/// `SERVICE.NETWORK`.
-pub(super) fn name(view: &ServiceView) -> String {
-    format!("{}.{}", view.endpoint.name, view.network_name)
-}
-
 fn names(services: &[ServiceView]) -> String {
-    lines(services.iter().map(name))
+    lines(services.iter().map(ServiceView::qualified))
 }
 
 fn table(args: &ListArgs, services: &[ServiceView]) -> Table {

@@ -7,18 +7,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::net::if_::if_indextoname;
 use tokio::sync::Mutex;
 
 use super::{
+    milliseconds,
     observation::{FollowedNetwork, Inventory},
-    scene::milliseconds,
 };
 use crate::{
     dataplane::{Dataplane, Error, Loss, Pair, Traffic, Volume},
+    kernel::device_name,
     model::{
-        Endpoint, HostName, MacAddr, SceneEnd, SceneLoss, ScenePair, ScenePlace, SceneTraffic,
-        SceneWay, Vni,
+        Endpoint, GATEWAY, HostName, MacAddr, SceneEnd, SceneLoss, ScenePair, ScenePlace,
+        SceneTraffic, SceneWay, Vni,
     },
 };
 
@@ -28,8 +28,6 @@ const FRESH: Duration = Duration::from_millis(900);
 const STALE: Duration = Duration::from_secs(8);
 /// How many pairs are told of one by one, the busiest.
 const PAIRS: usize = 200;
-/// What the gateway of each network is called.
-const GATEWAY: &str = "gateway";
 
 /// The latest looks.
 #[derive(Debug, Default)]
@@ -80,21 +78,6 @@ impl Found {
         };
         let pairs = pairs.into_iter().filter_map(added).collect();
         Self { over: Some(when.elapsed()), pairs, losses }
-    }
-}
-
-impl Volume {
-    /// What was added; what was counted anew began at 0.
-    fn since(self, before: Self) -> Self {
-        if self.packets < before.packets || self.bytes < before.bytes {
-            return self;
-        }
-        Self { packets: self.packets - before.packets, bytes: self.bytes - before.bytes }
-    }
-
-    fn add(&mut self, more: Self) {
-        self.packets += more.packets;
-        self.bytes += more.bytes;
     }
 }
 
@@ -195,7 +178,7 @@ pub(super) fn losses(found: &Found, inventory: &Inventory) -> Vec<SceneLoss> {
             endpoint: served.map(|served| served.endpoint.id.clone()),
             network: network.map(|network| network.network.name.clone()),
             service,
-            device: if_indextoname(loss.device).ok().and_then(|name| name.into_string().ok()),
+            device: device_name(loss.device),
             program: loss.direction.as_str().to_owned(),
             counter: loss.reason.as_str().to_owned(),
             description: loss.reason.describe().to_owned(),

@@ -114,6 +114,22 @@ impl From<drivers::Error> for Error {
     }
 }
 
+impl From<plugin::Error> for Error {
+    fn from(error: plugin::Error) -> Self {
+        let kind = match error {
+            plugin::Error::Missing { .. } => Kind::NotFound,
+            plugin::Error::Refused { .. } | plugin::Error::NotImplemented { .. } => Kind::Forbidden,
+            plugin::Error::File { .. }
+            | plugin::Error::Scope { .. }
+            | plugin::Error::Unreachable { .. }
+            | plugin::Error::Late { .. }
+            | plugin::Error::Unknown { .. }
+            | plugin::Error::Garbled { .. } => Kind::Internal,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
 impl From<ipam::Error> for Error {
     fn from(error: ipam::Error) -> Self {
         let kind = match error {

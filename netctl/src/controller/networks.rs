@@ -12,9 +12,7 @@ use super::{
 use crate::{
     drivers::{Plan, Scope},
     ipam::{self, PoolWish},
-    model::{
-        DriverName, Lease, Name, Network, NetworkId, NetworkSpec, NetworkView, SCHEMA, Subnet,
-    },
+    model::{DriverName, Lease, Name, Network, NetworkId, NetworkSpec, NetworkView, Subnet},
     store::{Guard, Outcome, Txn},
 };
 
@@ -69,64 +67,28 @@ impl Controller {
         wanted: &[Subnet],
         (lease, for_engine): (Option<Lease>, Option<&Txn>),
     ) -> Result<Tried<Network>> {
-        let store = &*self.store;
-        let mut txn = self.name_txn(id, &spec.name, driver, plan.scope).await?;
+        let name = self.name_txn(id, &spec.name, driver, plan.scope).await?;
         let mut network = Network {
-            schema: SCHEMA,
-            id: id.clone(),
-            name: spec.name.clone(),
             host: (plan.scope != Scope::Cluster).then(|| self.config.host.clone()),
-            driver: driver.clone(),
-            subnets: Vec::new(),
-            vni: None,
-            gateway_mac: None,
             internal: spec.internal,
             policy: plan.policy,
             options: spec.options.clone(),
-            allotted: None,
             ipam_options: spec.ipam_options.clone(),
             peers: plan.peers.clone(),
             lease,
             labels: spec.labels.clone(),
             engine_made: for_engine.is_some(),
-            created: now(),
+            ..Network::new(id.clone(), spec.name.clone(), driver.clone(), now())
         };
-        if plan.addresses {
-            let host = self.used_by_hosts().await?;
-            let wish = PoolWish {
-                id,
-                name: &spec.name,
-                local: network.host.as_ref(),
-                subnets: wanted.to_vec(),
-                dual: spec.ipv6,
-                overlap: plan.allow_overlap,
-                host: &host,
-                defaults: &self.config.default_pools,
-            };
-            let claim = ipam::pools(store, wish).await?;
-            network.subnets = claim.value;
-            txn = txn.and(claim.txn);
-            for subnet in &network.subnets {
-                txn = txn.put(ipam::address_key(id, subnet.gateway), GATEWAY);
-            }
-            if let Some(first) = network.subnets.first().filter(|_| plan.segment) {
-                let claim = ipam::mac(store, &network, first.gateway, None, GATEWAY).await?;
-                network.gateway_mac = Some(claim.value);
-                txn = txn.and(claim.txn);
-            }
-        }
-        if plan.segment {
-            let claim = ipam::vni(store, &spec.name, plan.vni).await?;
-            network.vni = Some(claim.value);
-            txn = txn.and(claim.txn);
-        }
+        let claimed = self.claim(&mut network, spec, plan, wanted).await?;
         let others = self.drivers.get(driver);
         network.allotted = others.allot(&network).await?;
-        txn = txn
+        let txn = name
+            .and(claimed)
             .put(keys::network(id), keys::write(&network))
             .and(for_engine.cloned().unwrap_or_default());
         others.create(&network).await?;
-        let committed = store.commit(txn).await;
+        let committed = self.store.commit(txn).await;
         others.created(id);
         Ok(match committed? {
             Outcome::Committed(_) => {
@@ -139,6 +101,49 @@ impl Controller {
                 Tried::Lost
             }
         })
+    }
+
+    /// Gives a network the subnets, the gateway's address and the VNI that its driver needs; the piece of a transaction that
+    /// takes them.
+    async fn claim(
+        &self,
+        network: &mut Network,
+        spec: &NetworkSpec,
+        plan: &Plan,
+        wanted: &[Subnet],
+    ) -> Result<Txn> {
+        let store = &*self.store;
+        let mut txn = Txn::new();
+        if plan.addresses {
+            let host = self.used_by_hosts().await?;
+            let wish = PoolWish {
+                id: &network.id,
+                name: &spec.name,
+                local: network.host.as_ref(),
+                subnets: wanted.to_vec(),
+                dual: spec.ipv6,
+                overlap: plan.allow_overlap,
+                host: &host,
+                defaults: &self.config.default_pools,
+            };
+            let claim = ipam::pools(store, wish).await?;
+            network.subnets = claim.value;
+            txn = txn.and(claim.txn);
+            for subnet in &network.subnets {
+                txn = txn.put(ipam::address_key(&network.id, subnet.gateway), GATEWAY);
+            }
+            if let Some(first) = network.subnets.first().filter(|_| plan.segment) {
+                let claim = ipam::mac(store, network, first.gateway, None, GATEWAY).await?;
+                network.gateway_mac = Some(claim.value);
+                txn = txn.and(claim.txn);
+            }
+        }
+        if plan.segment {
+            let claim = ipam::vni(store, &spec.name, plan.vni).await?;
+            network.vni = Some(claim.value);
+            txn = txn.and(claim.txn);
+        }
+        Ok(txn)
     }
 
     /// The piece of a transaction that takes a network's name. One of the cluster is no host's own, and the other way

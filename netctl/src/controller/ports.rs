@@ -207,8 +207,7 @@ impl Holder {
     }
 
     fn service(&self) -> String {
-        let interface = &self.attachment.interface;
-        format!("{}.{}", interface.service, interface.network)
+        self.attachment.interface.qualified()
     }
 }
 

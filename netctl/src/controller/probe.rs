@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Controller, keys};
+use super::{Controller, keys, milliseconds};
 use crate::{model::StoreProbeView, store};
 
 /// How long what is written to try it out lives at most.
@@ -30,8 +30,4 @@ impl Controller {
         let lease = self.store.grant(TTL).await?;
         self.store.revoke(lease).await
     }
-}
-
-fn milliseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -4,13 +4,13 @@
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     sync::Arc,
-    time::Duration,
 };
 
 use super::{
     Controller, Result,
     between::{self, Ends, Found},
     follow::Mirror,
+    milliseconds,
     observation::{FollowedNetwork, Inventory},
 };
 use crate::model::{
@@ -174,8 +174,4 @@ impl Owners {
         hosts.sort_by(|a, b| a.name.cmp(&b.name));
         hosts
     }
-}
-
-pub(super) fn milliseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -12,8 +12,7 @@ use super::{
 };
 use crate::{
     model::{
-        Endpoint, EndpointId, Lease, Name, Network, NetworkId, SCHEMA, ServiceRef, ServiceSpec,
-        ServiceView,
+        Endpoint, EndpointId, Lease, Name, Network, NetworkId, ServiceRef, ServiceSpec, ServiceView,
     },
     store::{Guard, Outcome, Store, Txn},
 };
@@ -86,10 +85,6 @@ impl Controller {
         let claim = self.claim_addresses(network, spec, id, attempt, for_engine.is_some()).await?;
         self.check_ports(network, spec, &claim.value.addresses)?;
         let endpoint = Endpoint {
-            schema: SCHEMA,
-            id: id.clone(),
-            network: network.id.clone(),
-            name: name.clone(),
             aliases: spec.aliases.clone(),
             exposed: spec.exposed.clone(),
             ports: spec.ports.clone(),
@@ -99,8 +94,7 @@ impl Controller {
             vtep: spec.vtep,
             lease,
             container: spec.container.clone(),
-            owner: None,
-            created: now(),
+            ..Endpoint::new(id.clone(), network.id.clone(), name.clone(), now())
         };
         // The network's guard makes removing it and publishing on it exclude each other.
         let txn = Txn::new()

@@ -19,11 +19,9 @@ use super::{
 };
 use crate::{
     dataplane::{EventKinds, Listening},
-    model::{EndpointId, MacAddr, Name, NetworkId, SandboxId, Vni},
+    model::{EndpointId, GATEWAY, MacAddr, Name, NetworkId, SandboxId, Vni},
 };
 
-/// What the gateway of each network is called.
-const GATEWAY: &str = "gateway";
 /// For how long names of a network are used that has changed since: to gather them anew takes time where it is large.
 const STALE: Duration = Duration::from_millis(250);
 

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     dataplane::{FdbRow, FdbTarget, FloodRow},
-    model::{CounterView, FdbView, MacAddr, Name, NeighView, NetworkId, StatusView, Vni},
+    model::{CounterView, FdbView, GATEWAY, MacAddr, Name, NeighView, NetworkId, StatusView, Vni},
     moment::Moment,
     store,
 };
@@ -158,7 +158,7 @@ impl Controller {
         for Stored { value: network, .. } in keys::list_networks(&*self.store).await? {
             let Some(vni) = network.vni else { continue };
             if let Some(mac) = network.gateway_mac {
-                labels.stations.insert((vni, mac), "gateway".to_owned());
+                labels.stations.insert((vni, mac), GATEWAY.to_owned());
             }
             labels.networks.insert(vni, network.name);
             if !here.contains(&network.id) {

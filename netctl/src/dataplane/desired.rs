@@ -189,11 +189,9 @@ pub(super) enum Member {
 impl FdbTarget {
     /// The device, where it is one of this host.
     pub fn device(self) -> Option<u32> {
-        match self {
-            Self::Container { ifindex } | Self::Bridging { ifindex } | Self::Host { ifindex } => {
-                Some(ifindex)
-            }
-            Self::Remote { .. } => None,
+        match self.member() {
+            Member::Device(ifindex) => Some(ifindex),
+            Member::Tunnel(_) => None,
         }
     }
 

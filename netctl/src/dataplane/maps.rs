@@ -15,7 +15,7 @@ use netctl_common::{
         self as abi, FdbEntry, FdbKey, FloodKey, FloodMember, MemberKey, Neighbour, NeighbourKey4,
         NeighbourKey6, TunnelAddr, Vtep,
     },
-    outer::{OVERHEAD4, OVERHEAD6},
+    outer::overhead,
     traffic::{LossKey, PairKey},
 };
 
@@ -177,8 +177,7 @@ impl Maps {
         address: IpAddr,
         VtepEntry { index, mtu }: VtepEntry,
     ) -> Result<(), Error> {
-        let overhead = if address.is_ipv4() { OVERHEAD4 } else { OVERHEAD6 };
-        let path = self.paths.to(address).mtu.map(|mtu| mtu.saturating_sub(overhead));
+        let path = self.paths.to(address).mtu.map(|mtu| mtu.saturating_sub(overhead(address)));
         let path = path.and_then(|mtu| u16::try_from(mtu).ok()).unwrap_or(u16::MAX);
         let vtep = values::vtep(self.tunnel, address, mtu.min(path)).ok_or_else(|| {
             values::unsupported(address, "this host has no tunnel address of its family")

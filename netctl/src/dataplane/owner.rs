@@ -9,7 +9,7 @@ use std::{
 };
 
 use aya::Ebpf;
-use nix::net::if_::{if_indextoname, if_nametoindex};
+use nix::net::if_::if_nametoindex;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{info, warn};
 
@@ -31,7 +31,7 @@ use super::{
     values,
 };
 use crate::{
-    kernel,
+    kernel::{self, device_name},
     model::{MacAddr, Vteps},
 };
 
@@ -436,10 +436,7 @@ impl Owner {
     }
 
     fn ports(&self) -> Result<Vec<PortRow>, Error> {
-        let row = |(ifindex, entry)| {
-            let ifname = if_indextoname(ifindex).ok().and_then(|name| name.into_string().ok());
-            PortRow { ifindex, ifname, entry }
-        };
+        let row = |(ifindex, entry)| PortRow { ifindex, ifname: device_name(ifindex), entry };
         Ok(self.maps.ports()?.into_iter().map(row).collect())
     }
 }

@@ -7,6 +7,7 @@
 //! one map are added before others are removed, so nothing that should work ever stops; only where a map has no room
 //! for both does it go the other way round.
 
+mod difference;
 mod flood;
 
 use std::{
@@ -15,9 +16,13 @@ use std::{
     ops::RangeInclusive,
 };
 
-use self::flood::Lists;
+pub(super) use self::difference::Extent;
+use self::{
+    difference::{Difference, Held},
+    flood::Lists,
+};
 use super::{
-    Desired, Error, FdbTarget, NetworkEntry, PortEntry, Sweep, Touched,
+    Desired, Error, FdbTarget, NetworkEntry, PortEntry, Sweep,
     layout::{FDB, Layout, MEMBERS, NEIGH4, NEIGH6, NETWORKS, PORTS, VTEPS},
 };
 use crate::model::{MacAddr, Vni};
@@ -86,6 +91,10 @@ impl Tables {
         fn set<K: Ord, V>(table: &mut BTreeMap<K, V>, key: K, value: V) -> Effect {
             table.insert(key, value).map_or(Effect::Added, |_old| Effect::Replaced)
         }
+        fn remove<K: Ord, V>(table: &mut BTreeMap<K, V>, key: &K) -> Effect {
+            table.remove(key);
+            Effect::Removed
+        }
         match op {
             Op::SetVtep { address, entry } => set(&mut self.vteps, address, entry),
             Op::SetMember { vni, vtep, index } => set(&mut self.members, (vni, vtep), index),
@@ -94,34 +103,13 @@ impl Tables {
             Op::SetFdb { vni, mac, target } => set(&mut self.fdb, (vni, mac), target),
             Op::SetNeigh { vni, address, mac } => set(&mut self.neigh, (vni, address), mac),
             Op::SetPort { ifindex, entry } => set(&mut self.ports, ifindex, entry),
-            Op::RemovePort { ifindex } => {
-                self.ports.remove(&ifindex);
-                Effect::Removed
-            }
-            Op::RemoveNeigh { vni, address } => {
-                self.neigh.remove(&(vni, address));
-                Effect::Removed
-            }
-            Op::RemoveFdb { vni, mac } => {
-                self.fdb.remove(&(vni, mac));
-                Effect::Removed
-            }
-            Op::RemoveFlood { vni, position } => {
-                self.flood.remove(&(vni, position));
-                Effect::Removed
-            }
-            Op::RemoveMember { vni, vtep } => {
-                self.members.remove(&(vni, vtep));
-                Effect::Removed
-            }
-            Op::RemoveVtep { address, index: _ } => {
-                self.vteps.remove(&address);
-                Effect::Removed
-            }
-            Op::RemoveNetwork { vni } => {
-                self.networks.remove(&vni);
-                Effect::Removed
-            }
+            Op::RemovePort { ifindex } => remove(&mut self.ports, &ifindex),
+            Op::RemoveNeigh { vni, address } => remove(&mut self.neigh, &(vni, address)),
+            Op::RemoveFdb { vni, mac } => remove(&mut self.fdb, &(vni, mac)),
+            Op::RemoveFlood { vni, position } => remove(&mut self.flood, &(vni, position)),
+            Op::RemoveMember { vni, vtep } => remove(&mut self.members, &(vni, vtep)),
+            Op::RemoveVtep { address, index: _ } => remove(&mut self.vteps, &address),
+            Op::RemoveNetwork { vni } => remove(&mut self.networks, &vni),
         }
     }
 }
@@ -136,51 +124,6 @@ pub(super) struct Plan {
     pub(super) then: Vec<Op>,
 }
 
-/// The entries that a plan is for.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Extent<'a> {
-    /// All.
-    All,
-    /// These, with all others as they are.
-    Of(&'a Touched),
-}
-
-impl<'a> Extent<'a> {
-    /// Those of what is held that it is for; `keys` are the ones of that map.
-    fn held<'h, K: Ord, V>(
-        self,
-        held: &'h BTreeMap<K, V>,
-        keys: fn(&'a Touched) -> &'a BTreeSet<K>,
-    ) -> Box<dyn Iterator<Item = (&'h K, &'h V)> + 'h>
-    where
-        'a: 'h,
-    {
-        match self {
-            Self::All => Box::new(held.iter()),
-            Self::Of(touched) => {
-                Box::new(keys(touched).iter().filter_map(|key| held.get_key_value(key)))
-            }
-        }
-    }
-
-    /// As [`Self::held`], of a map with several entries for each network, whose keys are within `bounds`.
-    fn of_networks<'h, K: Ord + Copy + 'h, V>(
-        self,
-        held: &'h BTreeMap<K, V>,
-        bounds: fn(Vni) -> RangeInclusive<K>,
-    ) -> Box<dyn Iterator<Item = (&'h K, &'h V)> + 'h>
-    where
-        'a: 'h,
-    {
-        match self {
-            Self::All => Box::new(held.iter()),
-            Self::Of(touched) => {
-                Box::new(touched.networks.iter().flat_map(move |&vni| held.range(bounds(vni))))
-            }
-        }
-    }
-}
-
 /// Compares `held` with `desired`, which says of the entries of `extent` what there should be, and of all tunnels.
 ///
 /// # Errors
@@ -193,13 +136,12 @@ pub(super) fn plan(
     extent: Extent<'_>,
 ) -> Result<Plan, Error> {
     let hosts = hosts(&held.vteps, &desired.tunnels)?;
-    let there = (held.vteps.iter(), held.vteps.len());
-    let vteps = Difference::between(&VTEPS, there, &hosts, sweep)?.order(
+    let vteps = Difference::between(&VTEPS, Held::whole(&held.vteps), &hosts, sweep)?.order(
         |address, entry| Op::SetVtep { address, entry },
         |address| Op::RemoveVtep { address, index: held.vteps[&address].index },
     );
     let members = members(desired, &hosts);
-    let there = (extent.of_networks(&held.members, members_of), held.members.len());
+    let there = extent.of_networks(&held.members, members_of);
     let members = Difference::between(&MEMBERS, there, &members, sweep)?.order(
         |(vni, vtep), index| Op::SetMember { vni, vtep, index },
         |(vni, vtep)| Op::RemoveMember { vni, vtep },
@@ -215,11 +157,11 @@ pub(super) fn plan(
         (places < lists.places(vni).during).then_some(Op::SetNetwork { vni, network })
     });
     let shorter: Vec<Op> = shorter.collect();
-    let there = (extent.held(&held.networks, |of| &of.networks), held.networks.len());
+    let there = extent.held(&held.networks, |of| &of.networks);
     let networks = Difference::between(&NETWORKS, there, &networks, sweep)?
         .order(|vni, network| Op::SetNetwork { vni, network }, |vni| Op::RemoveNetwork { vni });
     let flood = lists.order();
-    let there = (extent.held(&held.fdb, |of| &of.fdb), held.fdb.len());
+    let there = extent.held(&held.fdb, |of| &of.fdb);
     let fdb = Difference::between(&FDB, there, &desired.fdb, sweep)?.order(
         |(vni, mac), target| Op::SetFdb { vni, mac, target },
         |(vni, mac)| Op::RemoveFdb { vni, mac },
@@ -227,7 +169,7 @@ pub(super) fn plan(
     let neigh4 = neighbours(&NEIGH4, (held, desired), sweep, extent, IpAddr::is_ipv4)?;
     let neigh6 = neighbours(&NEIGH6, (held, desired), sweep, extent, IpAddr::is_ipv6)?;
     let ports = desired.ports.iter().map(|(index, port)| (index, &port.entry));
-    let there = (extent.held(&held.ports, |of| &of.ports), held.ports.len());
+    let there = extent.held(&held.ports, |of| &of.ports);
     let ports = Difference::between(&PORTS, there, ports, sweep)?.order(
         |ifindex, entry| Op::SetPort { ifindex, entry },
         |ifindex| Op::RemovePort { ifindex },
@@ -285,71 +227,16 @@ fn neighbours(
     of_family: impl Fn(&IpAddr) -> bool,
 ) -> Result<(Vec<Op>, Vec<Op>), Error> {
     let belongs = |((_, address), _): &(&(Vni, IpAddr), &MacAddr)| of_family(address);
-    let all = held.neigh.keys().filter(|(_, address)| of_family(address)).count();
-    let there = extent.held(&held.neigh, |of| &of.neigh).filter(belongs);
+    let there = extent.held(&held.neigh, |of| &of.neigh);
+    let there = Held {
+        entries: Box::new(there.entries.filter(belongs)),
+        all: held.neigh.keys().filter(|(_, address)| of_family(address)).count(),
+    };
     let wanted = desired.neigh.iter().filter(belongs);
-    Ok(Difference::between(map, (there, all), wanted, sweep)?.order(
+    Ok(Difference::between(map, there, wanted, sweep)?.order(
         |(vni, address), mac| Op::SetNeigh { vni, address, mac },
         |(vni, address)| Op::RemoveNeigh { vni, address },
     ))
-}
-
-/// How one map has to change.
-struct Difference<K, V> {
-    set: Vec<(K, V)>,
-    gone: Vec<K>,
-    /// The map cannot hold both what comes and what goes.
-    crowded: bool,
-}
-
-impl<K: Ord + Copy, V: PartialEq + Clone> Difference<K, V> {
-    /// Compares what is held with what is desired, both in the order of their keys; `all` is how many entries the map has,
-    /// others among them.
-    fn between<'a>(
-        map: &Layout,
-        (held, all): (impl IntoIterator<Item = (&'a K, &'a V)>, usize),
-        desired: impl IntoIterator<Item = (&'a K, &'a V)>,
-        sweep: Sweep,
-    ) -> Result<Self, Error>
-    where
-        K: 'a,
-        V: 'a,
-    {
-        let mut held = held.into_iter().peekable();
-        let (mut set, mut gone) = (Vec::new(), Vec::new());
-        let mut added = 0;
-        for (key, value) in desired {
-            while let Some((&other, _)) = held.next_if(|(other, _)| *other < key) {
-                gone.push(other);
-            }
-            let old = held.next_if(|(other, _)| *other == key);
-            added += usize::from(old.is_none());
-            if old.is_none_or(|(_, old)| old != value) {
-                set.push((*key, value.clone()));
-            }
-        }
-        gone.extend(held.map(|(&other, _)| other));
-        if sweep == Sweep::Keep {
-            gone.clear();
-        }
-        let together = all + added;
-        let after = together - gone.len();
-        if after > map.room() {
-            return Err(map.full(after));
-        }
-        Ok(Self { set, gone, crowded: together > map.room() })
-    }
-
-    /// Makes of it what is done first, and what is done after all that.
-    fn order(self, set: impl Fn(K, V) -> Op, remove: impl Fn(K) -> Op) -> (Vec<Op>, Vec<Op>) {
-        let set = self.set.into_iter().map(|(key, value)| set(key, value));
-        let gone = self.gone.into_iter().map(remove);
-        if self.crowded {
-            (gone.chain(set).collect(), Vec::new())
-        } else {
-            (set.collect(), gone.collect())
-        }
-    }
 }
 
 #[cfg(test)]

@@ -52,6 +52,23 @@ pub struct Volume {
     pub bytes: u64,
 }
 
+impl Volume {
+    /// What was added since it was `before`; what was counted anew began at 0.
+    #[must_use]
+    pub fn since(self, before: Self) -> Self {
+        if self.packets < before.packets || self.bytes < before.bytes {
+            return self;
+        }
+        Self { packets: self.packets - before.packets, bytes: self.bytes - before.bytes }
+    }
+
+    /// Adds as much more.
+    pub fn add(&mut self, Self { packets, bytes }: Self) {
+        self.packets += packets;
+        self.bytes += bytes;
+    }
+}
+
 /// All that was counted. What was not heard of for long is forgotten where there is much, and counted from 0 again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
@@ -95,8 +112,7 @@ fn all<K: Pod, T: Ord>(
         let Some(what) = of(key) else { continue };
         let volume: &mut Volume = volumes.entry(what).or_default();
         for count in counts.iter() {
-            volume.packets += count.packets;
-            volume.bytes += count.bytes;
+            volume.add(Volume { packets: count.packets, bytes: count.bytes });
         }
     }
     Ok(volumes)

@@ -1,12 +1,12 @@
 //! What the tests of this module's parts share: a small world.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
 
 use ipnet::IpNet;
 
 use super::{Asker, Askers, Directory, Joined, Zone};
 use crate::model::{
-    Endpoint, EndpointId, ExposedPort, Name, Network, NetworkId, Owner, SCHEMA, SandboxId, Subnet,
+    Endpoint, EndpointId, ExposedPort, Name, Network, NetworkId, Owner, SandboxId, Subnet,
 };
 
 pub(super) fn name(text: &str) -> Name {
@@ -19,24 +19,9 @@ pub(super) fn ip(text: &str) -> IpAddr {
 
 pub(crate) fn network(label: &str, cidr: &str, internal: bool) -> Network {
     Network {
-        schema: SCHEMA,
-        id: NetworkId::random(),
-        name: name(label),
-        host: None,
-        driver: name("overlay"),
         subnets: vec![Subnet::new(cidr.parse().expect("a subnet"), None, None).expect("usable")],
-        vni: None,
-        gateway_mac: None,
         internal,
-        policy: crate::model::Policy::default(),
-        options: BTreeMap::new(),
-        allotted: None,
-        ipam_options: BTreeMap::new(),
-        peers: Vec::new(),
-        lease: None,
-        labels: BTreeMap::new(),
-        engine_made: false,
-        created: 0,
+        ..Network::new(NetworkId::random(), name(label), name("overlay"), 0)
     }
 }
 
@@ -48,18 +33,7 @@ pub(crate) fn endpoint(
     sandbox: Option<&SandboxId>,
 ) -> Endpoint {
     Endpoint {
-        schema: SCHEMA,
-        id: EndpointId::random(),
-        network: network.id.clone(),
-        name: name(label),
         aliases: aliases.iter().map(|alias| name(alias)).collect(),
-        exposed: Vec::new(),
-        ports: Vec::new(),
-        mac: None,
-        bridging: false,
-        vtep: None,
-        lease: None,
-        container: None,
         addresses: addresses.iter().map(|a| a.parse::<IpNet>().expect("an address")).collect(),
         owner: sandbox.map(|sandbox| Owner {
             host: "h1".parse().expect("a host's name"),
@@ -68,7 +42,7 @@ pub(crate) fn endpoint(
             ports: Vec::new(),
             takes_along: false,
         }),
-        created: 0,
+        ..Endpoint::new(EndpointId::random(), network.id.clone(), name(label), 0)
     }
 }
 

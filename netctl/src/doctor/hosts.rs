@@ -1,19 +1,18 @@
 //! The hosts of the cluster, as the store has them.
 
-use std::{
-    collections::BTreeMap,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::collections::BTreeMap;
 
 use super::{Cluster, Finding, Patient, SKEW};
-use crate::model::{DaemonNote, Host, HostName, ServiceView, UnixTime};
+use crate::{
+    model::{DaemonNote, Host, HostName, ServiceView, UnixTime},
+    moment::unix_now,
+};
 
 pub(super) fn examine(patient: &Patient<'_>) -> Result<Vec<Finding>, String> {
     let Some(Cluster { hosts, services }) = &patient.cluster else {
         return Err("it takes the daemon and its store".to_owned());
     };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    Ok(judge(&patient.note, hosts, services, now))
+    Ok(judge(&patient.note, hosts, services, unix_now()))
 }
 
 fn judge(

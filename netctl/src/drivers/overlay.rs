@@ -8,7 +8,7 @@ use std::{net::IpAddr, str::FromStr};
 
 use async_trait::async_trait;
 use ipnet::IpNet;
-use netctl_common::outer::{OVERHEAD4, OVERHEAD6};
+use netctl_common::outer::overhead;
 
 use super::{
     Device, Driver, Error, HostContext, Joined, Place, Plan, Presence, Scope,
@@ -123,8 +123,7 @@ impl Driver for Overlay {
 
 /// What fits into the underlay's packets to a tunnel address, in bytes.
 fn fitting(host: &HostContext, vtep: IpAddr) -> u32 {
-    let overhead = if vtep.is_ipv4() { OVERHEAD4 } else { OVERHEAD6 };
-    host.underlay_mtu().saturating_sub(overhead).max(MIN_MTU)
+    host.underlay_mtu().saturating_sub(overhead(vtep)).max(MIN_MTU)
 }
 
 /// What fits into the underlay's packets, or less where the network asks for it, in bytes.

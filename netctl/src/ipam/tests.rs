@@ -18,7 +18,7 @@ use proptest::prelude::*;
 
 use super::{AddressWish, Allocator, Error, address_key, check_options, mac, remember};
 use crate::{
-    model::{HostName, Name, Network, NetworkId, SCHEMA, Subnet},
+    model::{HostName, Name, Network, NetworkId, Subnet},
     store::{self, Entry, LeaseId, Listing, MemoryStore, Outcome, Revision, Store, Txn, Watch},
 };
 
@@ -32,25 +32,10 @@ pub(super) fn network(subnets: &[(&str, Option<&str>)]) -> Network {
         let parse = |text: &str| text.parse().expect("a test's own text");
         Subnet::new(parse(cidr), range.map(parse), None).expect("usable")
     };
+    let [name, driver] = ["dev", "overlay"].map(|name| name.parse().expect("a name"));
     Network {
-        schema: SCHEMA,
-        id: NetworkId::from_bytes([7; 32]),
-        name: "dev".parse().expect("a name"),
-        driver: "overlay".parse().expect("a name"),
         subnets: subnets.iter().map(subnet).collect(),
-        vni: None,
-        gateway_mac: None,
-        internal: false,
-        policy: crate::model::Policy::default(),
-        host: None,
-        options: BTreeMap::new(),
-        allotted: None,
-        ipam_options: BTreeMap::new(),
-        peers: Vec::new(),
-        lease: None,
-        labels: BTreeMap::new(),
-        engine_made: false,
-        created: 0,
+        ..Network::new(NetworkId::from_bytes([7; 32]), name, driver, 0)
     }
 }
 

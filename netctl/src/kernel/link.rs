@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use netctl_common::MacAddr;
-use nix::errno::Errno;
+use nix::{errno::Errno, net::if_::if_indextoname};
 use rtnetlink::{
     packet_core::NLM_F_ACK,
     packet_route::{
@@ -290,6 +290,11 @@ pub(super) fn peer_of(message: &LinkMessage) -> Option<Peer> {
         }
     }
     lower.map(|index| Peer { index, netnsid })
+}
+
+/// The name of the link of this index in the namespace of the calling thread, if it is there.
+pub fn device_name(index: u32) -> Option<String> {
+    if_indextoname(index).ok()?.into_string().ok()
 }
 
 /// What a link is, for an error: its kind.

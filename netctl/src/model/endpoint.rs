@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     BoundPort, CniName, EndpointId, ExposedPort, HostName, Lease, MacAddr, Name, NetworkId,
-    PublishedPort, SandboxId, UnixTime, Vteps,
+    PublishedPort, SCHEMA, SandboxId, UnixTime, Vteps,
 };
 
 /// Joins at most one sandbox to exactly one network. People call it a service.
@@ -52,6 +52,27 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// One that nobody has attached, without addresses and all else that it may have.
+    pub fn new(id: EndpointId, network: NetworkId, name: Name, created: UnixTime) -> Self {
+        Self {
+            schema: SCHEMA,
+            id,
+            network,
+            name,
+            aliases: Vec::new(),
+            exposed: Vec::new(),
+            ports: Vec::new(),
+            mac: None,
+            addresses: Vec::new(),
+            bridging: false,
+            vtep: None,
+            lease: None,
+            container: None,
+            owner: None,
+            created,
+        }
+    }
+
     /// Where packets for it are tunnelled to from other hosts; `None` where it is nowhere.
     pub fn vteps(&self) -> Option<Vteps> {
         self.owner.as_ref().map(|owner| owner.vteps).or_else(|| self.vtep.map(Vteps::from))

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{HostName, Lease, MacAddr, Name, NetworkId, Peer, Policy, UnixTime, Vni};
+use super::{HostName, Lease, MacAddr, Name, NetworkId, Peer, Policy, SCHEMA, UnixTime, Vni};
 
 /// The name of a driver.
 pub type DriverName = Name;
@@ -60,6 +60,30 @@ pub struct Network {
 }
 
 impl Network {
+    /// One of the whole cluster, without addresses and all else that it may have.
+    pub fn new(id: NetworkId, name: Name, driver: DriverName, created: UnixTime) -> Self {
+        Self {
+            schema: SCHEMA,
+            id,
+            name,
+            host: None,
+            driver,
+            subnets: Vec::new(),
+            vni: None,
+            gateway_mac: None,
+            internal: false,
+            policy: Policy::default(),
+            options: BTreeMap::new(),
+            allotted: None,
+            ipam_options: BTreeMap::new(),
+            peers: Vec::new(),
+            lease: None,
+            labels: BTreeMap::new(),
+            engine_made: false,
+            created,
+        }
+    }
+
     /// Whether a host can have endpoints in it.
     pub fn is_on(&self, host: &HostName) -> bool {
         self.host.as_ref().is_none_or(|own| own == host)

@@ -36,6 +36,13 @@ pub struct ServiceView {
     pub plugin_info: BTreeMap<String, Value>,
 }
 
+impl ServiceView {
+    /// Its name with that of its network.
+    pub fn qualified(&self) -> String {
+        format!("{}.{}", self.endpoint.name, self.network_name)
+    }
+}
+
 /// A sandbox with what is attached to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SandboxView {
@@ -79,6 +86,13 @@ pub struct InterfaceView {
     /// The CNI network configuration that made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub configuration: Option<CniName>,
+}
+
+impl InterfaceView {
+    /// The name of the service with that of its network.
+    pub fn qualified(&self) -> String {
+        format!("{}.{}", self.service, self.network)
+    }
 }
 
 /// A host of the cluster.

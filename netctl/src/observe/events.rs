@@ -5,12 +5,12 @@ mod dissect;
 use std::time::SystemTime;
 
 use netctl_common::{Direction, Outcome, Verdict};
-use nix::net::if_::if_indextoname;
 
 use self::dissect::{Dissected, dissect};
 use crate::{
     controller::{Controller, Stations},
     dataplane::{EventKinds, Listening, PacketEvent, Told},
+    kernel::device_name,
     model::{EndView, EventFilter, EventView, PacketView, TunnelView, Vni},
 };
 
@@ -36,7 +36,11 @@ impl Events {
             let view = match self.listening.next().await? {
                 Told::Packet(event) => {
                     self.stations.refresh();
-                    name(&event, &mut self.stations)
+                    let packet = Box::new(name(&event, &mut self.stations));
+                    match event.outcome {
+                        Outcome::Dropped(_) => EventView::Drop(packet),
+                        Outcome::Forwarded(_) => EventView::Flow(packet),
+                    }
                 }
                 Told::Lost(events) => EventView::Lost { events, slow_listener: false },
                 Told::Missed(events) => EventView::Lost { events, slow_listener: true },
@@ -48,8 +52,8 @@ impl Events {
     }
 }
 
-/// An event in people's words.
-fn name(event: &PacketEvent, stations: &mut Stations) -> EventView {
+/// An event's packet in people's words.
+fn name(event: &PacketEvent, stations: &mut Stations) -> PacketView {
     let PacketEvent { at, direction, outcome, device, to, vni, length, head } = event;
     let dissected = dissect(head, has_outer(*direction, *outcome));
     let from = stations.behind(*device).cloned();
@@ -65,10 +69,8 @@ fn name(event: &PacketEvent, stations: &mut Stations) -> EventView {
         let service = vni.and_then(|vni| stations.name(vni, end.address, mac));
         EndView { service: service.map(ToOwned::to_owned), ..end }
     };
-    let packet = PacketView {
-        at_us: at
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(u64::MAX)),
+    PacketView {
+        at_us: micros(*at),
         program: direction.as_str().to_owned(),
         outcome: outcome.as_str().to_owned(),
         description: outcome.describe().to_owned(),
@@ -81,14 +83,16 @@ fn name(event: &PacketEvent, stations: &mut Stations) -> EventView {
         bytes: *length,
         tunnel: tunnel
             .map(|tunnel| TunnelView { source: tunnel.source, destination: tunnel.destination }),
-        device: if_indextoname(*device).ok().and_then(|name| name.into_string().ok()),
+        device: device_name(*device),
         sender: from.as_ref().map(|from| from.service.clone()),
         sandbox: from.and_then(|from| from.sandbox),
-    };
-    match outcome {
-        Outcome::Dropped(_) => EventView::Drop(Box::new(packet)),
-        Outcome::Forwarded(_) => EventView::Flow(Box::new(packet)),
     }
+}
+
+/// Microseconds since 1970.
+fn micros(at: SystemTime) -> u64 {
+    at.duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
 }
 
 /// Whether the packet had outer headers when the program told of it: what came from the underlay until they are taken off,

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use netctl_common::{MacAddr, Outcome, Verdict};
 
 use super::{
-    Error, Known, Scene, beyond,
+    Error, Scene, beyond,
     inside::Start,
     packet::{Packet, tunnelled},
     parties::{Destination, Sender},
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     dataplane::{Entrance, Rehearsal, rehearse},
-    model::{InterfaceView, SandboxView},
+    doctor::RESTART,
 };
 
 /// Follows what `packet`, which has come to `destination` in this way, is answered with.
@@ -43,11 +43,6 @@ pub(super) async fn follow(
     }
 }
 
-/// The service that asked, with its network.
-fn asker(start: &Start<'_>) -> String {
-    format!("{}.{}", start.interface.service, start.network.name)
-}
-
 /// From the sandbox of this host that has the station `mac`.
 async fn here(
     scene: &Scene,
@@ -56,13 +51,9 @@ async fn here(
     mut answer: Packet,
     hops: &mut Hops,
 ) -> Result<(), Error> {
-    let own = |sandbox: &'_ SandboxView| -> Option<usize> {
-        sandbox.interfaces.iter().position(|own: &InterfaceView| own.mac == Some(mac))
-    };
-    let found = scene.sandboxes.iter().find_map(|sandbox| Some((sandbox, own(sandbox)?)));
-    let Some((sandbox, place)) = found else { return Ok(()) };
-    let sender = Sender { sandbox, interface: sandbox.interfaces.get(place) };
-    let destination = Destination::of_answer(answer.destination, asker(start));
+    let Some((sandbox, interface)) = scene.interface(mac) else { return Ok(()) };
+    let sender = Sender { sandbox, interface: Some(interface) };
+    let destination = Destination::of_answer(answer.destination, start.interface.qualified());
     super::follow(scene, &sender, &destination, &mut answer, hops).await.map(drop)
 }
 
@@ -78,18 +69,13 @@ async fn tunnel(
     let Some(vtep) = scene.station(&start.network, mac).and_then(|row| row.vtep) else {
         return Ok(());
     };
-    let known = scene.known(&start.network, destination.address);
-    let host = match known {
-        Known::At(service) => service.endpoint.owner.as_ref().map(|owner| owner.host.to_string()),
-        Known::Nobody | Known::Nowhere(_) => None,
-    };
-    match host {
+    match scene.known(&start.network, destination.address).host() {
         Some(host) => hops.doubt(
             format!("host {host}"),
             format!(
                 "it has maps of its own: `netctl trace {} {}` there says how it sends it",
                 destination.name(),
-                asker(start)
+                start.interface.qualified()
             ),
         ),
         None => hops.doubt(format!("host {vtep}"), "how it sends it is not known"),
@@ -114,7 +100,7 @@ async fn tunnel(
     match outcome {
         Outcome::Dropped(reason) => {
             let what = format!("{} It would come from {vtep}.", reason.describe());
-            hops.stop(place, reason.as_str(), what, "systemctl restart netctl".to_owned());
+            hops.stop(place, reason.as_str(), what, RESTART.to_owned());
             Ok(())
         }
         Outcome::Forwarded(verdict @ Verdict::ToContainer) => {

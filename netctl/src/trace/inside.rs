@@ -11,8 +11,9 @@ use super::{
     report::Hops,
 };
 use crate::{
-    kernel::{Link, Netlink, Netns},
-    model::{InterfaceView, Network},
+    doctor::RESTART,
+    kernel::{Departure, Link, Netlink, Netns},
+    model::{InterfaceView, Name, Network},
 };
 
 /// How a packet leaves its sandbox.
@@ -35,56 +36,17 @@ pub(super) async fn leave<'a>(
     packet: &mut Packet,
     hops: &mut Hops,
 ) -> Result<Option<Start<'a>>, Error> {
-    let sandbox = &sender.sandbox.sandbox;
-    let at = format!("sandbox {}", sandbox.name);
-    let Ok(netns) = Netns::open(&sandbox.netns) else {
-        let what = format!("its network namespace is gone from {}", sandbox.netns.display());
-        hops.stop(at, "namespace-gone", what, format!("netctl sandbox rm {}", sandbox.name));
-        return Ok(None);
-    };
-    let netlink = Netlink::open(&netns).await?;
-    let links = netlink.links().await?;
-    if let Some(interface) = sender.interface
-        && !stands(&at, sandbox.name.as_str(), interface, &links, hops)
-    {
-        return Ok(None);
-    }
+    let Some(inside) = Inside::open(sender, hops).await? else { return Ok(None) };
     let to = destination.address;
-    let source = sender.interface.and_then(|own| address(own, to));
-    if sender.interface.is_some() && source.is_none() {
-        let family = if to.is_ipv4() { "IPv4" } else { "IPv6" };
-        hops.stop(at, "no-address", format!("it has no address of {family}"), None);
-        return Ok(None);
-    }
-    let Some(departure) = netlink.departure(to, source).await? else {
-        hops.stop(at, "no-route", no_route(scene, sender, to), None);
+    let Some((source, departure)) = inside.departure(scene, to, hops).await? else {
         return Ok(None);
     };
-    if departure.local {
-        hops.pass(at, format!("{to} is its own address"));
-        return Ok(None);
-    }
-    let link = links.iter().find(|link| link.index == departure.link);
-    let device = link.map_or("a device that is gone", |link| link.name.as_str());
-    let mut own = sender.sandbox.interfaces.iter();
-    let interface = own.find(|own| own.device.as_deref() == Some(device));
-    let Some((interface, link)) = interface.zip(link) else {
-        hops.doubt(at, format!("it goes out by {device}, which is not netctl's"));
-        return Ok(None);
-    };
-    if !stands(&at, sandbox.name.as_str(), interface, &links, hops) {
-        return Ok(None);
-    }
+    let Some((interface, link)) = inside.exit(&departure, hops) else { return Ok(None) };
     packet.source = source.or(departure.source).or(address(interface, to));
-    let mtu = usize::try_from(link.mtu).unwrap_or(usize::MAX);
-    if packet.size > mtu {
-        let what = format!(
-            "{device} takes packets of {mtu} bytes, and this has {}: what may not be cut is refused there",
-            packet.size
-        );
-        hops.stop(at, "message-too-long", what, None);
+    if !inside.takes(link, packet, hops) {
         return Ok(None);
     }
+    let (at, device) = (&inside.at, &link.name);
     let network = network(scene, interface)?;
     let Some(mac) = interface.mac.or(link.mac) else {
         hops.doubt(at, format!("{device} has no Ethernet address, so it is not the data plane's"));
@@ -97,24 +59,108 @@ pub(super) async fn leave<'a>(
     } else {
         let by = departure.gateway.map_or_else(String::new, |via| format!(" by {via}"));
         hops.pass(at, format!("it goes out by {device} to {to}{by}"));
-        match next(scene, &netlink, departure.link, &network, via, hops).await? {
+        match next(scene, &inside.netlink, departure.link, &network, via, hops).await? {
             None => return Ok(None),
             found => found,
         }
     };
-    Ok(Some(Start { sandbox: sandbox.name.as_str(), interface, network, mac, via, next }))
+    let sandbox = sender.sandbox.sandbox.name.as_str();
+    Ok(Some(Start { sandbox, interface, network, mac, via, next }))
 }
 
-/// Whether the interface is there and up.
-fn stands(
+/// The sandbox of the sender, looked into.
+struct Inside<'a, 's> {
+    sender: &'s Sender<'a>,
+    at: String,
+    netlink: Netlink,
+    links: Vec<Link>,
+}
+
+impl<'a, 's> Inside<'a, 's> {
+    /// Looks into it; `None` where it, or the interface that the packet is to be from, is not there.
+    async fn open(sender: &'s Sender<'a>, hops: &mut Hops) -> Result<Option<Self>, Error> {
+        let sandbox = &sender.sandbox.sandbox;
+        let at = format!("sandbox {}", sandbox.name);
+        let Ok(netns) = Netns::open(&sandbox.netns) else {
+            let what = format!("its network namespace is gone from {}", sandbox.netns.display());
+            hops.stop(at, "namespace-gone", what, format!("netctl sandbox rm {}", sandbox.name));
+            return Ok(None);
+        };
+        let netlink = Netlink::open(&netns).await?;
+        let links = netlink.links().await?;
+        let inside = Self { sender, at, netlink, links };
+        let stands = sender.interface.is_none_or(|interface| inside.stands(interface, hops));
+        Ok(stands.then_some(inside))
+    }
+
+    /// Whether the interface, where it has a device, is there and up.
+    fn stands(&self, interface: &InterfaceView, hops: &mut Hops) -> bool {
+        let Some(device) = interface.device.as_deref() else { return true };
+        let link = self.links.iter().find(|link| link.name == device);
+        stands(&self.at, &self.sender.sandbox.sandbox.name, device, link, hops)
+    }
+
+    /// How what is for `to` is sent, and the source address where its sender says that.
+    async fn departure(
+        &self,
+        scene: &Scene,
+        to: IpAddr,
+        hops: &mut Hops,
+    ) -> Result<Option<(Option<IpAddr>, Departure)>, Error> {
+        let Self { sender, at, netlink, .. } = self;
+        let source = sender.interface.and_then(|own| address(own, to));
+        if sender.interface.is_some() && source.is_none() {
+            let family = if to.is_ipv4() { "IPv4" } else { "IPv6" };
+            hops.stop(at, "no-address", format!("it has no address of {family}"), None);
+            return Ok(None);
+        }
+        match netlink.departure(to, source).await? {
+            None => hops.stop(at, "no-route", no_route(scene, sender, to), None),
+            Some(departure) if departure.local => {
+                hops.pass(at, format!("{to} is its own address"));
+            }
+            Some(departure) => return Ok(Some((source, departure))),
+        }
+        Ok(None)
+    }
+
+    /// The interface that it leaves by, with its link; `None` where that is not netctl's, or does not stand.
+    fn exit(&self, departure: &Departure, hops: &mut Hops) -> Option<(&'a InterfaceView, &Link)> {
+        let link = self.links.iter().find(|link| link.index == departure.link);
+        let device = link.map_or("a device that is gone", |link| link.name.as_str());
+        let mut own = self.sender.sandbox.interfaces.iter();
+        let interface = own.find(|own| own.device.as_deref() == Some(device));
+        let Some((interface, link)) = interface.zip(link) else {
+            hops.doubt(&self.at, format!("it goes out by {device}, which is not netctl's"));
+            return None;
+        };
+        self.stands(interface, hops).then_some((interface, link))
+    }
+
+    /// Whether the link takes a packet of that size.
+    fn takes(&self, link: &Link, packet: &Packet, hops: &mut Hops) -> bool {
+        let mtu = usize::try_from(link.mtu).unwrap_or(usize::MAX);
+        if packet.size <= mtu {
+            return true;
+        }
+        let what = format!(
+            "{} takes packets of {mtu} bytes, and this has {}: what may not be cut is refused there",
+            link.name, packet.size
+        );
+        hops.stop(&self.at, "message-too-long", what, None);
+        false
+    }
+}
+
+/// Whether the sandbox's device is there and up.
+pub(super) fn stands(
     at: &str,
-    sandbox: &str,
-    interface: &InterfaceView,
-    links: &[Link],
+    sandbox: &Name,
+    device: &str,
+    link: Option<&Link>,
     hops: &mut Hops,
 ) -> bool {
-    let Some(device) = interface.device.as_deref() else { return true };
-    match links.iter().find(|link| link.name == device) {
+    match link {
         Some(link) if link.up => true,
         Some(_) => {
             let mend = format!("netctl exec {sandbox} -- ip link set {device} up");
@@ -122,8 +168,7 @@ fn stands(
             false
         }
         None => {
-            let mend = "systemctl restart netctl".to_owned();
-            hops.stop(at, "interface-gone", format!("{device} is gone"), mend);
+            hops.stop(at, "interface-gone", format!("{device} is gone"), RESTART.to_owned());
             false
         }
     }
@@ -196,7 +241,7 @@ pub(super) fn compare(
     network: &Network,
     address: IpAddr,
 ) -> (String, Option<String>) {
-    let restart = Some("systemctl restart netctl".to_owned());
+    let restart = Some(RESTART.to_owned());
     if network.subnets.iter().any(|subnet| subnet.gateway == address) {
         let what =
             format!("{address} is the gateway of {}. The maps of this host lack it.", network.name);
@@ -208,12 +253,12 @@ pub(super) fn compare(
             (format!("Nobody has {address} in the store either."), Some(mend))
         }
         Known::Nowhere(service) => {
-            let name = format!("{}.{}", service.endpoint.name, service.network_name);
+            let name = service.qualified();
             let mend = format!("netctl service attach SANDBOX {name}");
             (format!("It is that of {name}, which is attached nowhere."), Some(mend))
         }
         Known::At(service) => {
-            let name = format!("{}.{}", service.endpoint.name, service.network_name);
+            let name = service.qualified();
             let owner = service.endpoint.owner.as_ref();
             let on = owner.map_or_else(String::new, |owner| format!(" on {}", owner.host));
             let what =

@@ -7,7 +7,9 @@ use super::{
     report::Hops,
 };
 use crate::{
-    controller, drivers,
+    controller,
+    doctor::RESTART,
+    drivers,
     model::{BoundPort, ServiceView, Transport},
 };
 
@@ -32,51 +34,77 @@ pub(super) async fn host(
     let links = scene.netlink.links().await?;
     let device = links.iter().find(|link| link.index == departure.link);
     let device = device.map_or_else(String::new, |link| link.name.clone());
-    let name = &start.network.name;
-    if start.network.internal {
-        let what = format!("network {name} is internal: nothing leaves it by its gateway");
-        let mend = "netctl network create NAME    # without --internal".to_owned();
-        hops.stop(at, "internal", what, mend);
-        return Ok(());
-    }
-    let gateway = gateway(scene, start);
-    if drivers::is_gateway(&device) && Some(&device) != gateway.as_ref() {
-        let what = format!(
-            "{to} is in another network, and networks reach each other at published ports alone"
-        );
-        let services = &scene.store.services;
-        let has =
-            |service: &&ServiceView| service.endpoint.addresses.iter().any(|own| own.addr() == to);
-        let network = services.iter().find(has).map(|service| service.network_name.as_str());
-        let mend =
-            format!("netctl network connect {} {}", network.unwrap_or("NETWORK"), start.sandbox);
-        hops.stop(at, "other-network", what, mend);
-        return Ok(());
-    }
-    let ways = controller::ways(scene.netlink.netns()).await?;
-    let restart = "systemctl restart netctl".to_owned();
-    if !ways.table {
-        let what = "its table inet netctl is gone, without which gateways forward nothing";
-        hops.stop(at, "table-gone", what, restart);
-        return Ok(());
-    }
-    if gateway.as_ref().is_some_and(|gateway| !ways.out.contains(gateway)) {
-        let what = format!("its table inet netctl has no way out for network {name}");
-        hops.stop(at, "no-way-out", what, restart);
-        return Ok(());
-    }
-    if !ways.lacking.is_empty() {
-        let mend = "netctl doctor    # says which rules are lacking".to_owned();
-        hops.stop(at, "forward-dropped", "a table of others drops what it forwards", mend);
+    let way = Way { scene, start, to, at, device, gateway: gateway(scene, start) };
+    if !way.is_allowed(hops) || !way.is_open(hops).await? {
         return Ok(());
     }
     let masked = start.network.policy.way_out.masquerades(to.is_ipv6());
     let by = departure.gateway.map_or_else(String::new, |via| format!(" by {via}"));
     let from =
         if masked { "with an address of the host as its source" } else { "with its own source" };
-    hops.pass(at, format!("it leaves by {device}{by}, {from}"));
+    hops.pass(&way.at, format!("it leaves by {}{by}, {from}", way.device));
     hops.doubt("outside", "what is behind that is not netctl's");
     Ok(())
+}
+
+/// The way from a network's gateway through the host.
+struct Way<'a> {
+    scene: &'a Scene,
+    start: &'a Start<'a>,
+    to: IpAddr,
+    /// The host.
+    at: String,
+    /// The device that it leads to.
+    device: String,
+    gateway: Option<String>,
+}
+
+impl Way<'_> {
+    /// Whether the network may send there by its gateway.
+    fn is_allowed(&self, hops: &mut Hops) -> bool {
+        let Self { scene, start, to, at, device, gateway } = self;
+        let name = &start.network.name;
+        if start.network.internal {
+            let what = format!("network {name} is internal: nothing leaves it by its gateway");
+            let mend = "netctl network create NAME    # without --internal".to_owned();
+            hops.stop(at, "internal", what, mend);
+            return false;
+        }
+        if !drivers::is_gateway(device) || Some(device) == gateway.as_ref() {
+            return true;
+        }
+        let what = format!(
+            "{to} is in another network, and networks reach each other at published ports alone"
+        );
+        let has =
+            |service: &&ServiceView| service.endpoint.addresses.iter().any(|own| own.addr() == *to);
+        let other = scene.store.services.iter().find(has);
+        let other = other.map_or("NETWORK", |service| service.network_name.as_str());
+        let mend = format!("netctl network connect {other} {}", start.sandbox);
+        hops.stop(at, "other-network", what, mend);
+        false
+    }
+
+    /// Whether the host's tables let it through.
+    async fn is_open(&self, hops: &mut Hops) -> Result<bool, Error> {
+        let ways = controller::ways(self.scene.netlink.netns()).await?;
+        let lacks = |gateway: &String| !ways.out.contains(gateway);
+        let (reason, what, mend) = if !ways.table {
+            let what = "its table inet netctl is gone, without which gateways forward nothing";
+            ("table-gone", what.to_owned(), RESTART)
+        } else if self.gateway.as_ref().is_some_and(lacks) {
+            let name = &self.start.network.name;
+            let what = format!("its table inet netctl has no way out for network {name}");
+            ("no-way-out", what, RESTART)
+        } else if !ways.lacking.is_empty() {
+            let what = "a table of others drops what it forwards".to_owned();
+            ("forward-dropped", what, "netctl doctor    # says which rules are lacking")
+        } else {
+            return Ok(true);
+        };
+        hops.stop(&self.at, reason, what, mend.to_owned());
+        Ok(false)
+    }
 }
 
 /// The device of the network's gateway on this host.
@@ -112,7 +140,7 @@ async fn own(
         hops.pass(at, format!("{to} is its own address: it takes it itself"));
         return Ok(());
     };
-    let name = format!("{}.{}", service.endpoint.name, service.network_name);
+    let name = service.qualified();
     hops.pass(at, format!("{to} is its own, and the port is published: it goes to {name}"));
     match service.endpoint.mac {
         Some(mac) => beyond::here(scene, mac, hops).await,

@@ -1,18 +1,29 @@
 //! The packet as a sandbox would send it.
 
-use std::{fmt, net::IpAddr};
+use std::{
+    array, fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
-use netctl_common::MacAddr;
+use netctl_common::{
+    MacAddr, checksum,
+    wire::{ether_type, protocol},
+};
 use serde::Serialize;
 
 use super::{Error, Question};
 use crate::{dataplane::LONGEST, model::Vni};
 
+/// How long headers are, in bytes.
 const ETHERNET: usize = 14;
+const IPV4: usize = 20;
+const IPV6: usize = 40;
+/// How many routers it may pass, as Linux has it.
+const HOPS: u8 = 64;
 /// What ping sends behind its header.
 const PING: usize = 56;
 /// What stands in front of a frame in a tunnel by IPv6.
-const OUTER: usize = 70;
+const OUTER: usize = ETHERNET + IPV6 + 8 + 8;
 /// The port that it is sent from: of those that are given to who asks for none.
 const SOURCE_PORT: u16 = 49_999;
 
@@ -72,33 +83,21 @@ impl Packet {
     pub(super) fn frame(&self, source: MacAddr, destination: MacAddr) -> Vec<u8> {
         let size = self.size.min(LONGEST - ETHERNET);
         let mut frame = [destination.0, source.0].concat();
-        let length = u16::try_from(size).unwrap_or(u16::MAX);
-        let payload = self.payload();
+        let (protocol, payload) = self.payload();
         match (self.source, self.destination) {
             (Some(IpAddr::V6(source)), IpAddr::V6(destination)) => {
-                let number = if self.protocol == Protocol::Icmp { 58 } else { payload.0 };
-                frame.extend([0x86, 0xdd, 0x60, 0, 0, 0]);
-                frame.extend((length - 40).to_be_bytes());
-                frame.extend([number, 64]);
-                frame.extend([source.octets(), destination.octets()].concat());
+                frame.extend(ipv6(protocol, size - IPV6, source, destination));
             }
             (source, IpAddr::V4(destination)) => {
                 let source = match source {
-                    Some(IpAddr::V4(source)) => source.octets(),
-                    _ => [0; 4],
+                    Some(IpAddr::V4(source)) => source,
+                    _ => Ipv4Addr::UNSPECIFIED,
                 };
-                frame.extend([8, 0]);
-                let mut header = vec![0x45, 0];
-                header.extend(length.to_be_bytes());
-                header.extend([0, 0, 0x40, 0, 64, payload.0, 0, 0]);
-                header.extend([source, destination.octets()].concat());
-                let sum = checksum(&header);
-                header[10..12].copy_from_slice(&sum);
-                frame.extend(header);
+                frame.extend(ipv4(protocol, size, source, destination));
             }
             (_, IpAddr::V6(_)) => {}
         }
-        frame.extend(payload.1);
+        frame.extend(payload);
         frame.resize(ETHERNET + size, 0);
         frame
     }
@@ -109,7 +108,7 @@ impl Packet {
         Self { size, ..self.clone() }.frame(source, destination)
     }
 
-    /// The protocol's number in IPv4, and its header.
+    /// The protocol's number, and its header.
     fn payload(&self) -> (u8, Vec<u8>) {
         let mut ports = [SOURCE_PORT, self.port];
         if self.is_answer {
@@ -120,21 +119,22 @@ impl Packet {
             Protocol::Tcp => {
                 // SYN; and with ACK, where it was asked for (RFC 9293 section 3.1).
                 let flags = if self.is_answer { 0x12 } else { 0x02 };
-                (6, [&ports[..], &[0; 8], &[0x50, flags, 0xff, 0xff, 0, 0, 0, 0]].concat())
+                let rest = [0x50, flags, 0xff, 0xff, 0, 0, 0, 0];
+                (protocol::TCP, [&ports[..], &[0; 8], &rest].concat())
             }
             Protocol::Udp => {
-                let ip = if self.destination.is_ipv4() { 20 } else { 40 };
-                let length = u16::try_from(self.size.min(LONGEST - ETHERNET) - ip);
-                (17, [&ports[..], &length.unwrap_or(u16::MAX).to_be_bytes(), &[0; 2]].concat())
+                let ip = if self.destination.is_ipv4() { IPV4 } else { IPV6 };
+                let length = length(self.size.min(LONGEST - ETHERNET) - ip);
+                (protocol::UDP, [&ports[..], &length, &[0; 2]].concat())
             }
             Protocol::Icmp => {
-                let kind = match (self.destination.is_ipv4(), self.is_answer) {
-                    (true, false) => 8,
-                    (true, true) => 0,
-                    (false, false) => 128,
-                    (false, true) => 129,
+                let (protocol, kind) = match (self.destination.is_ipv4(), self.is_answer) {
+                    (true, false) => (protocol::ICMP, 8),
+                    (true, true) => (protocol::ICMP, 0),
+                    (false, false) => (protocol::ICMPV6, 128),
+                    (false, true) => (protocol::ICMPV6, 129),
                 };
-                (1, vec![kind, 0, 0, 0, 0, 1, 0, 1])
+                (protocol, vec![kind, 0, 0, 0, 0, 1, 0, 1])
             }
         }
     }
@@ -148,33 +148,23 @@ pub(super) fn tunnelled(
     port: u16,
     vni: Vni,
 ) -> Vec<u8> {
-    let length = |more: usize| u16::try_from(frame.len() + more).unwrap_or(u16::MAX).to_be_bytes();
+    let udp = 8 + 8 + frame.len();
     let mut packet = device.0.to_vec();
     // From a station that is local and no group.
     packet.extend([2, 0, 0, 0, 0, 1]);
-    match (source, destination) {
+    packet.extend(match (source, destination) {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {
-            let mut header = vec![0x45, 0];
-            header.extend(length(20 + 8 + 8));
-            header.extend([0, 0, 0x40, 0, 64, 17, 0, 0]);
-            header.extend([source.octets(), destination.octets()].concat());
-            let sum = checksum(&header);
-            header[10..12].copy_from_slice(&sum);
-            packet.extend([8, 0]);
-            packet.extend(header);
+            ipv4(protocol::UDP, IPV4 + udp, source, destination)
         }
         (source, destination) => {
-            let octets = |address| match address {
-                IpAddr::V6(address) => address.octets(),
-                IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
-            };
-            packet.extend([0x86, 0xdd, 0x60, 0, 0, 0]);
-            packet.extend(length(8 + 8));
-            packet.extend([17, 64]);
-            packet.extend([octets(source), octets(destination)].concat());
+            let [source, destination] = [source, destination].map(|address| match address {
+                IpAddr::V6(address) => address,
+                IpAddr::V4(address) => address.to_ipv6_mapped(),
+            });
+            ipv6(protocol::UDP, udp, source, destination)
         }
-    }
-    packet.extend([SOURCE_PORT.to_be_bytes(), port.to_be_bytes(), length(8 + 8), [0; 2]].concat());
+    });
+    packet.extend([SOURCE_PORT.to_be_bytes(), port.to_be_bytes(), length(udp), [0; 2]].concat());
     packet.extend([8, 0, 0, 0]);
     packet.extend((vni.get() << 8).to_be_bytes());
     packet.extend(frame);
@@ -183,16 +173,35 @@ pub(super) fn tunnelled(
 
 /// How many bytes the headers of such a packet have.
 fn headers(protocol: Protocol, destination: IpAddr) -> usize {
-    let ip = if destination.is_ipv4() { 20 } else { 40 };
+    let ip = if destination.is_ipv4() { IPV4 } else { IPV6 };
     ip + if protocol == Protocol::Tcp { 20 } else { 8 }
 }
 
-fn checksum(header: &[u8]) -> [u8; 2] {
-    let words = header.chunks_exact(2).map(|word| u32::from(word[0]) << 8 | u32::from(word[1]));
-    let sum: u32 = words.sum();
-    let folded = (sum & 0xffff) + (sum >> 16);
-    let [_, _, high, low] = (!folded).to_be_bytes();
-    [high, low]
+/// The header of an IPv4 packet of `size` bytes, behind its Ethernet type.
+fn ipv4(protocol: u8, size: usize, source: Ipv4Addr, destination: Ipv4Addr) -> Vec<u8> {
+    let mut header = vec![0x45, 0];
+    header.extend(length(size));
+    // Not to be cut; and its checksum is still to come.
+    header.extend([0, 0, 0x40, 0, HOPS, protocol, 0, 0]);
+    header.extend([source.octets(), destination.octets()].concat());
+    let words: [_; IPV4 / 2] = array::from_fn(|word| [header[2 * word], header[2 * word + 1]]);
+    header[10..12].copy_from_slice(&checksum::finish(checksum::sum_words(words)));
+    [&ether_type::IPV4.to_be_bytes(), &header[..]].concat()
+}
+
+/// The header of an IPv6 packet with `payload` bytes behind it, behind its Ethernet type.
+fn ipv6(protocol: u8, payload: usize, source: Ipv6Addr, destination: Ipv6Addr) -> Vec<u8> {
+    let mut header = ether_type::IPV6.to_be_bytes().to_vec();
+    header.extend([0x60, 0, 0, 0]);
+    header.extend(length(payload));
+    header.extend([protocol, HOPS]);
+    header.extend([source.octets(), destination.octets()].concat());
+    header
+}
+
+/// A length as headers have it.
+fn length(bytes: usize) -> [u8; 2] {
+    u16::try_from(bytes).unwrap_or(u16::MAX).to_be_bytes()
 }
 
 impl fmt::Display for Packet {
@@ -263,6 +272,7 @@ mod tests {
         let mut packet = Packet::new(&question(Protocol::Icmp, None), address).expect("usable");
         packet.source = Some(address);
         let frame = packet.frame(MacAddr([2; 6]), MacAddr([4; 6]));
-        assert_eq!(checksum(&frame[14..34]), [0, 0]);
+        let words: [_; 10] = array::from_fn(|word| [frame[14 + 2 * word], frame[15 + 2 * word]]);
+        assert_eq!(checksum::finish(checksum::sum_words(words)), [0, 0]);
     }
 }

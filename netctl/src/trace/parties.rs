@@ -15,7 +15,7 @@ pub(super) struct Sender<'a> {
 impl fmt::Display for Sender<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.interface {
-            Some(interface) => write!(f, "{}.{}", interface.service, interface.network),
+            Some(interface) => f.write_str(&interface.qualified()),
             None => write!(f, "sandbox {}", self.sandbox.sandbox.name),
         }
     }
@@ -83,8 +83,9 @@ pub(super) fn sender<'a>(scene: &'a Scene, text: &str) -> Result<Sender<'a>, Err
         }
         [(_, one), (_, other), ..] => {
             return Err(Error::Unknown(format!(
-                "{text} is in several networks: write {}.{} or {}.{}",
-                one.service, one.network, other.service, other.network
+                "{text} is in several networks: write {} or {}",
+                one.qualified(),
+                other.qualified()
             )));
         }
     };
@@ -161,7 +162,7 @@ pub(super) fn destination(
             format!("service {text} has no address of IPv6: its network has none; leave -6 out")
         })
     })?;
-    let name = format!("{}.{}", service.endpoint.name, service.network_name);
+    let name = service.qualified();
     Ok(Destination { address, name: Some(name) })
 }
 

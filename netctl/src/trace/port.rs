@@ -12,6 +12,7 @@ use super::{
 use crate::{
     controller::VXLAN_DEVICE,
     dataplane::{self, Entrance, Rehearsal, programs_on, rehearse},
+    doctor::RESTART,
     drivers,
     model::{FdbView, Vteps},
 };
@@ -101,7 +102,7 @@ pub(super) fn config(scene: &Scene) -> Option<dataplane::Config> {
 
 /// Whether the port is up and runs the program.
 async fn runs(scene: &Scene, at: &str, port: &str, hops: &mut Hops) -> Result<bool, Error> {
-    let restart = "systemctl restart netctl".to_owned();
+    let restart = RESTART.to_owned();
     let Some(link) = scene.netlink.find_link(port).await? else {
         hops.stop(at, "interface-gone", "the host's side of the interface is gone", restart);
         return Ok(false);
@@ -167,7 +168,7 @@ fn explain(scene: &Scene, start: &Start<'_>, reason: DropReason) -> (String, Opt
         (format!("{sentence} {compared}"), mend)
     } else if is(&[DropReason::UnknownPort]) {
         let what = format!("{sentence} The maps of this host lack it.");
-        (what, Some("systemctl restart netctl".to_owned()))
+        (what, Some(RESTART.to_owned()))
     } else if is(&[DropReason::SourceMac, DropReason::SourceAddress]) {
         let what = format!("{sentence} Network {network} checks that (port-security).");
         (what, Some("netctl network create -o port-security=off NAME".to_owned()))

@@ -11,8 +11,8 @@ use netctl::{
     controller::{endpoint_entries, host_entry, network_entries},
     ipam::derived_mac,
     model::{
-        Endpoint, EndpointId, Host, HostId, HostName, MacAddr, Network, NetworkId, Owner, Policy,
-        SCHEMA, SandboxId, Subnet, Vni, Vteps,
+        Endpoint, EndpointId, Host, HostId, HostName, MacAddr, Network, NetworkId, Owner, SCHEMA,
+        SandboxId, Subnet, UnixTime, Vni, Vteps,
     },
     store::{LeaseId, MAX_OPS, Op, Outcome, SharedStore, Txn},
 };
@@ -25,6 +25,8 @@ const WRITERS: usize = 8;
 const FIRST_VNI: u32 = 10_000;
 /// The first endpoints' last digits; before them is room for those of real hosts.
 const FIRST_ADDRESS: usize = 1024;
+/// When all of it was made, in seconds since 1970.
+const CREATED: UnixTime = 1_700_000_000;
 
 /// What other hosts should know of endpoints: by VNI and MAC, behind which tunnel address.
 pub(crate) type Expected = BTreeMap<(u32, MacAddr), IpAddr>;
@@ -168,22 +170,12 @@ impl Cluster {
         let offset = FIRST_ADDRESS + number;
         let IpAddr::V4(first) = subnet.network() else { anyhow::bail!("{subnet} is not of IPv4") };
         let address = IpAddr::V4((u32::from(first) + u32::try_from(offset)?).into());
+        let name = format!("service-{number}").parse()?;
         Ok(Endpoint {
-            schema: SCHEMA,
-            id: EndpointId::random(),
-            network: network.id.clone(),
-            name: format!("service-{number}").parse()?,
-            aliases: Vec::new(),
-            exposed: Vec::new(),
-            ports: Vec::new(),
             mac: Some(derived_mac(address)),
             addresses: vec![ipnet::IpNet::new(address, subnet.prefix_len())?],
-            bridging: false,
-            vtep: None,
-            lease: None,
-            container: None,
             owner: Some(owner),
-            created: 1_700_000_000,
+            ..Endpoint::new(EndpointId::random(), network.id.clone(), name, CREATED)
         })
     }
 
@@ -229,31 +221,18 @@ fn host(number: usize) -> Result<Host> {
         vxlan_port: 4789,
         mtu: 1500,
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        started: 1_700_000_000,
+        started: CREATED,
     })
 }
 
 fn network(number: usize) -> Result<Network> {
     let subnet = format!("10.{}.0.0/16", number + 1).parse()?;
     let subnet = Subnet::new(subnet, None, None)?;
+    let (name, driver) = (format!("fleet{number}").parse()?, "overlay".parse()?);
     Ok(Network {
-        schema: SCHEMA,
-        id: NetworkId::random(),
-        name: format!("fleet{number}").parse()?,
-        host: None,
-        driver: "overlay".parse()?,
         vni: Vni::new(FIRST_VNI + u32::try_from(number)?),
         gateway_mac: Some(derived_mac(subnet.gateway)),
         subnets: vec![subnet],
-        internal: false,
-        policy: Policy::default(),
-        options: BTreeMap::new(),
-        allotted: None,
-        ipam_options: BTreeMap::new(),
-        peers: Vec::new(),
-        lease: None,
-        labels: BTreeMap::new(),
-        engine_made: false,
-        created: 1_700_000_000,
+        ..Network::new(NetworkId::random(), name, driver, CREATED)
     })
 }

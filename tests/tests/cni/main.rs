@@ -19,3 +19,5 @@ mod rest;
 mod results;
 #[path = "../faults/state.rs"]
 mod state;
+#[path = "../support/stored.rs"]
+mod stored;

@@ -1,11 +1,6 @@
 //! Sandboxes that ask, and the servers that they ask.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    net::IpAddr,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, fs, net::IpAddr, sync::Arc};
 
 use netctl::{
     discovery::{
@@ -22,43 +17,17 @@ use tokio::{runtime::Runtime, sync::watch};
 use crate::hosts::Namespace;
 
 fn network(name: &str, cidr: &str, internal: bool) -> Network {
+    let driver = "overlay".parse().expect("a name");
     Network {
-        schema: SCHEMA,
-        id: NetworkId::random(),
-        name: name.parse().expect("a name"),
-        host: None,
-        driver: "overlay".parse().expect("a name"),
         subnets: vec![Subnet::new(cidr.parse().expect("a subnet"), None, None).expect("usable")],
-        vni: None,
-        gateway_mac: None,
         internal,
-        policy: netctl::model::Policy::default(),
-        options: BTreeMap::new(),
-        allotted: None,
-        ipam_options: BTreeMap::new(),
-        peers: Vec::new(),
-        lease: None,
-        labels: BTreeMap::new(),
-        engine_made: false,
-        created: 0,
+        ..Network::new(NetworkId::random(), name.parse().expect("a name"), driver, 0)
     }
 }
 
 fn endpoint(network: &Network, name: &str, address: &str, sandbox: &SandboxId) -> Endpoint {
     Endpoint {
-        schema: SCHEMA,
-        id: EndpointId::random(),
-        network: network.id.clone(),
-        name: name.parse().expect("a name"),
-        aliases: vec![],
-        exposed: vec![],
-        ports: vec![],
-        mac: None,
         addresses: vec![address.parse().expect("an address")],
-        bridging: false,
-        vtep: None,
-        lease: None,
-        container: None,
         owner: Some(Owner {
             host: "h1".parse().expect("a name"),
             sandbox: sandbox.clone(),
@@ -66,7 +35,7 @@ fn endpoint(network: &Network, name: &str, address: &str, sandbox: &SandboxId) -
             ports: vec![],
             takes_along: false,
         }),
-        created: 0,
+        ..Endpoint::new(EndpointId::random(), network.id.clone(), name.parse().expect("a name"), 0)
     }
 }
 

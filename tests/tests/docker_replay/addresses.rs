@@ -7,7 +7,7 @@ use testbed::Store;
 use crate::{
     container::{Start, run},
     docker::{Docker, create},
-    lab, left,
+    lab, stored,
 };
 
 fn asked(pool: &str, address: &str) -> Value {
@@ -137,7 +137,7 @@ fn an_engine_has_addresses_from_its_own_range() -> Result<()> {
     for (docker, id, _, pool) in &had {
         docker.remove(id, &[pool])?;
     }
-    let keys = left::keys(&lab)?;
+    let keys = stored::dump(&lab)?;
     ensure!(keys.is_empty(), "{keys:#?}");
     lab.end()
 }

@@ -9,7 +9,7 @@ use testbed::{Host, Lab, Store, eventually};
 use crate::{
     container::{Start, run},
     docker::{Docker, create},
-    lab, left,
+    lab, stored,
 };
 
 const GENERIC: &str = "com.docker.network.generic";
@@ -26,7 +26,7 @@ fn refused(host: &Host, words: &[&str], sentence: &str) -> Result<()> {
 }
 
 fn nothing_is_left(lab: &Lab) -> Result<()> {
-    let keys = left::keys(lab)?;
+    let keys = stored::dump(lab)?;
     ensure!(keys.is_empty(), "{keys:#?}");
     Ok(())
 }
@@ -216,7 +216,7 @@ fn furnished() -> Result<Lab> {
 #[test]
 fn a_pool_that_does_not_fit_is_refused_in_a_sentence_and_leaves_nothing() -> Result<()> {
     let lab = furnished()?;
-    let before = left::keys(&lab)?;
+    let before = stored::dump(&lab)?;
     let docker = Docker::of(lab.host(1));
     let asked = |cidr: &str, range: &str, options: Value| {
         json!({
@@ -261,7 +261,7 @@ fn a_pool_that_does_not_fit_is_refused_in_a_sentence_and_leaves_nothing() -> Res
         "{said}"
     );
     docker.ask("IpamDriver.ReleasePool", &json!({"PoolID": pool.id}))?;
-    let after = left::keys(&lab)?;
+    let after = stored::dump(&lab)?;
     ensure!(after == before, "{after:#?}");
     lab.end()
 }
@@ -269,7 +269,7 @@ fn a_pool_that_does_not_fit_is_refused_in_a_sentence_and_leaves_nothing() -> Res
 #[test]
 fn a_network_that_does_not_fit_is_refused_in_a_sentence_and_leaves_nothing() -> Result<()> {
     let lab = furnished()?;
-    let before = left::keys(&lab)?;
+    let before = stored::dump(&lab)?;
     let docker = Docker::of(lab.host(1));
     let pool = docker.pool("10.67.0.0/24", &json!({}))?;
     let both = docker.pool("10.68.0.0/24", &json!({}))?;
@@ -325,7 +325,7 @@ fn a_network_that_does_not_fit_is_refused_in_a_sentence_and_leaves_nothing() -> 
     for pool in [&both, &other] {
         docker.ask("IpamDriver.ReleasePool", &json!({"PoolID": pool.id}))?;
     }
-    let after = left::keys(&lab)?;
+    let after = stored::dump(&lab)?;
     ensure!(after == before, "{after:#?}");
     lab.end()
 }

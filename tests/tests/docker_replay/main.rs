@@ -18,6 +18,8 @@ mod requests;
 mod restarts;
 mod rules;
 mod shared;
+#[path = "../support/stored.rs"]
+mod stored;
 mod swarm;
 
 use anyhow::Result;

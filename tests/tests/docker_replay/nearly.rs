@@ -12,9 +12,10 @@ use testbed::{
 
 use crate::{
     docker::{ACCEPT, Docker, create},
-    lab, left,
+    lab,
     recorded::{Words, read},
     requests::{Answer, HEADERS, Request, Sample},
+    stored,
 };
 
 /// How many calls there are.
@@ -129,10 +130,10 @@ fn sockets(host: &Host) -> [PathBuf; 2] {
 
 /// Sends a call, and tells what is wrong with what came of it.
 fn ask(lab: &Lab, socket: &std::path::Path, request: &Request) -> Result<u16> {
-    let before = left::keys(lab)?;
+    let before = stored::dump(lab)?;
     let answer = request.send(socket)?.context("it is not answered")?;
     if !is_done(request, &answer)? {
-        let after = left::keys(lab)?;
+        let after = stored::dump(lab)?;
         // An engine that says that an endpoint is in another container has taken it from where it was, whatever becomes of
         // it there: what is attached where may be another then, but nothing more.
         let joins = request.target.starts_with("/NetworkDriver.Join");

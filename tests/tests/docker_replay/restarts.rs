@@ -10,7 +10,7 @@ use testbed::{Host, Lab, Signal, Store, eventually};
 use crate::{
     container::{Start, key, run},
     docker::{Docker, create},
-    lab, left,
+    lab, left, stored,
 };
 
 const SOON: Duration = Duration::from_secs(10);
@@ -189,7 +189,7 @@ fn what_others_took_or_removed_is_ended_all_the_same() -> Result<()> {
     h2.ok(["service", "unpublish", &name(&taken.endpoint)])?;
     docker.remove(&id, &[&pool])?;
     eventually("nothing is left", SOON, || {
-        let keys = left::keys(&lab)?;
+        let keys = stored::dump(&lab)?;
         ensure!(keys.is_empty() && rows(h1, "sandbox")?.is_empty(), "{keys:#?}");
         Ok(())
     })?;
@@ -235,7 +235,7 @@ fn calls_fail_in_a_sentence_while_the_store_is_away() -> Result<()> {
     docker.ask("NetworkDriver.DeleteEndpoint", &other)?;
     c1.stop(&docker)?;
     docker.remove(&id, &[&pool])?;
-    let keys = left::keys(&lab)?;
+    let keys = stored::dump(&lab)?;
     ensure!(keys.is_empty(), "{keys:#?}");
     lab.end()
 }

@@ -12,6 +12,7 @@ use crate::{
     lab, left,
     recorded::{Recorded, Words, read},
     rules::{Memory, Taken, take},
+    stored,
 };
 
 const RECORDING: &str = include_str!("swarm.jsonl");
@@ -234,7 +235,7 @@ fn a_swarm_keeps_an_address_that_its_task_has_left() -> Result<()> {
     ensure!(host.ok(["network", "ls", "-q"])?.lines().count() == 1, "a node has it yet");
     swarm.ask("NetworkDriver.DeleteNetwork", &json!({"NetworkID": network}))?;
     swarm.ask("IpamDriver.ReleasePool", &json!({"PoolID": global}))?;
-    let keys = left::keys(&lab)?;
+    let keys = stored::dump(&lab)?;
     ensure!(
         keys.keys().all(|key| !key.starts_with("docker/") && !key.starts_with("ipam/")),
         "{keys:#?}"

@@ -23,6 +23,8 @@ mod requests;
 mod scale;
 mod start;
 mod state;
+#[path = "../support/stored.rs"]
+mod stored;
 #[path = "../support/stream.rs"]
 mod stream;
 mod synced;

@@ -10,48 +10,23 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use testbed::{Host, Lab};
 
-/// Keys and values of the store, without those that come and go by themselves.
-pub(crate) type Dump = BTreeMap<String, String>;
+use crate::stored;
+pub(crate) use crate::stored::Dump;
 
-/// All that netctl keeps in the store, but for the hosts' signs of life, the serial of the pools, and the hints of which
-/// addresses to give next.
+/// What there is in the store, but for the hints of which addresses to give next.
 pub(crate) fn dump(lab: &Lab) -> Result<Dump> {
-    // Of several, some may be away.
-    let mut asked = lab.etcds().iter().map(|etcd| etcd.ctl(["get", "--prefix", "/netctl/v1/"]));
-    let mut all = match asked.next() {
-        Some(first) => {
-            let text = first.or_else(|error| asked.find(Result::is_ok).unwrap_or(Err(error)))?;
-            let lines: Vec<&str> = text.lines().collect();
-            let pairs = lines.chunks_exact(2);
-            ensure!(pairs.remainder().is_empty(), "a value has several lines: {text}");
-            pairs
-                .map(|pair| (pair[0].replacen("/netctl/v1/", "", 1), pair[1].to_owned()))
-                .collect::<Dump>()
-        }
-        None => rows(&lab.dir().join("store.db"))?,
-    };
+    let mut all = stored::dump(lab)?;
     let hints: Vec<String> = all.keys().filter_map(|key| hint_of(key)).collect();
     for network in hints {
         ensure!(all.contains_key(&format!("networks/{network}")), "hints of {network} are left");
     }
-    all.retain(|key, _| {
-        !key.starts_with("hosts/") && key != "ipam/pools-serial" && hint_of(key).is_none()
-    });
+    all.retain(|key, _| hint_of(key).is_none());
     Ok(all)
 }
 
 /// The network that a key is a hint of.
 fn hint_of(key: &str) -> Option<String> {
     Some(key.strip_prefix("ipam/hints/")?.split('/').next()?.to_owned())
-}
-
-fn rows(file: &Path) -> Result<Dump> {
-    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
-    let store = rusqlite::Connection::open_with_flags(file, flags)?;
-    let mut query = store.prepare("SELECT key, value FROM entries")?;
-    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    let rows = query.query_map([], |row| Ok((text(row.get(0)?), text(row.get(1)?))))?;
-    rows.collect::<Result<_, _>>().context("cannot read the store's file")
 }
 
 /// What is on a host: links, addresses, files of the daemon, pins, and entries of its maps.

@@ -10,6 +10,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 use testbed::{Engine, EngineOptions, IMAGE, Lab};
 
+use super::sampling::Sampling;
 use super::times::{self, Times};
 use super::{compare, figure, quiet, table};
 use crate::{lab, say, setup, shell};
@@ -27,20 +28,14 @@ pub(crate) struct Options {
     /// What the daemon of netctl keeps its state in while containers are run
     #[arg(long, value_enum, default_value = "etcd")]
     store: lab::Store,
-    /// How often every figure is taken on every path
-    #[arg(long, default_value_t = 5)]
-    rounds: usize,
-    /// For how many seconds each load runs
-    #[arg(long, default_value_t = 1)]
-    seconds: u64,
+    #[command(flatten)]
+    sampling: Sampling,
 }
 
 impl Options {
     fn check(&self) -> Result<()> {
         ensure!((1..=1000).contains(&self.runs), "{} runs: ask for 1 to 1000", self.runs);
-        ensure!(self.rounds > 0, "0 rounds measure nothing: ask for 5 or more");
-        ensure!((1..=60).contains(&self.seconds), "{} s are not from 1 to 60", self.seconds);
-        Ok(())
+        self.sampling.check()
     }
 }
 
@@ -51,7 +46,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
     setup::ensure()?;
     let binary = shell::build_release()?;
     let runs = containers(options, &binary)?;
-    let report = compare(figure::OF_ENGINES, options.rounds, options.seconds, &binary)?;
+    let report = compare(figure::OF_ENGINES, options.sampling, &binary)?;
     runs.show();
     table::show(&report);
     out!("");
@@ -209,15 +204,8 @@ fn timed(engine: &Engine, words: &[&str]) -> Result<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
+    use super::super::sampling::tests::told;
     use super::*;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        options: Options,
-    }
 
     #[test]
     fn what_measures_nothing_or_takes_for_ever_is_refused_with_what_to_ask_for() {
@@ -225,12 +213,10 @@ mod tests {
             ("--runs 0", "0 runs: ask for 1 to 1000"),
             ("--runs 1001", "1001 runs: ask for 1 to 1000"),
             ("--rounds 0", "0 rounds measure nothing: ask for 5 or more"),
-            ("--seconds 61", "61 s are not from 1 to 60"),
         ] {
-            let line = ["docker"].into_iter().chain(words.split(' '));
-            let options = Line::try_parse_from(line).expect("numbers").options;
-            assert_eq!(options.check().expect_err(words).to_string(), sentence);
+            let error = told::<Options>(words).check().expect_err(words);
+            assert_eq!(error.to_string(), sentence);
         }
-        Line::try_parse_from(["docker"]).expect("nothing").options.check().expect("defaults");
+        told::<Options>("").check().expect("defaults");
     }
 }

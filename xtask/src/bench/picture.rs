@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use super::figure::{Better, Figure};
 use super::report::Report;
+use super::sampling::Sampling;
 
 /// In pixels: the names' column, the bars' place, and each row.
 const LEFT: f64 = 300.0;
@@ -66,9 +67,9 @@ pub(super) fn draw(report: &Report) -> String {
          <title>netctl beside the kernel's bridge and vxlan devices</title>\n<style>\n{STYLE}</style>\n"
     );
     text(&mut svg, 12.0, 24.0, "strong", "netctl, as times the kernel's bridge + vxlan");
+    let Sampling { rounds, seconds } = report.sampling;
     let rounds = format!(
-        "container to container between two hosts; medians of {} rounds of {} s; further right is better",
-        report.rounds, report.seconds
+        "container to container between two hosts; medians of {rounds} rounds of {seconds} s; further right is better"
     );
     text(&mut svg, 12.0, 44.0, "faint", &rounds);
     legend(&mut svg, report, &lines);

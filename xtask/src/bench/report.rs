@@ -9,13 +9,13 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::figure::{Figure, Load, Measured};
+use super::sampling::Sampling;
 use crate::measure::median;
 
 /// All that was measured, in the order in which it was.
 pub(super) struct Report {
     pub(super) figures: Vec<&'static Figure>,
-    pub(super) rounds: usize,
-    pub(super) seconds: u64,
+    pub(super) sampling: Sampling,
     /// Loads before which the machine did not become quiet.
     pub(super) disturbed: usize,
     /// What a reader has to know of paths that are missing.
@@ -60,10 +60,10 @@ impl Spread {
 }
 
 impl Report {
-    pub(super) fn new(figures: &[&'static Figure], rounds: usize, seconds: u64) -> Self {
+    pub(super) fn new(figures: &[&'static Figure], sampling: Sampling) -> Self {
         let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let (figures, taken, notes) = (figures.to_vec(), Vec::new(), Vec::new());
-        Self { figures, rounds, seconds, disturbed: 0, notes, taken, time }
+        Self { figures, sampling, disturbed: 0, notes, taken, time }
     }
 
     pub(super) fn add(&mut self, load: Load, path: &'static str, measured: Measured) {
@@ -116,7 +116,7 @@ impl Report {
             (figure.name.to_owned(), Value::Object(columns))
         };
         let figures: Map<String, Value> = self.figures.iter().map(figure).collect();
-        json!({"rounds": self.rounds, "figures": figures})
+        json!({"rounds": self.sampling.rounds, "figures": figures})
     }
 
     /// Every value of every round.
@@ -133,8 +133,8 @@ impl Report {
             "kernel": release.trim(),
             "cpus": std::thread::available_parallelism().map_or(1, usize::from),
             "congestion_control": "cubic",
-            "rounds": self.rounds,
-            "seconds": self.seconds,
+            "rounds": self.sampling.rounds,
+            "seconds": self.sampling.seconds,
             "disturbed": self.disturbed,
             "notes": self.notes,
             "figures": self.figures.iter().map(figure).collect::<Map<_, _>>(),
@@ -173,7 +173,7 @@ pub(super) mod tests {
     pub(in crate::bench) fn sample() -> Report {
         let names = ["tcp_stream_1", "cpu_s_per_gbit", "tcp_rr", "local_tcp_rr"].map(str::to_owned);
         let figures = chosen(&names).expect("known");
-        let mut report = Report::new(&figures, 2, 1);
+        let mut report = Report::new(&figures, Sampling { rounds: 2, seconds: 1 });
         report.note("docker_overlay: no engine is installed".to_owned());
         let loads = report.loads();
         let rounds = (0..2_u8).flat_map(|round| loads.iter().map(move |load| (round, *load)));

@@ -3,6 +3,7 @@
 use super::figure::{Better, Figure};
 use super::report::{Report, columns};
 use super::rig::Scene;
+use super::sampling::Sampling;
 use crate::say;
 
 /// Prints the medians with ratios, then how far the values lay apart.
@@ -19,7 +20,8 @@ pub(super) fn show(report: &Report) {
             report.figures.iter().copied().filter(|f| f.load.scene() == scene).collect();
         let Some(first) = figures.first() else { continue };
         let paths: Vec<&str> = columns(first.load).collect();
-        let of = format!("medians of {} rounds of {} s", report.rounds, report.seconds);
+        let Sampling { rounds, seconds } = report.sampling;
+        let of = format!("medians of {rounds} rounds of {seconds} s");
         out!("\n{} ({of})", say::strong(scene.title()));
         print(&medians(report, &figures, &paths, scene.beside()));
         out!("\n{}", say::strong("Half the range from lowest to highest, of the median"));

@@ -26,6 +26,7 @@ use self::programs::Programs;
 use self::tally::{Figure, Tally};
 use super::generator::{Cpus, Generator, Outcome, Traffic};
 use super::rig::container;
+use super::sampling::Sampling;
 use super::{quiet, times};
 use crate::measure::use_cubic;
 use crate::{say, setup, shell};
@@ -40,27 +41,15 @@ const PAGE: &str = "127.0.0.1:9470";
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// How often every figure is taken with each that looks
-    #[arg(long, default_value_t = 5)]
-    rounds: usize,
-    /// For how many seconds each load runs
-    #[arg(long, default_value_t = 1)]
-    seconds: u64,
+    #[command(flatten)]
+    sampling: Sampling,
     /// Only what packets cost in the programs, by themselves
     #[arg(long)]
     programs: bool,
 }
 
-impl Options {
-    fn check(&self) -> Result<()> {
-        ensure!(self.rounds > 0, "0 rounds measure nothing: ask for 5 or more");
-        ensure!((1..=60).contains(&self.seconds), "{} s are not from 1 to 60", self.seconds);
-        Ok(())
-    }
-}
-
 pub(super) fn run(options: &Options) -> Result<()> {
-    options.check()?;
+    options.sampling.check()?;
     ensure!(testbed::is_root(), "the rig is made of network namespaces and needs root: use sudo");
     testbed::clean_on_interrupt(|| ())?;
     setup::ensure()?;
@@ -81,9 +70,10 @@ pub(super) fn run(options: &Options) -> Result<()> {
             "\n{warning} other work kept the machine busy before {disturbed} loads: do not trust these"
         );
     }
-    tally.show(&format!("medians of {} rounds", options.rounds));
+    let Sampling { rounds, seconds } = options.sampling;
+    tally.show(&format!("medians of {rounds} rounds"));
     let values = json!({
-        "rounds": options.rounds, "seconds": options.seconds, "disturbed": disturbed,
+        "rounds": rounds, "seconds": seconds, "disturbed": disturbed,
         "figures": tally.raw(),
     });
     times::keep("watch", &values)
@@ -108,11 +98,11 @@ struct Stage<'a> {
 
 fn measure(lab: &Lab, options: &Options) -> Result<Measured> {
     let stage = Stage::build(lab)?;
-    let time = Duration::from_secs(options.seconds);
+    let Options { sampling, programs } = options;
     let (mut tally, mut disturbed) = (Tally::default(), 0);
-    let loads: &[Load] = if options.programs { &[Load::Alone] } else { &Load::ALL };
-    for round in 0..options.rounds {
-        say::remark(&format!("round {} of {}", round + 1, options.rounds));
+    let loads: &[Load] = if *programs { &[Load::Alone] } else { &Load::ALL };
+    for round in 0..sampling.rounds {
+        say::remark(&format!("round {} of {}", round + 1, sampling.rounds));
         for load in loads {
             if !quiet::wait()? {
                 disturbed += 1;
@@ -123,7 +113,9 @@ fn measure(lab: &Lab, options: &Options) -> Result<Measured> {
                 order.reverse();
             }
             for look in order {
-                stage.one(look, *load, time, &mut tally).with_context(|| look.title())?;
+                stage
+                    .one(look, *load, sampling.time(), &mut tally)
+                    .with_context(|| look.title())?;
             }
         }
     }
@@ -211,31 +203,5 @@ impl<'a> Stage<'a> {
 
     fn load(&self, kind: &'static str, cpus: Cpus, time: Duration) -> Result<Outcome> {
         self.generator.run(&self.near, FAR, Traffic { kind, streams: 1, cpus }, time)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::*;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        options: Options,
-    }
-
-    #[test]
-    fn what_measures_nothing_or_takes_for_ever_is_refused_with_what_to_ask_for() {
-        for (words, sentence) in [
-            ("--rounds 0", "0 rounds measure nothing: ask for 5 or more"),
-            ("--seconds 61", "61 s are not from 1 to 60"),
-        ] {
-            let line = ["watch"].into_iter().chain(words.split(' '));
-            let options = Line::try_parse_from(line).expect("numbers").options;
-            assert_eq!(options.check().expect_err(words).to_string(), sentence);
-        }
-        Line::try_parse_from(["watch"]).expect("nothing").options.check().expect("defaults");
     }
 }

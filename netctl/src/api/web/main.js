@@ -19,6 +19,18 @@ const end = ({ service, host, vtep }) => `${service ?? "another subnet or statio
 const sender = (loss) => (loss.service === null ? `came by ${loss.device ?? "a device that is gone"}` : `${loss.service}.${loss.network}`);
 const shown = (value, how) => (value === null || value === undefined ? "" : how(value));
 
+/** How much is dropped now, and why: columns of both tables of it. */
+const now = {
+  title: "Now", of: (drop) => drop.rate, number: true,
+  text: (drop) => shown(drop.rate, perSecond),
+  mark: (drop) => (drop.rate > 0 ? "bad" : ""),
+};
+const why = [
+  { title: "Reason", of: (drop) => drop.counter, kind: "code" },
+  { title: "Program", of: (drop) => drop.program, kind: "code" },
+  { title: "What it means", of: (drop) => drop.description, kind: "wide" },
+];
+
 const tables = {
   services: new Table(
     get("services"), "Services",
@@ -56,11 +68,9 @@ const tables = {
   losses: new Table(
     get("losses"), "Whose packets were dropped",
     [
-      { title: "Now", of: (loss) => loss.rate, text: (loss) => shown(loss.rate, perSecond), number: true, mark: (loss) => (loss.rate > 0 ? "bad" : "") },
+      now,
       { title: "From", of: sender },
-      { title: "Reason", of: (loss) => loss.counter, kind: "code" },
-      { title: "Program", of: (loss) => loss.program, kind: "code" },
-      { title: "What it means", of: (loss) => loss.description, kind: "wide" },
+      ...why,
       { title: "Packets", of: (loss) => loss.packets, text: (loss) => count(loss.packets), number: true },
     ],
     (loss) => loss.key, 0, "Nothing was dropped while somebody looked.",
@@ -68,10 +78,8 @@ const tables = {
   drops: new Table(
     get("drops"), "Dropped packets",
     [
-      { title: "Now", of: (drop) => drop.rate, text: (drop) => shown(drop.rate, perSecond), number: true, mark: (drop) => (drop.rate > 0 ? "bad" : "") },
-      { title: "Reason", of: (drop) => drop.counter, kind: "code" },
-      { title: "Program", of: (drop) => drop.program, kind: "code" },
-      { title: "What it means", of: (drop) => drop.description, kind: "wide" },
+      now,
+      ...why,
       { title: "Packets in all", of: (drop) => drop.packets, text: (drop) => count(drop.packets), number: true },
     ],
     (drop) => `${drop.program} ${drop.counter}`, 0, "Nothing was dropped.",
@@ -277,10 +285,9 @@ function details(scene) {
   card.replaceChildren(head, close, list);
 }
 
-/** Which of an endpoint's packets are dropped now. */
-function drops(scene, endpoint) {
-  const own = scene.losses.filter((loss) => loss.endpoint === endpoint.id && loss.rate > 0);
-  return own.map((loss) => `${loss.counter} ${perSecond(loss.rate)}`).join(", ");
+/** What of `all` is dropped now. */
+function drops(all) {
+  return all.filter((drop) => drop.rate > 0).map((drop) => `${drop.counter} ${perSecond(drop.rate)}`).join(", ");
 }
 
 function describe(scene, key) {
@@ -308,7 +315,7 @@ function describe(scene, key) {
       ["Receives", way("received")],
       ["Sends", way("sent")],
       ["Loses", endpoint.rates?.lost > 0 ? perSecond(endpoint.rates.lost) : ""],
-      ["Drops", drops(scene, endpoint)],
+      ["Drops", drops(scene.losses.filter((loss) => loss.endpoint === endpoint.id))],
       ["Received", total("received")],
       ["Sent", total("sent")],
       ["Id", endpoint.id.slice(0, 12)],
@@ -316,7 +323,6 @@ function describe(scene, key) {
   }
   if (kind === "host") {
     const host = scene.hosts.find((each) => each.name === name);
-    const drops = scene.drops.filter((drop) => drop.rate > 0);
     return host && [
       host.name,
       ["State", stateOf(host)],
@@ -324,7 +330,7 @@ function describe(scene, key) {
       ["MTU", shown(host.mtu, String)],
       ["Version", host.version ?? ""],
       ["Services", count(host.endpoints)],
-      ["Drops", host.this ? drops.map((drop) => `${drop.counter} ${perSecond(drop.rate)}`).join(", ") || "nothing" : ""],
+      ["Drops", host.this ? drops(scene.drops) || "nothing" : ""],
     ];
   }
   return null;

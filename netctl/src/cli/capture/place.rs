@@ -12,16 +12,14 @@ use crate::{
     controller::Kind,
     kernel::{Link, Netlink, Netns},
     model::{
-        FdbView, HostName, InterfaceView, Name, SandboxView, ServiceRef, ServiceView, StatusView,
+        FdbView, GATEWAY, HostName, InterfaceView, Name, SandboxView, ServiceRef, ServiceView,
+        StatusView,
     },
     observe::capture::{Filter, Interface, Point, Tunnelled},
 };
 
 /// Who has which address.
 pub(super) type Names = BTreeMap<IpAddr, String>;
-
-/// What the data plane calls the station of a network's gateway.
-const GATEWAY: &str = "gateway";
 
 /// Where, and how.
 pub(super) struct Place {
@@ -184,8 +182,8 @@ async fn within(
         let device = device(interface, &links)?;
         let description =
             format!("{device} in sandbox {} on host {}", sandbox.sandbox.name, status.host);
-        let name = format!("{}.{}", interface.service, interface.network);
-        Some(Point { netns: netns.clone(), device, interface: said(name, description, filter) })
+        let interface = said(interface.qualified(), description, filter);
+        Some(Point { netns: netns.clone(), device, interface })
     };
     Ok(interfaces.iter().filter_map(point).collect())
 }

@@ -5,7 +5,7 @@ use clap::{Args, builder::NonEmptyStringValueParser};
 use super::super::{
     Context, Result,
     output::lines,
-    service::{self, Details, Place},
+    service::{Details, Place},
 };
 use crate::model::{
     AttachSpec, ConnectSpec, ExposedPort, LinkAlias, Name, ServiceRef, ServiceSpec, ServiceView,
@@ -55,13 +55,14 @@ impl Connect {
         let publish = ServiceSpec { aliases, exposed, ..details.of(service) };
         let attach = AttachSpec { aliases: links, ..place.of(sandbox.id.into()) };
         let made = client.connect(&ConnectSpec { publish, attach }).await?;
-        output.show(&made, |made| format!("{}\n", service::name(made)))
+        output.show(&made, |made| format!("{}\n", made.qualified()))
     }
 }
 
 impl Disconnect {
     pub(super) async fn run(self, Context { client, output }: &Context) -> Result {
         let taken = client.disconnect(&self.sandbox, &self.network).await?;
-        output.show(&*taken, |taken: &[ServiceView]| lines(taken.iter().map(service::name)))
+        output
+            .show(&*taken, |taken: &[ServiceView]| lines(taken.iter().map(ServiceView::qualified)))
     }
 }

@@ -143,7 +143,7 @@ fn twice((holding, one): &(Holding, &Entry), (_, other): &(Holding, &Entry)) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Endpoint, EndpointId, SCHEMA};
+    use crate::model::{Endpoint, EndpointId};
 
     /// Of all keys.
     fn compare(held: &[Entry], objects: &[Entry], since: Revision) -> Comparison {
@@ -151,22 +151,10 @@ mod tests {
     }
 
     fn endpoint(byte: u8, name: &str, address: &str) -> Endpoint {
+        let (id, network) = (EndpointId::from_bytes([byte; 32]), NetworkId::from_bytes([7; 32]));
         Endpoint {
-            schema: SCHEMA,
-            id: EndpointId::from_bytes([byte; 32]),
-            network: NetworkId::from_bytes([7; 32]),
-            name: name.parse().expect("a name"),
-            aliases: Vec::new(),
-            exposed: Vec::new(),
-            ports: Vec::new(),
-            mac: None,
             addresses: vec![address.parse().expect("an address")],
-            bridging: false,
-            vtep: None,
-            lease: None,
-            container: None,
-            owner: None,
-            created: 0,
+            ..Endpoint::new(id, network, name.parse().expect("a name"), 0)
         }
     }
 

@@ -47,7 +47,7 @@ impl Lists {
         let mut lists = Self { held: held.len(), ..Self::default() };
         let mut by_network: BTreeMap<Vni, BTreeMap<u32, FdbTarget>> = BTreeMap::new();
         let places = |vni| (vni, 0)..=(vni, u32::MAX);
-        for (&(vni, position), &target) in extent.of_networks(held, places) {
+        for (&(vni, position), &target) in extent.of_networks(held, places).entries {
             by_network.entry(vni).or_default().insert(position, target);
         }
         let (nobody, empty) = (BTreeSet::new(), BTreeMap::new());

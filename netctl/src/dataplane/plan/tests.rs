@@ -1,7 +1,7 @@
 use proptest::{collection::btree_map, prelude::*};
 
 use super::{
-    super::{Port, desired::Member, layout::FLOOD},
+    super::{Port, Touched, desired::Member, layout::FLOOD},
     *,
 };
 
