@@ -34,8 +34,8 @@ use crate::{
     controller,
     kernel::{Netlink, Netns, check_privileges},
     model::{
-        DaemonNote, FdbView, Host, HostName, InterfaceView, KnownView, MacAddr, NeighView, Network,
-        SandboxView, ServiceView,
+        DaemonNote, FdbView, Host, HostName, InterfaceView, KnownView, MacAddr, Name, NeighView,
+        Network, SandboxView, ServiceView,
     },
     moment::unix_now,
 };
@@ -142,12 +142,12 @@ impl Scene {
         self.fdb.iter().find(|row| Some(row.vni) == network.vni && row.mac == Some(mac))
     }
 
-    /// The interface of this host's sandboxes that is the station.
-    fn interface(&self, mac: MacAddr) -> Option<(&SandboxView, &InterfaceView)> {
-        self.sandboxes.iter().find_map(|sandbox| {
-            let own = sandbox.interfaces.iter().find(|own| own.mac == Some(mac))?;
-            Some((sandbox, own))
-        })
+    /// The interface of this host's sandboxes that is the station of the network.
+    fn interface(&self, network: &Name, mac: MacAddr) -> Option<(&SandboxView, &InterfaceView)> {
+        let is_it = |own: &&InterfaceView| own.network == *network && own.mac == Some(mac);
+        self.sandboxes
+            .iter()
+            .find_map(|sandbox| Some((sandbox, sandbox.interfaces.iter().find(is_it)?)))
     }
 
     /// What the store says of who has the address in the network.

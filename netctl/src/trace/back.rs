@@ -51,7 +51,9 @@ async fn here(
     mut answer: Packet,
     hops: &mut Hops,
 ) -> Result<(), Error> {
-    let Some((sandbox, interface)) = scene.interface(mac) else { return Ok(()) };
+    let Some((sandbox, interface)) = scene.interface(&start.network.name, mac) else {
+        return Ok(());
+    };
     let sender = Sender { sandbox, interface: Some(interface) };
     let destination = Destination::of_answer(answer.destination, start.interface.qualified());
     super::follow(scene, &sender, &destination, &mut answer, hops).await.map(drop)
@@ -105,7 +107,7 @@ async fn tunnel(
         }
         Outcome::Forwarded(verdict @ Verdict::ToContainer) => {
             hops.passes_by(place, verdict.as_str(), verdict.describe());
-            beyond::here(scene, start.mac, hops).await
+            beyond::here(scene, &start.network.name, start.mac, hops).await
         }
         Outcome::Forwarded(verdict) => {
             hops.doubt(place, verdict.describe());

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     doctor::{self, Peer, RESTART},
     kernel::{Netlink, Netns},
-    model::{Host, HostName},
+    model::{Host, HostName, Name},
 };
 
 /// Follows the packet to its end.
@@ -29,7 +29,7 @@ pub(super) async fn arrive(
     hops: &mut Hops,
 ) -> Result<(), Error> {
     match passed {
-        Passed::Here(mac) => here(scene, mac, hops).await,
+        Passed::Here(mac) => here(scene, &start.network.name, mac, hops).await,
         Passed::Host => outside::host(scene, start, destination, packet, hops).await,
         Passed::Tunnel(mac) => {
             tunnel(scene, start, destination, packet, mac, hops).await;
@@ -38,9 +38,14 @@ pub(super) async fn arrive(
     }
 }
 
-/// Whether the sandbox of this host that has the station takes it.
-pub(super) async fn here(scene: &Scene, mac: MacAddr, hops: &mut Hops) -> Result<(), Error> {
-    let Some((sandbox, interface)) = scene.interface(mac) else {
+/// Whether the sandbox of this host that has the station of the network takes it.
+pub(super) async fn here(
+    scene: &Scene,
+    network: &Name,
+    mac: MacAddr,
+    hops: &mut Hops,
+) -> Result<(), Error> {
+    let Some((sandbox, interface)) = scene.interface(network, mac) else {
         hops.doubt("sandbox", format!("no sandbox of this host is known to have {mac}"));
         return Ok(());
     };

@@ -143,7 +143,7 @@ async fn own(
     let name = service.qualified();
     hops.pass(at, format!("{to} is its own, and the port is published: it goes to {name}"));
     match service.endpoint.mac {
-        Some(mac) => beyond::here(scene, mac, hops).await,
+        Some(mac) => beyond::here(scene, &service.network_name, mac, hops).await,
         None => Ok(()),
     }
 }

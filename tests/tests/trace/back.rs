@@ -1,5 +1,7 @@
 //! The way of the answer.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context as _, Result, ensure};
 use aya::maps::HashMap;
 use netctl_common::maps::{FDB, FdbEntry, FdbKey, PORTS, Port};
@@ -7,7 +9,7 @@ use testbed::Store;
 
 use crate::{
     faults::{index, map, port, station, vni},
-    stage::{arrives, join, lab, meets, pings, played, trace},
+    stage::{Hop, arrives, join, lab, meets, pings, played, trace},
 };
 
 #[test]
@@ -45,6 +47,36 @@ fn the_answer_is_followed_as_far_as_this_host_can_tell() -> Result<()> {
         // What is for all, and what stops, is not answered.
         ensure!(trace(host, "a 10.77.0.255")?.back.is_empty());
         ensure!(trace(host, "a 10.77.0.200")?.back.is_empty());
+        Ok(())
+    })
+}
+
+/// Stations of two networks may have one MAC.
+#[test]
+fn who_has_the_same_mac_in_another_network_is_not_taken_for_who_answers() -> Result<()> {
+    played(lab(Store::File)?, |lab| {
+        let host = lab.host(1);
+        host.ok(["network", "create", "--subnet", "10.79.0.0/24", "other"])?;
+        // Whichever sandbox comes first, one of the networks has the second.
+        for name in ["d", "e"] {
+            let mac = format!("02:00:00:00:01:{}", if name == "d" { "01" } else { "02" });
+            for network in ["dev", "other"] {
+                let service = format!("{name}-{network}.{network}");
+                join(host, &service, &["--mac", &mac])?;
+            }
+        }
+        for network in ["dev", "other"] {
+            let report = trace(host, &format!("d-{network} e-{network}"))?;
+            let sandboxes = |hops: &[Hop]| -> BTreeSet<String> {
+                hops.iter().map(|hop| hop.at.clone()).filter(|at| at.contains("sandbox")).collect()
+            };
+            let ends = ["d", "e"].map(|name| format!("sandbox box-{name}-{network}")).into();
+            ensure!(sandboxes(&report.hops) == ends, "{report:#?}");
+            ensure!(
+                report.arrives && report.returns && sandboxes(&report.back) == ends,
+                "{report:#?}"
+            );
+        }
         Ok(())
     })
 }
