@@ -14,6 +14,8 @@ use super::{make, text};
 
 /// The units that the package brings.
 const UNITS: [&str; 3] = ["netctl.service", "netctl.socket", "netctl-docker.socket"];
+/// Where the machine's own bpf file system is.
+const BPF_FS: &str = "/sys/fs/bpf";
 const SETTINGS: &str = "/etc/netctl/netctl.toml";
 /// Lists all of netctl's that a host can have, and where others have theirs.
 const LOOK: &str = "
@@ -143,6 +145,8 @@ fn a_package_is_installed_upgraded_removed_and_purged() -> Result<()> {
     let (package, later) = (text(&package)?, text(&later)?);
     let lab = Lab::start(Options { hosts: 1, daemons: false, ..Options::default() })?;
     let system = System::start(lab.host(1))?;
+    // There is none for the machine, so that the daemon mounts one.
+    system.ok(["umount", BPF_FS])?;
     let before = look(&system)?;
 
     dpkg(&system, &["--install", package])?;
@@ -165,6 +169,7 @@ fn a_package_is_installed_upgraded_removed_and_purged() -> Result<()> {
     mine(["add mine type bridge", "add", "add", "touch"])?;
     let said = dpkg(&system, &["--remove", "netctl"])?;
     ensure!(said.contains("removed: device netctl-vx") && !said.contains("error"), "{said}");
+    ensure!(said.contains(&format!("removed: bpf file system {BPF_FS}\n")), "{said}");
     mine(["delete mine", "delete", "delete", "rm"]).with_context(|| said.clone())?;
     let kept = ["host-id", "removed", "sandboxes", "store.db"]
         .map(|name| format!("/var/lib/netctl/{name}"));
@@ -172,14 +177,18 @@ fn a_package_is_installed_upgraded_removed_and_purged() -> Result<()> {
     only_kept(&system, &before, &kept.collect::<Vec<_>>()).context(said)?;
     ensure!(system.ok(["cat", SETTINGS])?.ends_with("# mine\n"), "the settings are others");
 
-    // Who installs it again has the networks, and who purges it has nothing.
+    // Who installs it again has the networks, and who purges it has nothing. What others mounted stays.
+    system.ok(["mount", "-t", "bpf", "bpf", BPF_FS])?;
     dpkg(&system, &["--install", later])?;
     is_on(&system)?;
     ensure!(netctl(&system, "network ls -q")?.lines().count() == 1, "the network is gone");
     netctl(&system, "run --publish-service c.dev -- true")?;
     let said = dpkg(&system, &["--purge", "netctl"])?;
     ensure!(!said.contains("error"), "{said}");
-    only_kept(&system, &before, &["/run/netns"]).context(said)?;
+    // Some kernels have files of their own in it (`kernel/bpf/preload`).
+    let kept = ["/run/netns", BPF_FS, "/sys/fs/bpf/maps.debug", "/sys/fs/bpf/progs.debug"];
+    only_kept(&system, &before, &kept).context(said)?;
+    system.ok(["mountpoint", "--quiet", BPF_FS])?;
     drop(system);
     lab.end()
 }
