@@ -262,7 +262,7 @@ mod tests {
         #[test]
         fn a_changed_tos_or_ttl_leaves_the_checksum_right(tos: u8, new: u8, source: [u8; 4]) {
             let mut ip = Ipv4 { tos, source, ..header(HEADER) };
-            let is_right = |ip: &Ipv4| sum(ip) % 0xffff == 0;
+            let is_right = |ip: &Ipv4| sum(ip).is_multiple_of(0xffff);
             ip.checksum = checksum::finish(sum(&ip) % 0xffff);
             prop_assert!(is_right(&ip));
             ip.set_tos(new);

@@ -30,7 +30,7 @@ pub(super) fn is_ours(dir: &Path) -> Result<bool, Error> {
     Ok(says_ours(&String::from_utf8_lossy(&table), &at.to_string_lossy()))
 }
 
-/// Whether the last mount at a place, which lies above all others there, is ours by proc_pid_mountinfo(5).
+/// Whether the last mount at a place, which lies above all others there, is ours (proc(5), `/proc/pid/mountinfo`).
 fn says_ours(table: &str, at: &str) -> bool {
     let mount = |line: &str| {
         let (place, kind) = line.split_once(" - ")?;
