@@ -19,6 +19,7 @@ const SOURCES: &[&str] = &[
 ];
 
 fn main() {
+    link();
     if let Err(error) = embed() {
         for line in error.lines() {
             println!("cargo::error={line}");
@@ -39,6 +40,13 @@ fn embed() -> Result<(), String> {
     let bytes = fs::read(&object).map_err(|error| format!("{}: {error}", object.display()))?;
     let embedded = out.join("netctl-ebpf");
     fs::write(&embedded, bytes).map_err(|error| format!("{}: {error}", embedded.display()))
+}
+
+/// Tests start the program ten thousand times. Where it is not optimised, half of what that takes is to relocate it.
+fn link() {
+    if env::var("PROFILE").is_ok_and(|profile| profile == "debug") {
+        println!("cargo::rustc-link-arg-bin=netctl=-no-pie");
+    }
 }
 
 fn directory(name: &str) -> Result<PathBuf, String> {

@@ -6,6 +6,8 @@
 
 #[path = "dataplane/host.rs"]
 mod host;
+#[path = "dataplane/pins.rs"]
+mod pins;
 #[path = "dataplane/removal.rs"]
 mod removal;
 #[path = "dataplane/restart.rs"]

@@ -41,13 +41,14 @@ const THREADS: &str = "RUST_TEST_THREADS";
 /// So many tests at most are run again: where more fail, it is not that they were in each other's way.
 const AGAIN: usize = 5;
 /// Tests that take a minute and more: they begin first, so that at the end nobody waits for one alone.
-const LONG: [&str; 8] = [
+const LONG: [&str; 9] = [
     "faults::deaths::",
     "faults::scale::",
     "faults::leftovers::",
     "faults::absence::",
     "faults::kills::",
     "faults::audit::",
+    "faults::interference::",
     "acceptance::",
     "docker::",
 ];

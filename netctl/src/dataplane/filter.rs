@@ -3,7 +3,7 @@
 //! A program that the kernel runs in the driver's stead (generic XDP) would cost more than it saves, so it is never
 //! used.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use aya::{
     Ebpf,
@@ -29,7 +29,7 @@ pub(super) fn settle(
     ifindex: u32,
     wanted: bool,
 ) -> Result<Option<String>, Error> {
-    let own = pins.links().join(format!("{PREFIX}{ifindex}"));
+    let own = pin(pins, ifindex);
     for path in bpffs::entries(&pins.links())? {
         if is_filter(&path) && (path != own || !wanted) {
             remove(&path)?;
@@ -41,9 +41,10 @@ pub(super) fn settle(
     let absent = Error::Incomplete { what: "program", name: XDP_UNDERLAY };
     let program: &mut Xdp =
         ebpf.program_mut(XDP_UNDERLAY).and_then(|program| program.try_into().ok()).ok_or(absent)?;
-    program
-        .load()
-        .map_err(|error| Error::Load { program: XDP_UNDERLAY, reason: links::words(&error) })?;
+    if program.fd().is_err() {
+        let refused = |error| Error::Load { program: XDP_UNDERLAY, reason: links::words(&error) };
+        program.load().map_err(refused)?;
+    }
     if own.exists() {
         if swap(program, &own).is_ok() {
             return Ok(None);
@@ -52,6 +53,15 @@ pub(super) fn settle(
         remove(&own)?;
     }
     Ok(attach(program, ifindex, &own).err().map(|error| links::words(&error)))
+}
+
+/// Whether there is a pin for this device, with which its program goes.
+pub(super) fn is_pinned(pins: &Pins, ifindex: u32) -> bool {
+    pin(pins, ifindex).exists()
+}
+
+fn pin(pins: &Pins, ifindex: u32) -> PathBuf {
+    pins.links().join(format!("{PREFIX}{ifindex}"))
 }
 
 /// Takes the links over that other versions pinned: a device runs one such program at a time, so a second one could

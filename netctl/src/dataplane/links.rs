@@ -87,6 +87,8 @@ pub(super) struct Links {
     older: Vec<u32>,
     /// Those that are ours, which outlive their pins so: whoever removes a pin takes no program from its device.
     own: BTreeMap<(Role, u32), FdLink>,
+    /// Those that went because they could not be pinned again.
+    pub(super) lost: BTreeSet<(Role, u32)>,
     /// As of when the pins were last found to be all there, where that says that they are.
     looked: Option<SystemTime>,
     /// Devices that those programs serve are left to them: our maps do not hold yet what theirs do.
@@ -104,6 +106,7 @@ impl Links {
         Ok(Self {
             dir: pins.links(),
             own: BTreeMap::new(),
+            lost: BTreeSet::new(),
             looked: None,
             yielding: !older.is_empty(),
             older,
@@ -165,11 +168,13 @@ impl Links {
         let own = program.info().map_err(|error| refused(role, ifname, &error))?.id();
         let path = self.path(role, ifindex);
         let pinned = path.exists();
+        // One whose pin somebody has removed is pinned again in its time.
+        let held = pinned || self.own.contains_key(&(role, ifindex));
         let running = match programs(ifname) {
             Ok(found) => found,
             Err(error) => return absent_or(refused(role, ifname, &error), &error),
         };
-        if pinned && running.iter().any(|other| other.id() == own) {
+        if held && running.iter().any(|other| other.id() == own) {
             return Ok(Ensured::Held);
         }
         if pinned {
@@ -182,6 +187,7 @@ impl Links {
         self.refuse_foreign(role, ifname, running)?;
         match attach(program, ifname, &path) {
             Ok(link) => {
+                self.lost.remove(&(role, ifindex));
                 self.own.insert((role, ifindex), link);
                 Ok(Ensured::Attached)
             }
@@ -214,6 +220,7 @@ impl Links {
     /// Detaches what is attached to the device of this index; it is no error where nothing is.
     pub(super) fn remove(&mut self, role: Role, ifindex: u32) -> Result<(), Error> {
         self.own.remove(&(role, ifindex));
+        self.lost.remove(&(role, ifindex));
         let path = self.path(role, ifindex);
         match std::fs::remove_file(&path) {
             Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
@@ -223,7 +230,8 @@ impl Links {
         }
     }
 
-    /// Pins again what somebody has taken the pin from; says how many that were.
+    /// Pins again what somebody has taken the pin from; says how many that were. What cannot be pinned is detached, and
+    /// to be attached again: see [`Self::lost`].
     pub(super) fn pin_again(&mut self) -> Result<usize, Error> {
         let modified = std::fs::metadata(&self.dir).and_then(|dir| dir.modified());
         let modified = modified.map_err(|source| bpffs::failed("look at", &self.dir, source))?;
@@ -237,11 +245,20 @@ impl Links {
             .copied()
             .filter(|&(role, index)| !pinned.contains(&self.path(role, index)));
         let bare: Vec<(Role, u32)> = bare.collect();
+        let mut failed = None;
         for &(role, ifindex) in &bare {
             let path = self.path(role, ifindex);
             let Some(link) = self.own.remove(&(role, ifindex)) else { continue };
-            let pinned = link.pin(&path).map_err(|source| Error::Pin { path, source })?;
-            self.own.insert((role, ifindex), pinned.into());
+            match link.pin(&path) {
+                Ok(pinned) => drop(self.own.insert((role, ifindex), pinned.into())),
+                Err(source) => {
+                    self.lost.insert((role, ifindex));
+                    failed = Some(Error::Pin { path, source });
+                }
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error);
         }
         // What is removed in the same tick of the clock leaves the same time behind.
         let is_past = modified.elapsed().is_ok_and(|age| age > TICK);

@@ -199,10 +199,11 @@ impl Owner {
 
     /// Puts pins back that somebody has removed: what is attached holds without them only for as long as this process lives.
     fn tend_pins(&mut self) {
-        let put_back = self.pins.provide().and_then(|()| {
-            let maps = self.pinned.put_back(&self.pins.maps())?;
-            Ok(maps + self.links.pin_again()?)
-        });
+        let mut put_back = self.put_back();
+        if !self.links.lost.is_empty() {
+            // The place for pins may have gone just then, and be there again now.
+            put_back = self.put_back().and_then(|count| Ok(count + self.attach_again()?));
+        }
         let failed = put_back.is_err();
         match put_back {
             Ok(0) => {}
@@ -212,6 +213,41 @@ impl Owner {
             Err(error) => warn!(%error, "a pin that somebody has removed cannot be put back"),
         }
         self.bare = failed;
+    }
+
+    fn put_back(&mut self) -> Result<usize, Error> {
+        self.pins.provide()?;
+        let maps = self.pinned.put_back(&self.pins.maps())?;
+        let links = self.links.pin_again()?;
+        Ok(maps + links + self.filter_again()?)
+    }
+
+    /// Has the underlay have its filter again, if that went with its pin; says how many that were.
+    fn filter_again(&mut self) -> Result<usize, Error> {
+        let filter = self.config.filter;
+        let ifindex = self.settings.underlay;
+        if !filter || self.unfiltered.is_some() || filter::is_pinned(&self.pins, ifindex) {
+            return Ok(0);
+        }
+        self.unfiltered = filter::settle(&mut self.ebpf, &self.pins, ifindex, filter)?;
+        Ok(usize::from(self.unfiltered.is_none()))
+    }
+
+    /// Attaches what could not be pinned, and went with that; says how many that were.
+    fn attach_again(&mut self) -> Result<usize, Error> {
+        let lost = self.links.lost.clone();
+        if lost.iter().any(|(role, _)| *role != Role::Port) {
+            self.settle_host()?;
+        }
+        for (role, ifindex) in &lost {
+            let name = self.running.get(ifindex).filter(|_| *role == Role::Port);
+            // What does not run its program is attached as what is new.
+            if let Some(ifname) = name {
+                self.links.ensure(&mut self.ebpf, *role, *ifindex, ifname)?;
+            }
+        }
+        self.links.lost.clear();
+        Ok(lost.len())
     }
 
     /// Attaches to the host's own devices, but for those that are left to another version.

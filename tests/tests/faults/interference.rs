@@ -76,14 +76,46 @@ fn what_others_break_is_mended() -> Result<()> {
     lab.end()
 }
 
+/// However long that lasts, and whichever of the others are broken.
+#[test]
+fn what_others_break_is_mended_though_something_else_cannot_be() -> Result<()> {
+    let lab = lab()?;
+    let (h1, h2) = (lab.host(1), lab.host(2));
+    let others = ["d", "e", "f", "g", "h"];
+    for name in others {
+        let (sandbox, service) = (format!("box-{name}"), format!("{name}.dev"));
+        h1.ok(["run", "--name", &sandbox, "--publish-service", &service, "true"])?;
+    }
+    forget_namespace(h1, "box2")?;
+    eventually("what cannot be mended is said", MENDED, || {
+        ensure!(h1.log().contains("not joined"), "nothing is said");
+        Ok(())
+    })?;
+    for name in others {
+        h1.netns().ip([format!("link set {} down", port(h1, &format!("{name}.dev"))?)])?;
+    }
+    eventually("the others are up", MENDED * 3, || {
+        others.iter().try_for_each(|name| reaches(h2, "box3", name))
+    })?;
+    h1.ok(["sandbox", "rm", "box2"])?;
+    eventually("all agrees", Duration::from_secs(5), || state::check(&lab))?;
+    lab.end()
+}
+
+/// Takes a sandbox's namespace away, and says where it was.
+fn forget_namespace(host: &Host, sandbox: &str) -> Result<String> {
+    let view: serde_json::Value = serde_json::from_str(&host.ok(["sandbox", "inspect", sandbox])?)?;
+    let netns = view[0]["netns"].as_str().unwrap_or_default().to_owned();
+    umount2(netns.as_str(), MntFlags::MNT_DETACH)?;
+    fs::remove_file(&netns)?;
+    Ok(netns)
+}
+
 #[test]
 fn a_sandbox_without_its_namespace_can_be_removed() -> Result<()> {
     let lab = lab()?;
     let (h1, h2) = (lab.host(1), lab.host(2));
-    let view: serde_json::Value = serde_json::from_str(&h1.ok(["sandbox", "inspect", "box1"])?)?;
-    let netns = view[0]["netns"].as_str().unwrap_or_default().to_owned();
-    umount2(netns.as_str(), MntFlags::MNT_DETACH)?;
-    fs::remove_file(&netns)?;
+    let netns = forget_namespace(h1, "box1")?;
     let output = h1.netctl(["exec", "box1", "true"])?;
     assert_eq!(
         (output.code(), output.stderr),

@@ -15,7 +15,7 @@ use crate::{
 const SOON: Duration = Duration::from_secs(10);
 
 /// The maps by which programs tell what they have seen; versions before 0.1 had none of them.
-const EVENTS: [&str; 3] = ["EVENTS", "EVENTS_UNTIL", "EVENT_BUDGETS"];
+const EVENTS: [&str; 4] = ["EVENTS", "EVENTS_UNTIL", "LOOKS_UNTIL", "EVENT_BUDGETS"];
 
 fn pins(host: &Host) -> PathBuf {
     host.dir("bpf").join(state::pins_dir())

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use testbed::{Netns, eventually};
 
 /// A stream that stands still for so long has stalled.
@@ -21,6 +21,10 @@ const MOST: u64 = 1 << 32;
 /// One write, and the pause after it: so the machine's other work goes on, and the stream never catches up.
 const PIECE: usize = 16_384;
 const PAUSE: Duration = Duration::from_millis(1);
+/// After so many bytes the stream repeats itself: no power of two, as all sizes of buffers are.
+const PERIOD: u8 = 251;
+/// How much is read at once.
+const MOST_AT_ONCE: usize = 65_536;
 
 /// Bytes on their way from one namespace to another. They say where they belong, so none can be lost, doubled or
 /// taken for another.
@@ -73,16 +77,21 @@ impl Stream {
     }
 }
 
-/// The byte at a place in the stream. The period is no power of two, as all sizes of buffers are.
-fn byte(place: u64) -> u8 {
-    (place % 251).to_le_bytes()[0]
+/// The bytes of a stream from any of the first places in its period on, as many as are sent or received at once.
+fn pattern() -> Vec<u8> {
+    (0..PERIOD).cycle().take(usize::from(PERIOD) + MOST_AT_ONCE).collect()
+}
+
+/// Where in the pattern the bytes begin that belong to a place in the stream.
+fn begin(place: u64) -> usize {
+    usize::try_from(place % u64::from(PERIOD)).expect("below a byte")
 }
 
 fn send(mut stream: TcpStream, stop: &AtomicBool) -> Result<u64> {
+    let pattern = pattern();
     let mut sent = 0;
     while !stop.load(Ordering::Relaxed) && sent < MOST {
-        let piece: Vec<u8> = (sent..).take(PIECE).map(byte).collect();
-        stream.write_all(&piece)?;
+        stream.write_all(&pattern[begin(sent)..][..PIECE])?;
         sent += PIECE as u64;
         thread::sleep(PAUSE);
     }
@@ -91,16 +100,19 @@ fn send(mut stream: TcpStream, stop: &AtomicBool) -> Result<u64> {
 }
 
 fn receive(mut stream: TcpStream, count: &AtomicU64) -> Result<u64> {
-    let mut buffer = vec![0; 65_536];
+    let pattern = pattern();
+    let mut buffer = vec![0; MOST_AT_ONCE];
     let mut received = 0;
     loop {
         let length = stream.read(&mut buffer)?;
         if length == 0 {
             return Ok(received);
         }
-        let wrong =
-            (received..).zip(&buffer[..length]).find(|(place, read)| byte(*place) != **read);
-        ensure!(wrong.is_none(), "another byte at {wrong:?}");
+        let (read, expected) = (&buffer[..length], &pattern[begin(received)..][..length]);
+        if read != expected {
+            let wrong = read.iter().zip(expected).position(|(read, expected)| read != expected);
+            bail!("another byte {wrong:?} behind {received}");
+        }
         received += length as u64;
         count.store(received, Ordering::Relaxed);
     }

@@ -90,10 +90,14 @@ fn who_sends_to_whom_is_told_packet_by_packet() -> Result<()> {
         // What neighbours and the like still say.
         quiet(&mut seen)?;
         seen = Seen::default();
-        // Each within a look or two, and looked at for as long as they last.
-        ping("1000", "40", "c")?;
-        ping("100", "30", "b")?;
-        ping("56", "20", "10.91.0.1")?;
+        // A daemon at which nobody looks for long counts no more.
+        for (size, count, to) in
+            [("1000", "40", "c"), ("100", "30", "b"), ("56", "20", "10.91.0.1")]
+        {
+            ping(size, count, to)?;
+            thread::sleep(PAUSE);
+            seen.add(&scene(h1)?)?;
+        }
         quiet(&mut seen)?;
         let [a, b, c, gateway] = ["a h1", "b h1", "c h2", "gateway h1"];
         // Of the resolver's questions, and of ARP that asks a known neighbour, there may be more.

@@ -70,6 +70,11 @@ impl Failures {
         all.is_some() || !networks.is_empty() || !pending_networks.is_empty()
     }
 
+    /// Those of which something is said, whether they were looked at or not.
+    pub(super) fn endpoints(&self) -> impl Iterator<Item = &EndpointId> {
+        self.endpoints.keys().chain(&self.pending)
+    }
+
     /// How it stands with an endpoint of that network.
     pub(super) fn of(&self, endpoint: &EndpointId, network: &NetworkId) -> Service {
         let reason =

@@ -98,25 +98,21 @@ impl Reconciler {
         };
         if let Some(part) = kept
             && part.of == of
-            && !part.tally.is_contended()
             && let Some(changed) = mirror.changed_since(part.endpoints)
         {
-            let rebuilt = rebuilt.iter().map(EndpointId::as_str);
-            for key in changed.into_iter().chain(rebuilt) {
-                if let Ok(id) = key.parse() {
-                    part.tally.set(&id, station(key), touched);
-                }
+            let keys = changed.into_iter().chain(rebuilt.iter().map(EndpointId::as_str));
+            let changes = keys.filter_map(|key| Some((key.parse().ok()?, station(key))));
+            if part.tally.change(changes, touched) {
+                part.endpoints = mirror.version;
+                return;
             }
-            part.endpoints = mirror.version;
-            return;
         }
         if let Some(part) = kept.take() {
             touched.add(part.tally.desired());
         }
         let mut tally = Tally::new(driver.forward(context, network, &of.presence));
-        for (key, (endpoint, _)) in &mirror.entries {
-            tally.set(&endpoint.id, station(key), touched);
-        }
+        let all = mirror.entries.iter();
+        tally.change(all.map(|(key, (endpoint, _))| (endpoint.id.clone(), station(key))), touched);
         touched.add(tally.desired());
         *kept = Some(Part { of, endpoints: mirror.version, tally });
     }

@@ -90,7 +90,11 @@ impl Reconciler {
                 let count = if endpoints.is_empty() { SLICE.0 } else { SLICE.1 };
                 suspects.extend(std::iter::from_fn(|| self.due.pop_first()).take(count));
             }
-            Depth::Host => self.due.extend(own.keys().cloned()),
+            Depth::Host => {
+                // Where something cannot be done, no pass follows at once that would have come to these.
+                suspects.append(&mut self.due);
+                self.due.extend(own.keys().cloned());
+            }
             Depth::Whole => {
                 suspects.extend(own.keys().chain(self.built.keys()).cloned());
                 sandboxes.extend(self.routed.keys().cloned());

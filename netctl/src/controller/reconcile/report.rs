@@ -26,6 +26,7 @@ impl Reconciler {
         let concerned: BTreeSet<&EndpointId> = work
             .endpoints
             .iter()
+            .chain(failures.endpoints())
             .chain(all.then(|| seen.own.keys()).into_iter().flatten())
             .collect();
         let again = !failures.none() || sweep == Sweep::Keep;
@@ -56,7 +57,9 @@ impl Reconciler {
                     continue;
                 };
                 let service = failures.of(id, &own.endpoint.network);
-                if (again && work.endpoints.contains(id)) || service != Service::Ready {
+                // One that was found to stand is done, whatever else is not.
+                let is_open = work.endpoints.contains(id) && !work.suspects.contains(id);
+                if (again && is_open) || service != Service::Ready {
                     todo.endpoints.insert(id.clone());
                 }
                 progress.endpoints.insert(id.clone(), (own.revision, service));

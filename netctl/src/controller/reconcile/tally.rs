@@ -35,22 +35,31 @@ impl Tally {
         &self.sum
     }
 
-    /// Whether it has to be made anew rather than changed.
-    pub(super) fn is_contended(&self) -> bool {
-        self.contended
+    /// Has endpoints be these stations, or none; which entries that is about is added to `touched`.
+    ///
+    /// `false` where two claim the same, be it for a moment between the first change and the last: what is desired may
+    /// then lack what one of them has, and is to be made anew.
+    pub(super) fn change(
+        &mut self,
+        changes: impl IntoIterator<Item = (EndpointId, Option<Station>)>,
+        touched: &mut Touched,
+    ) -> bool {
+        for (id, station) in changes {
+            self.set(id, station, touched);
+        }
+        !self.contended
     }
 
-    /// Has an endpoint be this station, or none; which entries that is about is added to `touched`.
-    pub(super) fn set(&mut self, id: &EndpointId, station: Option<Station>, touched: &mut Touched) {
-        if self.stations.get(id) == station.as_ref() {
+    fn set(&mut self, id: EndpointId, station: Option<Station>, touched: &mut Touched) {
+        if self.stations.get(&id) == station.as_ref() {
             return;
         }
-        if let Some(old) = self.stations.remove(id) {
+        if let Some(old) = self.stations.remove(&id) {
             self.subtract(&old, touched);
         }
         if let Some(new) = station {
             self.add(&new, touched);
-            self.stations.insert(id.clone(), new);
+            self.stations.insert(id, new);
         }
     }
 

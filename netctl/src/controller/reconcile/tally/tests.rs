@@ -78,26 +78,29 @@ fn differing<K: Ord + Copy, V: PartialEq>(
 
 proptest! {
     #[test]
-    fn a_change_leads_to_what_is_made_anew(
-        changes in prop::collection::vec((0..6_u8, stations()), 1..40),
+    fn changes_lead_to_what_is_made_anew(
+        batches in prop::collection::vec(
+            prop::collection::vec((0..6_u8, stations()), 1..5),
+            1..30,
+        ),
     ) {
         let mut tally = Tally::new(base());
-        for (last, station) in changes {
+        for changes in batches {
             let before = tally.desired().clone();
             let mut touched = Touched::default();
-            tally.set(&id(last), station, &mut touched);
+            let changes = changes.into_iter().map(|(last, station)| (id(last), station));
+            let is_sound = tally.change(changes, &mut touched);
             let mut anew = Tally::new(base());
-            for (id, station) in &tally.stations {
-                anew.set(id, Some(station.clone()), &mut Touched::default());
+            let all = tally.stations.clone();
+            let is_anew_sound =
+                anew.change(all.into_iter().map(|(id, of)| (id, Some(of))), &mut Touched::default());
+            // Else it says so, and is not changed any more but made anew.
+            if is_sound {
+                prop_assert!(is_anew_sound);
+                prop_assert_eq!(tally.desired(), anew.desired());
             }
-            if tally.is_contended() {
-                // It says so, and is not changed any more but made anew.
-                tally = anew;
-                continue;
-            }
+            tally = anew;
             let now = tally.desired();
-            prop_assert_eq!(now, anew.desired());
-            prop_assert!(!anew.is_contended());
             prop_assert!(differing(&before.ports, &now.ports).is_subset(&touched.ports));
             prop_assert!(differing(&before.fdb, &now.fdb).is_subset(&touched.fdb));
             prop_assert!(differing(&before.neigh, &now.neigh).is_subset(&touched.neigh));
@@ -107,38 +110,48 @@ proptest! {
     }
 }
 
+fn station(target: FdbTarget) -> Option<Station> {
+    let (vni, mac, addresses) = (vni(), mac(1), vec![address(1)]);
+    Some(Station { vni, mac, addresses, target, way: Way::Tunnel(1400) })
+}
+
 #[test]
 fn what_two_claim_is_said_to_be_contended() {
-    let station = |target| Station {
-        vni: vni(),
-        mac: mac(1),
-        addresses: vec![address(1)],
-        target,
-        way: Way::Tunnel(1400),
-    };
+    let there = station(FdbTarget::Remote { vtep: address(104) });
     let mut tally = Tally::new(base());
     for last in [1, 2] {
-        let there = station(FdbTarget::Remote { vtep: address(104) });
-        tally.set(&id(last), Some(there), &mut Touched::default());
-        assert_eq!(tally.is_contended(), last == 2);
+        let is_sound = tally.change([(id(last), there.clone())], &mut Touched::default());
+        assert_eq!(is_sound, last == 1);
+    }
+}
+
+/// Whichever of the two is looked at first.
+#[test]
+fn what_one_has_from_another_by_the_same_look_is_said_to_be_contended_or_is_held() {
+    let there = station(FdbTarget::Remote { vtep: address(104) });
+    for (old, new) in [(1, 2), (2, 1)] {
+        let mut tally = Tally::new(base());
+        assert!(tally.change([(id(old), there.clone())], &mut Touched::default()));
+        let desired = tally.desired().clone();
+        let mut changes = [(id(old), None), (id(new), there.clone())];
+        changes.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let mut touched = Touched::default();
+        if tally.change(changes, &mut touched) {
+            assert_eq!(tally.desired(), &desired);
+        } else {
+            assert!(new < old, "what goes first claims nothing any more");
+        }
+        assert!(touched.neigh.contains(&(vni(), address(1))));
     }
 }
 
 #[test]
 fn what_does_not_change_touches_nothing() {
-    let there = Station {
-        vni: vni(),
-        mac: mac(1),
-        addresses: vec![address(1)],
-        target: FdbTarget::Remote { vtep: address(105) },
-        way: Way::Tunnel(1400),
-    };
+    let there = station(FdbTarget::Remote { vtep: address(105) });
     let mut tally = Tally::new(base());
     let mut touched = Touched::default();
-    tally.set(&id(1), Some(there.clone()), &mut touched);
-    assert!(!touched.is_empty());
+    assert!(tally.change([(id(1), there.clone())], &mut touched) && !touched.is_empty());
     let mut again = Touched::default();
-    tally.set(&id(1), Some(there), &mut again);
-    tally.set(&id(2), None, &mut again);
+    assert!(tally.change([(id(1), there), (id(2), None)], &mut again));
     assert!(again.is_empty(), "{again:?}");
 }
