@@ -28,11 +28,19 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const AFTER: Duration = Duration::from_secs(3);
 const HOSTS: usize = 3;
 
-/// When a host was cut off.
+/// When a host was cut off, up to when it was not any more.
 struct Cut {
     host: usize,
     from: Instant,
     to: Instant,
+}
+
+/// Packets that one host lost to another, each within [`AFTER`] of the last.
+struct Gap {
+    hosts: [usize; 2],
+    first: Instant,
+    last: Instant,
+    packets: usize,
 }
 
 pub(crate) fn run(minutes: u64, seed: &str) -> Result<()> {
@@ -75,35 +83,55 @@ fn soak(lab: &Lab, time: Duration, random: &Random) -> Result<()> {
         out!("{:>7.1} s  {fault:?}", began.elapsed().as_secs_f64());
         let from = Instant::now();
         fault.bring_about(lab, random).with_context(|| format!("{fault:?}"))?;
-        cuts.extend(fault.cuts().map(|host| Cut { host, from, to: Instant::now() + AFTER }));
+        cuts.extend(fault.cuts().map(|host| Cut { host, from, to: Instant::now() }));
         state::converged(lab, PATIENCE).with_context(|| format!("after {fault:?}"))?;
         flows.iter_mut().try_for_each(Flow::goes_on).with_context(|| format!("after {fault:?}"))?;
         std::thread::sleep(Duration::from_millis(500 + random.below(1500) as u64));
         done += 1;
     }
-    let (mut sent, mut lost, mut excused) = (0, Vec::new(), 0);
+    let (mut sent, mut gaps, mut excused) = (0, Vec::<Gap>::new(), 0);
     for flow in flows {
         let (from, to) = (flow.from, flow.to);
         let ended = flow.end()?;
         sent += ended.sent;
+        let hosts = [from, to];
         for at in ended.lost {
-            let cut = |cut: &&Cut| {
-                (cut.host == from || cut.host == to) && (cut.from..cut.to).contains(&at)
-            };
-            match cuts.iter().find(cut) {
-                Some(_) => excused += 1,
-                None => lost.push((at - began, from + 1, to + 1)),
+            let excuses =
+                |cut: &Cut| hosts.contains(&cut.host) && (cut.from..cut.to + AFTER).contains(&at);
+            if cuts.iter().any(excuses) {
+                excused += 1;
+                continue;
+            }
+            match gaps.last_mut().filter(|gap| gap.hosts == hosts && at < gap.last + AFTER) {
+                Some(gap) => (gap.last, gap.packets) = (at, gap.packets + 1),
+                None => gaps.push(Gap { hosts, first: at, last: at, packets: 1 }),
             }
         }
     }
     let after = state::used(lab)?;
     state::compare(&before, &after)?;
-    for (at, from, to) in lost.iter().take(20) {
-        out!("{:>7.1} s  lost from h{from} to h{to}", at.as_secs_f64());
-    }
-    ensure!(lost.is_empty(), "{} of {sent} packets were lost that no cut excuses", lost.len());
+    gaps.iter().for_each(|gap| gap.show(&cuts, began));
+    let lost: usize = gaps.iter().map(|gap| gap.packets).sum();
+    ensure!(gaps.is_empty(), "{lost} of {sent} packets were lost that no cut excuses");
     say::done(&format!(
         "{done} faults; {sent} packets, {excused} lost while a host was cut off, none else; streams whole"
     ));
     Ok(())
+}
+
+impl Gap {
+    /// Says when it was, and when the hosts were last cut off before.
+    fn show(&self, cuts: &[Cut], began: Instant) {
+        let seconds = |at: Instant| at.duration_since(began).as_secs_f64();
+        let (first, last) = (seconds(self.first), seconds(self.last));
+        let Self { hosts: [from, to], packets, .. } = self;
+        out!("{first:>7.1} s  {packets} lost from h{} to h{}, until {last:.1} s", from + 1, to + 1);
+        for host in self.hosts {
+            let before = |cut: &&Cut| cut.host == host && cut.from < self.first;
+            if let Some(Cut { from, to, .. }) = cuts.iter().rfind(before) {
+                let (from, to) = (seconds(*from), seconds(*to));
+                out!("           h{} was cut off from {from:.1} to {to:.1} s", host + 1);
+            }
+        }
+    }
 }
