@@ -110,7 +110,9 @@ fn soak(lab: &Lab, time: Duration, random: &Random) -> Result<()> {
     }
     let after = state::used(lab)?;
     state::compare(&before, &after)?;
-    gaps.iter().for_each(|gap| gap.show(&cuts, began));
+    for gap in &gaps {
+        gap.show(&cuts, began);
+    }
     let lost: usize = gaps.iter().map(|gap| gap.packets).sum();
     ensure!(gaps.is_empty(), "{lost} of {sent} packets were lost that no cut excuses");
     say::done(&format!(

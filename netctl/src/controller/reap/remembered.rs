@@ -144,7 +144,7 @@ mod tests {
         for begins in [10, 20] {
             let begins = begins * HOUR;
             assert!(noted.is_there(begins, wrong).await, "it was set under the daemon");
-            assert!(noted.is_there(begins + HOUR - MINUTE, wrong).await);
+            assert!(noted.is_there(begins + 59 * MINUTE, wrong).await);
             assert!(noted.is_there(begins + HOUR, TAKEN).await, "it was put right meanwhile");
         }
     }

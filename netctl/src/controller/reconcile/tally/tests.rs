@@ -110,14 +110,14 @@ proptest! {
     }
 }
 
-fn station(target: FdbTarget) -> Option<Station> {
+fn station(target: FdbTarget) -> Station {
     let (vni, mac, addresses) = (vni(), mac(1), vec![address(1)]);
-    Some(Station { vni, mac, addresses, target, way: Way::Tunnel(1400) })
+    Station { vni, mac, addresses, target, way: Way::Tunnel(1400) }
 }
 
 #[test]
 fn what_two_claim_is_said_to_be_contended() {
-    let there = station(FdbTarget::Remote { vtep: address(104) });
+    let there = Some(station(FdbTarget::Remote { vtep: address(104) }));
     let mut tally = Tally::new(base());
     for last in [1, 2] {
         let is_sound = tally.change([(id(last), there.clone())], &mut Touched::default());
@@ -128,7 +128,7 @@ fn what_two_claim_is_said_to_be_contended() {
 /// Whichever of the two is looked at first.
 #[test]
 fn what_one_has_from_another_by_the_same_look_is_said_to_be_contended_or_is_held() {
-    let there = station(FdbTarget::Remote { vtep: address(104) });
+    let there = Some(station(FdbTarget::Remote { vtep: address(104) }));
     for (old, new) in [(1, 2), (2, 1)] {
         let mut tally = Tally::new(base());
         assert!(tally.change([(id(old), there.clone())], &mut Touched::default()));
@@ -147,7 +147,7 @@ fn what_one_has_from_another_by_the_same_look_is_said_to_be_contended_or_is_held
 
 #[test]
 fn what_does_not_change_touches_nothing() {
-    let there = station(FdbTarget::Remote { vtep: address(105) });
+    let there = Some(station(FdbTarget::Remote { vtep: address(105) }));
     let mut tally = Tally::new(base());
     let mut touched = Touched::default();
     assert!(tally.change([(id(1), there.clone())], &mut touched) && !touched.is_empty());
