@@ -14,8 +14,9 @@ use tokio::{io::AsyncWriteExt as _, process::Command, runtime, time::timeout};
 use super::{Error, Netns};
 use crate::crash;
 
-/// How long `nft` may take: far longer than it does, and less than whoever waits for what follows from it.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long `nft` may take: far longer than it does, and so short that who waits hears of it though another pass of the
+/// reconcile loop met it before.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// `NFNLGRP_NFTABLES` of `include/uapi/linux/netfilter/nfnetlink.h`.
 const GROUP: u32 = 7;
