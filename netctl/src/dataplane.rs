@@ -279,13 +279,24 @@ pub async fn is_served_by_another(bpf_dir: &Path, device: &str) -> Result<bool, 
     looked.map_err(|_panicked| Error::Stopped)?
 }
 
-/// Detaches and unpins all that any version of netctl left in `bpf_dir`, and says where that was; no error where nothing
-/// is.
+/// What was taken away of where netctl pins.
+#[derive(Debug, Default)]
+pub struct Unpinned {
+    /// The directories of pins that there were.
+    pub pins: Vec<PathBuf>,
+    /// Where bpf file systems were that netctl had mounted.
+    pub unmounted: Vec<PathBuf>,
+    /// Where those are that stay, since others use them.
+    pub in_use: Vec<PathBuf>,
+}
+
+/// Detaches and unpins all that any version of netctl left in `bpf_dir`, unmounts what netctl had mounted for it, and says
+/// where that was; no error where nothing is.
 ///
 /// # Errors
 ///
 /// [`Error::Busy`] where a daemon runs on it, and whatever the file system refuses.
-pub async fn remove(bpf_dir: &Path) -> Result<Vec<PathBuf>, Error> {
+pub async fn remove(bpf_dir: &Path) -> Result<Unpinned, Error> {
     let dir = bpf_dir.to_owned();
     let removed = tokio::task::spawn_blocking(move || bpffs::remove(&dir)).await;
     removed.map_err(|_panicked| Error::Stopped)?

@@ -115,6 +115,11 @@ impl Controller {
                     attachment.unsettled &= attachment.interface.endpoint != endpoint.id;
                 }
             })?;
+            // Whom it was taken from needs it no more, now that it is this one's for good.
+            let former = stored.value.owner.filter(|owner| owner.host == self.config.host);
+            if let Some(former) = former {
+                self.forget(&former.sandbox, &endpoint.id)?;
+            }
             tracing::info!(
                 service = %endpoint.name, network = %network.value.name, sandbox = %record.sandbox.name, "attached"
             );
@@ -194,7 +199,8 @@ impl Controller {
     async fn take_back_attachment(&self, sandbox: &SandboxId, endpoint: &Endpoint) {
         let undone = async {
             match self.undo(sandbox, &endpoint.network, &endpoint.id).await? {
-                Some(revision) => self.settle_removal(endpoint, revision).await,
+                Some((revision, Some(_former))) => self.settle(endpoint, revision).await,
+                Some((revision, None)) => self.settle_removal(endpoint, revision).await,
                 None => Ok(()),
             }
         };
@@ -203,32 +209,48 @@ impl Controller {
         }
     }
 
-    /// Releases an endpoint that a sandbox was to have, whether it came to that or not, and forgets it. Returns the
-    /// revision of the release, if there was something to release.
+    /// Takes an endpoint from a sandbox that was to have it, whether it came to that or not, and forgets it there. It is
+    /// again with the sandbox of this host that it was to be taken from, if there is one, or else released. Returns the
+    /// revision of that, if there was something to take, and who has it again.
     pub(super) async fn undo(
         &self,
         sandbox: &SandboxId,
         network: &NetworkId,
         endpoint: &EndpointId,
-    ) -> Result<Option<Revision>> {
+    ) -> Result<Option<(Revision, Option<Owner>)>> {
         let key = keys::endpoint(network, endpoint);
-        let mut released = None;
+        let mut taken = None;
         while let Some(stored) = keys::get::<Endpoint>(&*self.store, &key).await? {
             let ours = stored.value.owner.as_ref().is_some_and(|owner| owner.sandbox == *sandbox);
+            let former = self.former(sandbox, endpoint).filter(|_| ours);
             let txn = if ours {
-                Self::disowned(&stored)
+                let owner = former.clone();
+                Self::ownership(&stored, &Endpoint { owner, ..stored.value.clone() })
             } else {
                 // It is put as it is, for its new revision: a transaction of ours that has not been answered may still
                 // be under way, and must lose.
                 Txn::new().when(stored.unchanged()).put(key.clone(), keys::write(&stored.value))
             };
             if let Outcome::Committed(revision) = self.store.commit(txn).await? {
-                released = ours.then_some(revision);
+                taken = ours.then_some((revision, former));
                 break;
             }
         }
         self.forget(sandbox, endpoint)?;
-        Ok(released)
+        Ok(taken)
+    }
+
+    /// What the owner of an endpoint was that a sandbox was to take from another of this host: that keeps its attachment until
+    /// it is known what becomes of it.
+    fn former(&self, taker: &SandboxId, endpoint: &EndpointId) -> Option<Owner> {
+        let had = |record: &Record| {
+            let settled = |of: &&Attachment| of.interface.endpoint == *endpoint && !of.unsettled;
+            let had = record.attachments.iter().find(settled)?;
+            let owner = self.owner(&record.sandbox.id, had.interface.ports.clone());
+            let takes_along = record.takes_along(endpoint);
+            (record.sandbox.id != *taker).then_some(Owner { takes_along, ..owner })
+        };
+        self.records.each(had).into_iter().flatten().next()
     }
 
     /// The host's own stack and what others join do not go together.

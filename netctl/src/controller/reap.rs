@@ -9,6 +9,7 @@
 //! For how long a host was missed is measured by this one's own clock, from when it first missed it.
 
 mod after;
+mod remembered;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 
 pub use self::after::ReapAfter;
+use self::remembered::{Now, Remembered};
 use super::{
     Controller, Result, addresses,
     follow::Mirror,
@@ -33,19 +35,13 @@ use crate::{
 /// How often it is looked, at most and at least.
 const PERIOD: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(5));
 
-/// How long it is remembered what was taken from a host, in seconds.
-const REMEMBERED: UnixTime = 7 * 24 * 3600;
-
-/// For how long it must have been seen, by this host's own clock: the wall clock may just have been set by years.
-const SEEN: Duration = Duration::from_hours(1);
-
 /// Since when this host has seen what.
 #[derive(Default)]
 struct Seen {
     /// Which hosts are missed.
     missed: BTreeMap<HostName, Instant>,
-    /// By key, what was taken from hosts.
-    reaped: BTreeMap<String, Instant>,
+    /// What was taken from hosts.
+    remembered: Remembered,
 }
 
 /// What was taken from a host.
@@ -87,7 +83,7 @@ impl Controller {
         &self,
         alive: &BTreeSet<HostName>,
         after: Duration,
-        Seen { missed, reaped: remembered }: &mut Seen,
+        Seen { missed, remembered }: &mut Seen,
     ) -> Result<()> {
         let mut had: BTreeMap<HostName, Vec<(NetworkId, EndpointId)>> = BTreeMap::new();
         let hosts = store::children(&*self.store, keys::ATTACHMENTS).await?;
@@ -117,7 +113,7 @@ impl Controller {
                 tracing::warn!(%host, endpoints = reaped, "it is gone for good: reaped what it had");
             }
         }
-        self.forget_reaped(remembered).await
+        remembered.forget_old(&*self.store, Now::read()).await
     }
 
     /// Takes an endpoint from a dead host, and notes what it was; `false` if it has it no more, or is back.
@@ -153,22 +149,6 @@ impl Controller {
                 Ok(false)
             }
         }
-    }
-
-    /// Forgets what was taken from hosts so long ago that they will not ask for it.
-    async fn forget_reaped(&self, seen: &mut BTreeMap<String, Instant>) -> Result<()> {
-        let all = keys::list::<Reaped>(&*self.store, keys::REAPED).await?;
-        let since = |key: &String| seen.get(key).copied().unwrap_or_else(Instant::now);
-        *seen = all.iter().map(|stored| (stored.key.clone(), since(&stored.key))).collect();
-        for stored in all {
-            // What is from so far ahead was noted by a clock that was wrong.
-            let is_old = stored.value.at.abs_diff(now()) > REMEMBERED;
-            if is_old && seen.get(&stored.key).is_some_and(|since| since.elapsed() > SEEN) {
-                let txn = Txn::new().when(stored.unchanged()).delete(stored.key);
-                self.store.commit(txn).await?;
-            }
-        }
-        Ok(())
     }
 
     /// Takes back what was taken from this host while it was away, and is still free, for sandboxes that are still there.

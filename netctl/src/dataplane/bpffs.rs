@@ -1,5 +1,7 @@
 //! The directory of pins: a bpf file system, owned by one data plane at a time.
 
+mod mounts;
+
 use std::{
     fs, io,
     os::unix::fs::MetadataExt as _,
@@ -12,13 +14,13 @@ use netctl_common::ABI_VERSION;
 use nix::{
     errno::Errno,
     fcntl::{Flock, FlockArg},
-    mount::{MsFlags, mount, umount},
+    mount::umount,
     sys::statfs::{BPF_FS_MAGIC, statfs},
 };
 
 use tracing::warn;
 
-use super::{Error, layout};
+use super::{Error, Unpinned, layout};
 use crate::crash;
 
 /// Where systemd and everybody else mount the machine's own bpf file system. It lies in sysfs, where no directory can
@@ -92,53 +94,73 @@ impl Pins {
     }
 }
 
-/// Removes what any version of netctl pinned below `root`, and the file system if it was mounted there for it.
+/// Removes what any version of netctl pinned below `root`, and the file systems that were mounted for it.
 ///
-/// It is no error where nothing is. Returns the directories of pins that there were.
-pub(super) fn remove(root: &Path) -> Result<Vec<PathBuf>, Error> {
-    if !root.exists() || !is_bpf(root)? {
-        return Ok(Vec::new());
+/// It is no error where nothing is.
+pub(super) fn remove(root: &Path) -> Result<Unpinned, Error> {
+    let mut unpinned = Unpinned::default();
+    if root.exists() && is_bpf(root)? {
+        let lock = lock(root)?;
+        unpinned.pins = versions(root)?;
+        unpinned.pins.iter().try_for_each(|dir| clear(dir))?;
+        drop(lock);
     }
-    let lock = lock(root)?;
-    let versions = versions(root)?;
-    versions.iter().try_for_each(|dir| clear(dir))?;
-    drop(lock);
-    release(root)?;
-    Ok(versions)
+    release(root, &mut unpinned)?;
+    Ok(unpinned)
 }
 
-/// Removes what this version pinned below `root`, and the file system if it was mounted there for it alone.
+/// Removes what this version pinned below `root`, and the file systems that were mounted for it alone.
 pub(super) fn take_back(root: &Path) -> Result<(), Error> {
     let lock = lock(root)?;
     clear(&version(root))?;
     drop(lock);
-    release(root)
+    release(root, &mut Unpinned::default())
 }
 
-/// Removes the file system if nothing is pinned there any more and it is not the machine's own.
-fn release(root: &Path) -> Result<(), Error> {
-    // A kernel with preloaded iterators puts files of its own into every bpf file system (`kernel/bpf/preload`).
-    let empty =
-        entries(root)?.iter().all(|path| path.extension().is_some_and(|end| end == "debug"));
-    if root == Path::new(SYSTEM) || !empty {
-        return Ok(());
-    }
-    if is_mount_point(root)? {
-        unmount(root).map_err(|errno| failed("unmount", root, errno.into()))?;
-    }
-    fs::remove_dir(root).map_err(|source| failed("remove", root, source))
-}
-
-/// Unmounts it as soon as nobody has it open: a process that another thread is just starting has a copy of each file of
-/// ours until it runs its program.
-fn unmount(root: &Path) -> nix::Result<()> {
-    let end = Instant::now() + STARTING;
-    loop {
-        match umount(root) {
-            Err(Errno::EBUSY) if Instant::now() < end => thread::sleep(Duration::from_millis(5)),
-            result => return result,
+/// Removes the directory if nothing is pinned there any more, and unmounts what netctl has mounted where nobody has
+/// anything in it.
+fn release(root: &Path, unpinned: &mut Unpinned) -> Result<(), Error> {
+    let system = Path::new(SYSTEM);
+    if root != system && root.exists() && is_bpf(root)? {
+        if mounts::is_ours(root)? {
+            unmount(root, unpinned)?;
+        }
+        if !is_mount_point(root)? && is_empty(root)? {
+            fs::remove_dir(root).map_err(|source| failed("remove", root, source))?;
         }
     }
+    if root.starts_with(system) && mounts::is_ours(system)? {
+        unmount(system, unpinned)?;
+    }
+    Ok(())
+}
+
+/// Whether nothing is pinned there.
+fn is_empty(dir: &Path) -> Result<bool, Error> {
+    // A kernel with preloaded iterators puts files of its own into every bpf file system (`kernel/bpf/preload`).
+    Ok(entries(dir)?.iter().all(|path| path.extension().is_some_and(|end| end == "debug")))
+}
+
+/// Unmounts a file system of ours, and says so, or that others use it.
+///
+/// It is done as soon as nobody has it open: a process that another thread is just starting has a copy of each file of
+/// ours until it runs its program.
+fn unmount(dir: &Path, unpinned: &mut Unpinned) -> Result<(), Error> {
+    let end = Instant::now() + STARTING;
+    let mut outcome = Err(Errno::EBUSY);
+    while is_empty(dir)? && outcome == Err(Errno::EBUSY) && Instant::now() < end {
+        crash::step("before a bpf file system is unmounted");
+        outcome = umount(dir);
+        if outcome.is_err() {
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+    match outcome {
+        Ok(()) => unpinned.unmounted.push(dir.to_owned()),
+        Err(Errno::EBUSY) => unpinned.in_use.push(dir.to_owned()),
+        Err(errno) => return Err(failed("unmount", dir, errno.into())),
+    }
+    Ok(())
 }
 
 /// Removes the pins of one version of the layout: links first, since what is attached needs the maps.
@@ -227,16 +249,10 @@ fn lock(root: &Path) -> Result<Flock<fs::File>, Error> {
 fn provide(root: &Path) -> Result<(), Error> {
     let system = Path::new(SYSTEM);
     if root.starts_with(system) && !is_bpf(system)? {
-        mount_bpf(system)?;
+        mounts::mount_bpf(system)?;
     }
     fs::create_dir_all(root).map_err(|source| failed("create", root, source))?;
-    if is_bpf(root)? { Ok(()) } else { mount_bpf(root) }
-}
-
-fn mount_bpf(dir: &Path) -> Result<(), Error> {
-    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    mount(Some("bpf"), dir, Some("bpf"), flags, Some("mode=0700"))
-        .map_err(|errno| failed("mount a bpf file system on", dir, errno.into()))
+    if is_bpf(root)? { Ok(()) } else { mounts::mount_bpf(root) }
 }
 
 fn is_bpf(dir: &Path) -> Result<bool, Error> {

@@ -261,10 +261,12 @@ pub(super) async fn sweep(host: &HostContext, present: &Present) -> Result<(), E
 }
 
 /// A pair that stands as it should. What has its name and stands otherwise, as after an endpoint went to another
-/// sandbox, is removed.
+/// sandbox, is removed, unless something else has the name of its other end, and would have it afterwards too.
 async fn pair(netlink: &Netlink, spec: &VethSpec<'_>) -> Result<VethPair, kernel::Error> {
     match netlink.ensure_veth(spec).await {
-        Err(kernel::Error::LinkExists { .. }) if netlink.delete_link(spec.name).await? => {
+        Err(kernel::Error::LinkExists { name, .. })
+            if name == spec.name && netlink.delete_link(spec.name).await? =>
+        {
             netlink.ensure_veth(spec).await
         }
         other => other,

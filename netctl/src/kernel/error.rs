@@ -3,6 +3,7 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use nix::errno::Errno;
@@ -163,6 +164,17 @@ pub enum Error {
         doing: &'static str,
         /// The first line of what it said.
         said: String,
+    },
+    /// `nft` did not end.
+    #[error(
+        "cannot {doing}: nft has not ended within {} s and was killed: see what keeps `nft list ruleset` on this host",
+        after.as_secs()
+    )]
+    NftLate {
+        /// What was tried.
+        doing: &'static str,
+        /// How long it was given.
+        after: Duration,
     },
     /// A file that the sandbox gets its own version of is not on this host.
     #[error("cannot give the command its own {}: it does not exist on this host; `touch {}` makes an empty one", path.display(), path.display())]

@@ -1,17 +1,22 @@
 //! nftables of a namespace, by the program `nft`: its text is what people know, and what they look at.
 
 use std::{
-    io::{self, Write as _},
-    process::{Command, Output, Stdio},
+    io,
+    process::{Output, Stdio},
+    time::Duration,
 };
 
 use rtnetlink::sys::{
     AsyncSocket as _, AsyncSocketExt as _, SocketAddr, TokioSocket, protocols::NETLINK_NETFILTER,
 };
-use tokio::runtime;
+use tokio::{io::AsyncWriteExt as _, process::Command, runtime, time::timeout};
 
 use super::{Error, Netns};
 use crate::crash;
+
+/// How long `nft` may take: far longer than it does, and so short that who waits hears of it though another pass of the
+/// reconcile loop met it before.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// `NFNLGRP_NFTABLES` of `include/uapi/linux/netfilter/nfnetlink.h`.
 const GROUP: u32 = 7;
@@ -20,12 +25,13 @@ impl Netns {
     /// Has `nft` do what `script` says (nft(8)): all of it at one moment, or nothing.
     ///
     /// # Errors
-    /// [`Error::NftMissing`]; [`Error::Nft`] with what it said.
+    /// [`Error::NftMissing`]; [`Error::Nft`] with what it said; [`Error::NftLate`], where it may have been done all the same.
     pub async fn nft_change(&self, script: String) -> Result<(), Error> {
         crash::step("before a change of nftables");
-        let output = self.nft(&["-f", "-"], script).await?;
+        let doing = "change nftables";
+        let output = self.nft(doing, &["-f", "-"], script).await?;
         crash::step("after a change of nftables");
-        if output.status.success() { Ok(()) } else { Err(refused("change nftables", &output)) }
+        if output.status.success() { Ok(()) } else { Err(refused(doing, &output)) }
     }
 
     /// What `nft` prints for these arguments; `None` where it says that what was asked for is not there.
@@ -36,38 +42,48 @@ impl Netns {
         &self,
         arguments: &'static [&'static str],
     ) -> Result<Option<String>, Error> {
-        let output = self.nft(arguments, String::new()).await?;
+        let doing = "list nftables";
+        let output = self.nft(doing, arguments, String::new()).await?;
         if output.status.success() {
             return Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned()));
         }
         let missing = String::from_utf8_lossy(&output.stderr).contains("No such file or directory");
-        if missing { Ok(None) } else { Err(refused("list nftables", &output)) }
+        if missing { Ok(None) } else { Err(refused(doing, &output)) }
     }
 
     async fn nft(
         &self,
+        doing: &'static str,
         arguments: &'static [&'static str],
         input: String,
     ) -> Result<Output, Error> {
-        let run = move || {
-            let mut child = Command::new("nft")
+        let failed = |source: io::Error| match source.kind() {
+            io::ErrorKind::NotFound => Error::NftMissing,
+            _ => Error::System { doing: "run nft", source },
+        };
+        let runtime = runtime::Handle::current();
+        let begin = move || {
+            let _entered = runtime.enter();
+            Command::new("nft")
                 .args(arguments)
                 // Its messages are looked at.
                 .env("LC_ALL", "C")
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
                 .stderr(Stdio::piped())
-                .spawn()?;
+                .kill_on_drop(true)
+                .spawn()
+        };
+        let mut child = self.run(begin).await?.map_err(failed)?;
+        let exchange = async move {
             // It reads all before it says anything.
             if let Some(mut stdin) = child.stdin.take() {
-                stdin.write_all(input.as_bytes())?;
+                stdin.write_all(input.as_bytes()).await?;
             }
-            child.wait_with_output()
+            child.wait_with_output().await
         };
-        self.run(run).await?.map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => Error::NftMissing,
-            _ => Error::System { doing: "run nft", source },
-        })
+        let ended = timeout(PATIENCE, exchange).await;
+        ended.map_err(|_elapsed| Error::NftLate { doing, after: PATIENCE })?.map_err(failed)
     }
 }
 

@@ -75,7 +75,7 @@ impl Netlink {
     /// and the MACs of a pair that is found are made what is asked for.
     ///
     /// # Errors
-    /// [`Error::LinkExists`] if one of the names is taken by something else.
+    /// [`Error::LinkExists`] if one of the names is taken by something else; where both are, it names the other end's.
     pub async fn ensure_veth(&self, spec: &VethSpec<'_>) -> Result<VethPair, Error> {
         let conflict = match self.create_veth(spec).await {
             Err(conflict @ Error::LinkExists { .. }) => conflict,
@@ -111,11 +111,11 @@ impl Netlink {
         spec.peer_side.unwrap_or(self)
     }
 
-    /// Which of the two names is taken, and by what.
+    /// Which of the two names is taken, and by what; where both are, it is the other end's.
     async fn veth_conflict(&self, spec: &VethSpec<'_>) -> Result<Error, Error> {
-        let (name, found) = match self.find_link(spec.name).await? {
-            Some(link) => (spec.name, Some(link)),
-            None => (spec.peer_name, self.peer_side(spec).find_link(spec.peer_name).await?),
+        let (name, found) = match self.peer_side(spec).find_link(spec.peer_name).await? {
+            Some(link) => (spec.peer_name, Some(link)),
+            None => (spec.name, self.find_link(spec.name).await?),
         };
         // What took the name a moment ago may be gone again.
         let found = found.as_ref().map_or_else(|| "it has just gone".to_owned(), describe);

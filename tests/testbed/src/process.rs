@@ -41,6 +41,14 @@ pub(crate) fn child_of(parent: i32) -> Option<i32> {
     pids.find(|&pid| stat(pid).is_some_and(|stat| stat.parent == parent && !stat.zombie))
 }
 
+/// Whether a process is the first of a PID namespace below this one's.
+pub(crate) fn is_first(pid: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    // proc_pid_status(5): its numbers in this namespace, and in each down to its own.
+    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    numbers.is_some_and(|numbers| numbers.split_whitespace().skip(1).last() == Some("1"))
+}
+
 /// A process with its output in a file. It leads a process group of its own, so a Ctrl-C at the
 /// terminal does not reach it.
 #[derive(Debug)]

@@ -3,14 +3,13 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::cgroup;
 use crate::command::{DEADLINE, Output, eventually, output};
 use crate::host::Host;
-use crate::process::{Process, child_of};
+use crate::process::{Process, child_of, is_first};
 use crate::run::MARK;
 
 /// Has the shell in the group `$1`, where systemd makes its groups, and then in namespaces of its own.
@@ -66,15 +65,16 @@ impl System {
         let words = ["sh", "-c", GROUP, "sh", &group, BOOT].map(OsStr::new);
         let words = words.into_iter().chain([own.as_os_str()]);
         let mut holder = host.netns().spawn(&format!("{}-system", host.name()), words)?;
-        let init = eventually("the system has a first process", Duration::from_secs(10), || {
+        let init = eventually("the system has a first process", DEADLINE, || {
             if !holder.alive() {
                 return Ok(Err(holder.log()));
             }
-            Ok(Ok(child_of(holder.pid()).context("it has none")?))
+            // What makes the group has others, one after another, before it.
+            Ok(Ok(child_of(holder.pid()).filter(|pid| is_first(*pid)).context("it has none")?))
         })?
         .or_else(|log| bail!("cannot make the system:\n{log}"))?;
         let system = Self { run: run.to_owned(), holder, init };
-        eventually("the system is up", Duration::from_secs(20), || {
+        eventually("the system is up", DEADLINE, || {
             let said = system.run(["systemctl", "is-system-running"])?;
             ensure!(said.stdout == "running\n", "{said:?}: {}", system.log());
             Ok(())

@@ -13,6 +13,7 @@ use crate::{
 on_both_stores! {
     a_service_of_a_dead_host on 3;
     a_service_taken_by_force on 3;
+    a_taking_by_force_that_is_refused on 1;
     an_address_that_moves on 3;
 }
 
@@ -80,6 +81,27 @@ fn a_service_taken_by_force(lab: &Lab) -> Result<()> {
     lab.host(3).ok(["service", "unpublish", "--force", "svc1.dev"])?;
     lets_go(&taker)?;
     witness.does_not_reach(&address)
+}
+
+/// ```text
+///   h1: svc1, which other is to take and cannot have; svc2 looks on
+/// ```
+fn a_taking_by_force_that_is_refused(lab: &Lab) -> Result<()> {
+    let host = lab.host(1);
+    host.ok(["network", "create", "dev"])?;
+    let owner = Container::new(host, "svc1", "dev", &[])?;
+    let witness = Container::new(host, "svc2", "dev", &[])?;
+    host.ok(["sandbox", "create", "other"])?;
+    // The kernel refuses it when the interface is there.
+    let wrong = "net.ipv4.conf.IFNAME.rp_filter=wrong";
+    let words = ["service", "attach", "--force", "--sysctl", wrong, "other", "svc1.dev"];
+    refused(host, &words, &["rp_filter", "wrong"])?;
+    all_pairs(&[&owner, &witness])?;
+    let inside = json(host, &["sandbox", "inspect", "other"])?;
+    ensure!(inside[0]["interfaces"] == serde_json::json!([]), "{inside}");
+    let links = host.ok(["exec", "other", "ip", "-brief", "link"])?;
+    ensure!(!links.contains("eth0"), "{links}");
+    Ok(())
 }
 
 /// ```text

@@ -8,6 +8,7 @@ mod docker;
 mod joining;
 mod kept;
 mod left;
+mod moves;
 mod nearly;
 mod ports;
 mod protocol;

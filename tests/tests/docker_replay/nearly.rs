@@ -134,14 +134,7 @@ fn ask(lab: &Lab, socket: &std::path::Path, request: &Request) -> Result<u16> {
     let answer = request.send(socket)?.context("it is not answered")?;
     if !is_done(request, &answer)? {
         let after = stored::dump(lab)?;
-        // An engine that says that an endpoint is in another container has taken it from where it was, whatever becomes of
-        // it there: what is attached where may be another then, but nothing more.
-        let joins = request.target.starts_with("/NetworkDriver.Join");
-        let names = |keys: &BTreeMap<String, String>| -> Vec<String> {
-            keys.keys().filter(|key| !key.starts_with("attachments/")).cloned().collect()
-        };
-        let same = if joins { names(&after) == names(&before) } else { after == before };
-        ensure!(same, "was {before:#?}\nis {after:#?}");
+        ensure!(after == before, "was {before:#?}\nis {after:#?}");
     }
     Ok(answer.status)
 }

@@ -17,9 +17,11 @@ use crate::{
     lab,
 };
 
+pub(crate) const OPEN: &str = "NetworkDriver.ProgramExternalConnectivity";
 const SOON: Duration = Duration::from_secs(5);
 
-fn ports(container: &Container, host_port: u16) -> Value {
+/// What its engine says when it publishes port 80 of a container at `host_port`.
+pub(crate) fn ports(container: &Container, host_port: u16) -> Value {
     let mut of = container.of();
     of["Options"] = json!({
         "com.docker.network.endpoint.exposedports": [{"Proto": 6, "Port": 80}],
@@ -71,7 +73,6 @@ fn ports_are_those_of_the_way_out() -> Result<()> {
     serve(&c1.netns, "one")?;
     serve(&c2.netns, "two")?;
     let outside = lab.external().netns();
-    const OPEN: &str = "NetworkDriver.ProgramExternalConnectivity";
     const CLOSE: &str = "NetworkDriver.RevokeExternalConnectivity";
     ensure!(hear(outside, &host.address(), 8080).is_err(), "nothing is published yet");
     for _ in 0..2 {

@@ -212,6 +212,58 @@ fn a_host_is_as_it_was_with_etcd() -> Result<()> {
     a_host_is_as_it_was(Store::Etcd)
 }
 
+/// ```text
+///   h1: pins in what it mounted itself, where others have something too     h2: in what others mounted
+/// ```
+#[test]
+fn only_a_bpf_file_system_of_its_own_that_nobody_uses_is_unmounted() -> Result<()> {
+    let lab = Lab::start(Options { daemons: false, ..Options::default() })?;
+    let (h1, h2) = (lab.host(1), lab.host(2));
+    let place = |host: &Host| host.dir("bpf").display().to_string();
+    let (own, theirs) = (place(h1), place(h2));
+    let mounts = |path: &str| -> Result<usize> {
+        let all = h1.run(["cat", "/proc/self/mountinfo"])?.ok()?;
+        Ok(all.lines().filter(|line| line.split(' ').nth(4) == Some(path)).count())
+    };
+    fs::create_dir_all(h2.dir("bpf"))?;
+    h2.run(["mount", "-t", "bpf", "bpf", &theirs])?.ok()?;
+    for host in lab.hosts() {
+        lab.start_daemon(host)?;
+        ensure!(mounts(&place(host))? == 1, "{} is not mounted once", place(host));
+        host.stop_daemon(Signal::SIGTERM)?;
+    }
+
+    let used = h1.dir("bpf").join("theirs");
+    fs::create_dir(&used)?;
+    let stays =
+        format!("stays: bpf file system {own}: others use it, after whom `umount` takes it away\n");
+    for _ in 0..2 {
+        let said = clean(&lab, h1, &[])?.ok()?;
+        ensure!(said.contains(&stays) && mounts(&own)? == 1, "{said}");
+    }
+    fs::remove_dir(&used)?;
+    // Somebody looks into it.
+    let mut looker = h1.spawn("looker", ["sh", "-c", &format!("cd {own} && exec sleep 1000")])?;
+    eventually("it is looked into", DEADLINE, || {
+        let cwd = fs::read_link(format!("/proc/{}/cwd", looker.pid()))?;
+        ensure!(cwd == h1.dir("bpf"), "{}", cwd.display());
+        Ok(())
+    })?;
+    let said = clean(&lab, h1, &[])?.ok()?;
+    ensure!(said.contains(&stays) && mounts(&own)? == 1, "{said}");
+    looker.stop(Signal::SIGKILL, DEADLINE)?;
+    let said = clean(&lab, h1, &[])?.ok()?;
+    ensure!(said.contains(&format!("removed: bpf file system {own}\n")), "{said}");
+    ensure!(mounts(&own)? == 0, "it is mounted");
+
+    let said = clean(&lab, h2, &[])?.ok()?;
+    ensure!(said.contains(&format!("removed: links and maps {theirs}/v")), "{said}");
+    ensure!(!said.contains("bpf file system") && mounts(&theirs)? == 1, "{said}");
+    let left: Vec<_> = fs::read_dir(&theirs)?.collect::<Result<_, _>>()?;
+    ensure!(left.iter().all(|entry| entry.path().extension().is_some()), "{left:?}");
+    lab.end()
+}
+
 /// Dies in the middle, each time one step later, and is begun again: each leaves less than the one before.
 #[test]
 fn what_was_killed_in_the_middle_is_finished() -> Result<()> {

@@ -12,6 +12,7 @@ mod deaths;
 #[path = "../support/echoes.rs"]
 mod echoes;
 mod ending;
+mod hanging;
 mod http;
 mod inputs;
 mod interference;

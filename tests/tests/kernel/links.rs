@@ -107,6 +107,9 @@ async fn a_taken_name_is_named() {
 
     sh(&netns, "ip link add nc0123456789ab type veth peer name elsewhere");
     let error = netlink.ensure_veth(&spec(Some(&inner_netlink))).await.unwrap_err();
+    assert!(matches!(&error, Error::LinkExists { name, .. } if name == "eth0"), "{error}");
+    sh(&inner, "ip link delete eth0");
+    let error = netlink.ensure_veth(&spec(Some(&inner_netlink))).await.unwrap_err();
     assert!(
         matches!(&error, Error::LinkExists { name, .. } if name == "nc0123456789ab"),
         "{error}"

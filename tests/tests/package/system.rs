@@ -8,12 +8,14 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use testbed::{DEADLINE, Lab, Options, System, output_of};
+use testbed::{DEADLINE, Lab, Options, System, eventually, output_of};
 
 use super::{make, text};
 
 /// The units that the package brings.
 const UNITS: [&str; 3] = ["netctl.service", "netctl.socket", "netctl-docker.socket"];
+/// Where the machine's own bpf file system is.
+const BPF_FS: &str = "/sys/fs/bpf";
 const SETTINGS: &str = "/etc/netctl/netctl.toml";
 /// Lists all of netctl's that a host can have, and where others have theirs.
 const LOOK: &str = "
@@ -27,6 +29,11 @@ grep -H . /proc/sys/net/ipv4/conf/*/forwarding
 systemctl list-unit-files --no-legend 'netctl*'
 ls /etc/systemd/system
 ";
+
+/// Has one container reach the other until that is to end, or far longer than all else here may take.
+const PING: &str = "echo $$ >/run/ping; exec netctl exec box-a -- ping -i 0.01 -c 100000 b";
+/// Has it say how many were answered.
+const END_PING: &str = "kill -INT $(cat /run/ping)";
 
 /// The same package as a later version.
 fn later(package: &Path, dir: &Path) -> Result<PathBuf> {
@@ -77,26 +84,39 @@ fn furnish(system: &System) -> Result<()> {
         netctl(system, &format!("service publish {name}.dev"))?;
         netctl(system, &format!("service attach box-{name} {name}.dev"))?;
     }
-    netctl(system, "exec box-a -- ping -c 1 -W 2 b").map(drop)
+    netctl(system, "exec box-a -- ping -c 1 -W 10 b").map(drop)
+}
+
+/// The number of the last echo that was answered.
+fn last_answered(log: &str) -> Option<u32> {
+    log.rsplit_once("icmp_seq=")?.1.split(' ').next()?.parse().ok()
 }
 
 /// Installs packages over what is installed: each brings another daemon, under which packets flow.
 fn upgraded(system: &System, packages: [&str; 2], log: &Path) -> Result<()> {
     let links = system.ok(["ip", "-o", "link"])?;
-    let words = "netctl exec box-a -- ping -i 0.01 -w 15 b";
-    let mut ping = system.spawn(log, words.split(' '))?;
+    let mut ping = system.spawn(log, ["sh", "-c", PING])?;
     let mut daemons = BTreeSet::from([daemon(system)?]);
     for package in packages {
         dpkg(system, &["--install", package])?;
         ensure!(daemons.insert(daemon(system)?), "{daemons:?}");
         netctl(system, "status")?;
     }
-    ensure!(ping.alive(), "it took longer than the ping: {}", ping.log());
+    let before = last_answered(&ping.log());
+    eventually("packets flow", DEADLINE, || {
+        ensure!(ping.alive(), "it has ended: {}", ping.log());
+        ensure!(last_answered(&ping.log()) > before.map(|last| last + 10), "none is answered");
+        Ok(())
+    })?;
+    system.ok(["sh", "-c", END_PING])?;
     ping.wait(DEADLINE)?;
+    // Of the last ones, some may have been on their way when ping was told to end.
     let said = ping.log();
-    let counts = said.lines().find(|line| line.contains("packets transmitted"));
-    let counts: Vec<&str> = counts.with_context(|| said.clone())?.split(' ').collect();
-    ensure!(counts[0] == counts[3] && counts[0] != "0", "{}", counts.join(" "));
+    let answered = said.lines().find_map(|line| {
+        line.split_once(" packets transmitted, ")?.1.split(' ').next()?.parse::<u32>().ok()
+    });
+    let last = last_answered(&said);
+    ensure!(answered.is_some() && answered == last, "{answered:?} answered up to {last:?}");
     ensure!(system.ok(["ip", "-o", "link"])? == links, "links were {links}");
     let version = system.ok(["dpkg-query", "--show", "--showformat=${Version}", "netctl"])?;
     ensure!(version.ends_with("+later"), "{version}");
@@ -125,6 +145,8 @@ fn a_package_is_installed_upgraded_removed_and_purged() -> Result<()> {
     let (package, later) = (text(&package)?, text(&later)?);
     let lab = Lab::start(Options { hosts: 1, daemons: false, ..Options::default() })?;
     let system = System::start(lab.host(1))?;
+    // There is none for the machine, so that the daemon mounts one.
+    system.ok(["umount", BPF_FS])?;
     let before = look(&system)?;
 
     dpkg(&system, &["--install", package])?;
@@ -147,6 +169,7 @@ fn a_package_is_installed_upgraded_removed_and_purged() -> Result<()> {
     mine(["add mine type bridge", "add", "add", "touch"])?;
     let said = dpkg(&system, &["--remove", "netctl"])?;
     ensure!(said.contains("removed: device netctl-vx") && !said.contains("error"), "{said}");
+    ensure!(said.contains(&format!("removed: bpf file system {BPF_FS}\n")), "{said}");
     mine(["delete mine", "delete", "delete", "rm"]).with_context(|| said.clone())?;
     let kept = ["host-id", "removed", "sandboxes", "store.db"]
         .map(|name| format!("/var/lib/netctl/{name}"));
@@ -154,14 +177,18 @@ fn a_package_is_installed_upgraded_removed_and_purged() -> Result<()> {
     only_kept(&system, &before, &kept.collect::<Vec<_>>()).context(said)?;
     ensure!(system.ok(["cat", SETTINGS])?.ends_with("# mine\n"), "the settings are others");
 
-    // Who installs it again has the networks, and who purges it has nothing.
+    // Who installs it again has the networks, and who purges it has nothing. What others mounted stays.
+    system.ok(["mount", "-t", "bpf", "bpf", BPF_FS])?;
     dpkg(&system, &["--install", later])?;
     is_on(&system)?;
     ensure!(netctl(&system, "network ls -q")?.lines().count() == 1, "the network is gone");
     netctl(&system, "run --publish-service c.dev -- true")?;
     let said = dpkg(&system, &["--purge", "netctl"])?;
     ensure!(!said.contains("error"), "{said}");
-    only_kept(&system, &before, &["/run/netns"]).context(said)?;
+    // Some kernels have files of their own in it (`kernel/bpf/preload`).
+    let kept = ["/run/netns", BPF_FS, "/sys/fs/bpf/maps.debug", "/sys/fs/bpf/progs.debug"];
+    only_kept(&system, &before, &kept).context(said)?;
+    system.ok(["mountpoint", "--quiet", BPF_FS])?;
     drop(system);
     lab.end()
 }

@@ -1,41 +1,61 @@
 //! Plugins hear of the cluster's hosts.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeMap;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
-use testbed::{Host, Lab, Options, Signal, eventually};
+use testbed::{DEADLINE, Host, Lab, Options, Signal, eventually};
 
 use crate::{Plugin, ok};
 
-/// How long a host may be away until the others take it for gone, and some more.
-const AWAY: Duration = Duration::from_secs(40);
-
-/// What a plugin has heard: the hosts that are there, and what was said of each.
-#[derive(Default)]
+/// What a plugin was told of hosts by one daemon since it was started: those that are there by that, by address, each with
+/// whether it is the plugin's own. A host that is slow may be missed for a while, and is told of anew then.
+#[derive(Debug, Default)]
 struct Heard {
-    calls: Vec<(String, Value)>,
+    hosts: BTreeMap<String, bool>,
+    calls: Vec<String>,
 }
 
 impl Heard {
-    fn hear(&mut self, plugin: &Plugin) -> Result<&[(String, Value)]> {
-        let calls = plugin.calls()?.into_iter();
-        self.calls.extend(calls.filter(|(method, _)| method.starts_with("Discover")));
-        Ok(&self.calls)
-    }
-
-    /// `METHOD ADDRESS SELF` of each call so far, in order.
-    fn lines(&mut self, plugin: &Plugin) -> Result<Vec<String>> {
-        let line = |(method, request): &(String, Value)| {
+    /// Takes in what it was told since the last look: of its own host first, of no host twice, and of the end of none that
+    /// is not there.
+    fn hear(&mut self, plugin: &Plugin) -> Result<()> {
+        for (method, request) in plugin.calls()? {
+            if !method.starts_with("Discover") {
+                continue;
+            }
             let data = &request["DiscoveryData"];
             let own = data["Self"] == true;
-            let address = data["Address"].as_str().unwrap_or_default();
+            let address = data["Address"].as_str().context("no address")?;
             let bind = data["BindAddress"].as_str().unwrap_or_default();
             ensure!(request["DiscoveryType"] == 1, "{request}");
             ensure!(bind == if own { address } else { "" }, "{request}");
-            Ok(format!("{method} {address} {own}"))
-        };
-        self.hear(plugin)?.iter().map(line).collect()
+            let fits = match method.as_str() {
+                "DiscoverNew" => {
+                    let first = self.calls.is_empty();
+                    self.hosts.insert(address.to_owned(), own).is_none() && first == own
+                }
+                "DiscoverDelete" => !own && self.hosts.remove(address).is_some(),
+                _ => bail!("{method} is no call"),
+            };
+            ensure!(fits, "{method} {address} {own} after {:#?}", self.calls);
+            self.calls.push(format!("{method} {address} {own}"));
+        }
+        Ok(())
+    }
+
+    /// Waits until it knows of these hosts and no others: its own, and another if there is one.
+    fn until(&mut self, plugin: &Plugin, own: &str, other: Option<&str>) -> Result<()> {
+        let others = other.map(|address| (address.to_owned(), false));
+        let expected: BTreeMap<_, _> = [(own.to_owned(), true)].into_iter().chain(others).collect();
+        eventually("the plugin knows of the hosts", DEADLINE, || {
+            // What does not fit never will.
+            if let Err(wrong) = self.hear(plugin) {
+                return Ok(Err(wrong));
+            }
+            ensure!(self.hosts == expected, "{self:#?}");
+            Ok(Ok(()))
+        })?
     }
 }
 
@@ -63,35 +83,27 @@ fn plugins_of_the_cluster_hear_of_its_hosts() -> Result<()> {
     let mut heard = Heard::default();
     ok(h1, "network create -d string near")?;
     ok(h1, "network create -d cable --subnet 10.77.0.0/24 far")?;
-    let both = [format!("DiscoverNew {own} true"), format!("DiscoverNew {other} false")];
-    let mut expected = both.to_vec();
-    let mut hears = |plugin: &Plugin, expected: &[String], limit| {
-        eventually("the plugin hears of the hosts", limit, || {
-            let lines = heard.lines(plugin)?;
-            ensure!(lines == expected, "{lines:#?}");
-            Ok(())
-        })
-    };
-    hears(&plugin, &expected, Duration::from_secs(10))?;
+    heard.until(&plugin, &own, Some(&other))?;
 
     h2.stop_daemon(Signal::SIGKILL)?;
-    expected.push(format!("DiscoverDelete {other} false"));
-    hears(&plugin, &expected, AWAY)?;
+    heard.until(&plugin, &own, None)?;
     lab.start_daemon(h2)?;
-    expected.push(format!("DiscoverNew {other} false"));
-    hears(&plugin, &expected, AWAY)?;
+    heard.until(&plugin, &own, Some(&other))?;
 
+    // Another plugin in its place, and another daemon, know of none.
     let socket = h1.dir("plugin").join("cable.sock").display().to_string();
     plugin.kill()?;
+    heard.hear(&plugin)?;
+    let mut heard = Heard::default();
     plugin.run(h1, "cable", &socket)?;
-    expected.extend(both.clone());
-    hears(&plugin, &expected, Duration::from_secs(10))?;
+    heard.until(&plugin, &own, Some(&other))?;
     h1.stop_daemon(Signal::SIGKILL)?;
+    heard.hear(&plugin)?;
+    let mut heard = Heard::default();
     lab.start_daemon(h1)?;
-    expected.extend(both);
-    hears(&plugin, &expected, AWAY)?;
+    heard.until(&plugin, &own, Some(&other))?;
 
-    let told: BTreeSet<String> = local.calls()?.into_iter().map(|(method, _)| method).collect();
+    let told: Vec<String> = local.calls()?.into_iter().map(|(method, _)| method).collect();
     ensure!(!told.iter().any(|method| method.starts_with("Discover")), "{told:?}");
     lab.end()
 }
@@ -111,7 +123,7 @@ fn a_plugin_that_does_not_want_to_hear_holds_up_nothing() -> Result<()> {
     crate::exec(host, "box-a", "ping -c 1 -W 1 10.77.0.3")?;
     plugin.be_good()?;
     plugin.calls()?;
-    eventually("the plugin hears of the host", Duration::from_mins(1), || {
+    eventually("the plugin hears of the host", DEADLINE, || {
         let calls = plugin.calls()?;
         ensure!(calls.iter().any(|(method, _)| method == "DiscoverNew"), "{calls:?}");
         Ok(())

@@ -8,9 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
-use testbed::{Host, Process, Signal, eventually};
-
-use std::time::Duration;
+use testbed::{DEADLINE, Host, Process, Signal, eventually};
 
 /// A running plugin.
 pub(crate) struct Plugin {
@@ -43,7 +41,7 @@ impl Plugin {
         let process = host.spawn(&format!("plugin-{name}"), [program, address, &dir])?;
         self.process = Some(process);
         let port = address.rsplit_once(':').map(|(_, port)| format!(":{port}"));
-        eventually("the plugin listens", Duration::from_secs(5), || {
+        eventually("the plugin listens", DEADLINE, || {
             let sockets = host.run(["ss", "-ltxnH"])?.ok()?;
             let place = port.as_deref().unwrap_or(address);
             anyhow::ensure!(sockets.contains(place), "{place} is not in {sockets}");
@@ -54,7 +52,7 @@ impl Plugin {
     /// Kills it.
     pub(crate) fn kill(&mut self) -> Result<()> {
         let mut process = self.process.take().context("it does not run")?;
-        process.stop(Signal::SIGKILL, Duration::from_secs(5))
+        process.stop(Signal::SIGKILL, DEADLINE)
     }
 
     /// Has it do `kind` in place of an answer to each `method`, from now on; what was said before of others is void.

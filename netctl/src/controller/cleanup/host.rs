@@ -19,6 +19,9 @@ use crate::{
 /// What a daemon keeps in its run directory, but for its claim on it.
 const RUN_FILES: [&str; 3] = [note::FILE, big_tcp::FILE, outside::LENT];
 
+/// What pins lie on.
+const BPF_FS: &str = "bpf file system";
+
 pub(super) struct Cleaner<'a> {
     pub(super) config: &'a Config,
     pub(super) netlink: Netlink,
@@ -39,8 +42,16 @@ impl Cleaner<'_> {
 
     async fn clean_dataplane(&self, cleaned: &mut Cleaned) {
         let removed = dataplane::remove(&self.config.bpf_dir).await;
-        for pins in cleaned.note(removed).into_iter().flatten() {
+        let Some(unpinned) = cleaned.note(removed) else { return };
+        for pins in unpinned.pins {
             cleaned.removed("links and maps", pins.display().to_string());
+        }
+        for place in unpinned.unmounted {
+            cleaned.removed(BPF_FS, place.display().to_string());
+        }
+        for place in unpinned.in_use {
+            let why = "others use it, after whom `umount` takes it away";
+            cleaned.stays(BPF_FS, place.display().to_string(), why);
         }
     }
 

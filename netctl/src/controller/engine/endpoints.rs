@@ -89,7 +89,7 @@ impl Controller {
     }
 
     /// Attaches an endpoint of this host's engine to the container whose namespace the engine has at `path`; the same again
-    /// is no more. One that the engine had in another container is taken from there.
+    /// is no more. One that the engine had in another container is taken from there; where that is refused, it stays there.
     pub async fn attach_engine_endpoint(
         &self,
         id: &EndpointId,
@@ -102,15 +102,18 @@ impl Controller {
         let attached = match owner {
             Some(owner) if owner.sandbox == sandbox && self.knows(&sandbox, id) => Ok(()),
             owner => {
-                if owner.is_some() {
+                let force = owner.is_some_and(|owner| self.knows(&owner.sandbox, id));
+                if owner.is_some() && !force {
                     self.release_engine_endpoint(&network, id).await?;
                 }
+                // Nothing was attached to it, so that it may have been forgotten meanwhile.
+                let sandbox = self.engine_sandbox(path)?;
                 let service = ServiceRef {
                     service: by_id(id.as_str()),
                     network: Some(by_id(network.id.as_str())),
                     driver: None,
                 };
-                let to = AttachSpec::to(sandbox.as_str());
+                let to = AttachSpec { force, ..AttachSpec::to(sandbox.as_str()) };
                 self.attach_to(&sandbox, &service, &to).await.map(drop)
             }
         };

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Reconciler, failures::Failures, look::Own, pass::Work};
 use crate::{
     controller::{
-        keys, reap,
+        Result, keys, reap,
         records::{Attachment, Record},
     },
     drivers::{self, Present},
-    model::{EndpointId, NetworkId, SandboxId},
+    model::{Endpoint, EndpointId, NetworkId, SandboxId},
 };
 
 impl Reconciler {
@@ -47,20 +47,53 @@ impl Reconciler {
         if !taken.is_empty() {
             self.missing.notify_one();
         }
+        // What one sandbox takes from another is both's until it has it.
+        let moving = self.records.each(|record| {
+            let unsettled = record.attachments.iter().filter(|of| of.unsettled);
+            unsettled.map(|of| of.interface.endpoint.clone()).collect::<Vec<_>>()
+        });
+        let moving: BTreeSet<EndpointId> = moving.into_iter().flatten().collect();
         let stays = |id: &SandboxId, attachment: &Attachment| {
-            held(id, attachment) || taken.contains(&attachment.interface.endpoint)
+            let endpoint = &attachment.interface.endpoint;
+            held(id, attachment) || taken.contains(endpoint) || moving.contains(endpoint)
         };
         let lost = self.records.each(|record| {
             let id = &record.sandbox.id;
-            (!record.attachments.iter().all(|of| stays(id, of))).then(|| id.clone())
+            let lost = record.attachments.iter().filter(|of| !stays(id, of));
+            let lost = lost.map(|of| (of.network.clone(), of.interface.endpoint.clone()));
+            (id.clone(), lost.collect::<Vec<_>>())
         });
-        for id in lost.iter().flatten() {
+        for (id, mut lost) in lost {
+            if let Err(error) = self.keep_own(&id, &mut lost).await {
+                return failures.other(error.to_string());
+            }
+            let goes = |of: &Attachment| {
+                !of.unsettled && lost.iter().any(|(_, endpoint)| *endpoint == of.interface.endpoint)
+            };
             let forgotten =
-                self.records.update(id, |record| record.attachments.retain(|of| stays(id, of)));
+                self.records.update(&id, |record| record.attachments.retain(|of| !goes(of)));
             if let Err(error) = forgotten {
                 failures.other(error.to_string());
             }
         }
+    }
+
+    /// Leaves only those of the endpoints that are not a sandbox's by what the store says now: one that it was to lose may be
+    /// its own again since it was looked.
+    async fn keep_own(
+        &self,
+        sandbox: &SandboxId,
+        lost: &mut Vec<(NetworkId, EndpointId)>,
+    ) -> Result<()> {
+        for (network, endpoint) in std::mem::take(lost) {
+            let key = keys::endpoint(&network, &endpoint);
+            let stored = keys::get::<Endpoint>(&*self.store, &key).await?;
+            let owner = stored.and_then(|stored| stored.value.owner);
+            if owner.is_none_or(|owner| owner.sandbox != *sandbox) {
+                lost.push((network, endpoint));
+            }
+        }
+        Ok(())
     }
 
     /// Removes the links of endpoints and networks that the store does not have here: those that were made since it was
