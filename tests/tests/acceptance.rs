@@ -54,6 +54,8 @@ mod underlay6;
 #[path = "acceptance/wire.rs"]
 mod wire;
 
+#[path = "support/echoes.rs"]
+mod echoes;
 #[path = "support/stream.rs"]
 mod stream;
 #[path = "support/who.rs"]

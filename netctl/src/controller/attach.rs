@@ -90,6 +90,7 @@ impl Controller {
                 .get(sandbox)
                 .ok_or_else(|| Error::not_found(format!("sandbox {} is gone", sandbox.short())))?;
             check_owner(&record, &network.value, &stored.value, how.force)?;
+            self.forget_strays(&stored.value)?;
             let attachment = self.attachment(&record, &network.value, &stored.value, how).await?;
             let mut endpoint = stored.value.clone();
             let ports = attachment.interface.ports.clone();
@@ -117,8 +118,10 @@ impl Controller {
             })?;
             // Whom it was taken from needs it no more, now that it is this one's for good.
             let former = stored.value.owner.filter(|owner| owner.host == self.config.host);
-            if let Some(former) = former {
-                self.forget(&former.sandbox, &endpoint.id)?;
+            if let Some(former) = former
+                && let Err(error) = self.forget(&former.sandbox, &endpoint.id)
+            {
+                tracing::warn!(%error, "a sandbox still has what was taken from it in its record");
             }
             tracing::info!(
                 service = %endpoint.name, network = %network.value.name, sandbox = %record.sandbox.name, "attached"
@@ -199,7 +202,11 @@ impl Controller {
     async fn take_back_attachment(&self, sandbox: &SandboxId, endpoint: &Endpoint) {
         let undone = async {
             match self.undo(sandbox, &endpoint.network, &endpoint.id).await? {
-                Some((revision, Some(_former))) => self.settle(endpoint, revision).await,
+                // How it fares there is no matter of this one's.
+                Some((revision, Some(_former))) => {
+                    drop(self.settle(endpoint, revision).await);
+                    Ok(())
+                }
                 Some((revision, None)) => self.settle_removal(endpoint, revision).await,
                 None => Ok(()),
             }
@@ -238,6 +245,17 @@ impl Controller {
         }
         self.forget(sandbox, endpoint)?;
         Ok(taken)
+    }
+
+    /// Has no record but the owner's have an endpoint: what is left of a loss would be taken for whom it is taken from.
+    fn forget_strays(&self, endpoint: &Endpoint) -> Result<()> {
+        let owner = endpoint.owner.as_ref().map(|owner| &owner.sandbox);
+        let settled = |of: &Attachment| of.interface.endpoint == endpoint.id && !of.unsettled;
+        let strays = self.records.each(|record| {
+            let id = &record.sandbox.id;
+            (Some(id) != owner && record.attachments.iter().any(settled)).then(|| id.clone())
+        });
+        strays.iter().flatten().try_for_each(|sandbox| self.forget(sandbox, &endpoint.id))
     }
 
     /// What the owner of an endpoint was that a sandbox was to take from another of this host: that keeps its attachment until

@@ -123,6 +123,8 @@ struct Owner {
     /// Ports that were found to run their program, by index, with their names.
     running: BTreeMap<u32, String>,
     unfiltered: Option<String>,
+    /// Whether it went with its pin, and is not back yet.
+    filter_lost: bool,
 }
 
 impl Owner {
@@ -171,6 +173,7 @@ impl Owner {
             bare: false,
             running: BTreeMap::new(),
             unfiltered: None,
+            filter_lost: false,
         };
         owner.links.adopt(&mut owner.ebpf)?;
         owner.settle_host()?;
@@ -202,8 +205,11 @@ impl Owner {
         let mut put_back = self.put_back();
         if !self.links.lost.is_empty() {
             // The place for pins may have gone just then, and be there again now.
-            put_back = self.put_back().and_then(|count| Ok(count + self.attach_again()?));
+            put_back = self.put_back();
+            let attached = self.attach_again();
+            put_back = put_back.and_then(|count| Ok(count + attached?));
         }
+        let put_back = put_back.and_then(|count| Ok(count + self.filter_again()?));
         let failed = put_back.is_err();
         match put_back {
             Ok(0) => {}
@@ -218,36 +224,43 @@ impl Owner {
     fn put_back(&mut self) -> Result<usize, Error> {
         self.pins.provide()?;
         let maps = self.pinned.put_back(&self.pins.maps())?;
-        let links = self.links.pin_again()?;
-        Ok(maps + links + self.filter_again()?)
+        Ok(maps + self.links.pin_again()?)
     }
 
-    /// Has the underlay have its filter again, if that went with its pin; says how many that were.
+    /// Attaches what could not be pinned, and went with that; says how many that were. One device that cannot be had does
+    /// not keep the others from it.
+    fn attach_again(&mut self) -> Result<usize, Error> {
+        let (mut count, mut failed) = (0, None);
+        for (role, ifindex) in std::mem::take(&mut self.links.lost) {
+            let attached = match role {
+                // What does not run its program is attached as what is new.
+                Role::Port => self.running.get(&ifindex).map_or(Ok(()), |ifname| {
+                    self.links.ensure(&mut self.ebpf, role, ifindex, ifname).map(drop)
+                }),
+                Role::Underlay | Role::Tunnel => self.settle_host(),
+            };
+            match attached {
+                Ok(()) => count += 1,
+                Err(error) => {
+                    self.links.lost.insert((role, ifindex));
+                    failed = Some(error);
+                }
+            }
+        }
+        failed.map_or(Ok(count), Err)
+    }
+
+    /// Has the underlay have its filter again, if that went with its pin; says how many that were. The link that goes holds
+    /// the device for a moment, and until then no other can have it.
     fn filter_again(&mut self) -> Result<usize, Error> {
-        let filter = self.config.filter;
-        let ifindex = self.settings.underlay;
-        if !filter || self.unfiltered.is_some() || filter::is_pinned(&self.pins, ifindex) {
+        let (filter, ifindex) = (self.config.filter, self.settings.underlay);
+        self.filter_lost |= self.unfiltered.is_none() && !filter::is_pinned(&self.pins, ifindex);
+        if !filter || !self.filter_lost {
             return Ok(0);
         }
         self.unfiltered = filter::settle(&mut self.ebpf, &self.pins, ifindex, filter)?;
-        Ok(usize::from(self.unfiltered.is_none()))
-    }
-
-    /// Attaches what could not be pinned, and went with that; says how many that were.
-    fn attach_again(&mut self) -> Result<usize, Error> {
-        let lost = self.links.lost.clone();
-        if lost.iter().any(|(role, _)| *role != Role::Port) {
-            self.settle_host()?;
-        }
-        for (role, ifindex) in &lost {
-            let name = self.running.get(ifindex).filter(|_| *role == Role::Port);
-            // What does not run its program is attached as what is new.
-            if let Some(ifname) = name {
-                self.links.ensure(&mut self.ebpf, *role, *ifindex, ifname)?;
-            }
-        }
-        self.links.lost.clear();
-        Ok(lost.len())
+        self.filter_lost = self.unfiltered.is_some();
+        Ok(usize::from(!self.filter_lost))
     }
 
     /// Attaches to the host's own devices, but for those that are left to another version.

@@ -134,6 +134,10 @@ pub(crate) fn shown(command: &Command) -> String {
     words.join(" ")
 }
 
+/// Between two looks of [`eventually`], at first and after some seconds.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+
 /// Tries `probe` again and again until it gives a value, and fails with the last reason after
 /// `deadline`. `what` completes the sentence "… did not come true".
 pub fn eventually<T>(
@@ -141,18 +145,17 @@ pub fn eventually<T>(
     deadline: Duration,
     mut probe: impl FnMut() -> Result<T>,
 ) -> Result<T> {
-    let end = Instant::now() + deadline;
-    let mut pause = Duration::from_millis(2);
+    let begun = Instant::now();
     loop {
         match probe() {
             Ok(value) => return Ok(value),
-            Err(error) if Instant::now() > end => {
+            Err(error) if begun.elapsed() > deadline => {
                 return Err(anyhow!("{what}: not within {deadline:?}: {error:#}"));
             }
             Err(_) => {}
         }
         drop(gate());
-        sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(50));
+        // Who has waited for long may wait a little longer: what looks takes its time from what is waited for.
+        sleep((begun.elapsed() / 4).clamp(SHORTEST_PAUSE, LONGEST_PAUSE));
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use testbed::{Host, Lab, Netns, Output, eventually};
 
-use crate::stage::field;
+use crate::{echoes::Echoes, stage::field};
 
 /// How long another host may take to know what one did.
 pub(crate) const SOON: Duration = Duration::from_secs(5);
@@ -19,6 +19,11 @@ pub(crate) struct Container<'a> {
 }
 
 impl<'a> Container<'a> {
+    /// Begins to send echoes to another, a hundred a second.
+    pub(crate) fn echoes(&self, to: &Self) -> Result<Echoes> {
+        Echoes::start(self.host, &self.name, &to.address()?, "0.01", "echoes")
+    }
+
     /// Makes the sandbox `box-SERVICE`, publishes `service` on `network` and attaches it; `further` are arguments of
     /// `netctl service publish`.
     pub(crate) fn new(
@@ -142,5 +147,12 @@ pub(crate) fn all_pairs(containers: &[&Container<'_>]) -> Result<()> {
             ensure!(resolved.as_ref() == Some(&address), "{}: {resolved:?}", to.service);
         }
     }
+    Ok(())
+}
+
+/// Ends echoes, and fails where any was lost.
+pub(crate) fn end_whole(echoes: Echoes) -> Result<()> {
+    let (sent, lost) = echoes.end()?;
+    ensure!(lost.is_empty(), "of {sent} echoes these were lost: {lost:?}");
     Ok(())
 }

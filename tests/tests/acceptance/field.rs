@@ -5,8 +5,7 @@ use anyhow::{Result, ensure};
 use testbed::{Host, Lab, Signal};
 
 use crate::{
-    container::{Container, SOON, all_pairs},
-    restart::Ping,
+    container::{Container, SOON, all_pairs, end_whole},
     stage::refused,
 };
 
@@ -46,16 +45,16 @@ fn further_networks(lab: &Lab, hosts: [usize; 3]) -> Result<()> {
     scenario(lab, [one, two, three])?;
 
     // The ping goes on over every restart, whatever else is done beside it.
-    let mut ping = Ping::start(one, three)?;
+    let mut echoes = one.echoes(three)?;
     for host in lab.hosts() {
         for signal in [Signal::SIGTERM, Signal::SIGKILL] {
-            ping.goes_on()?;
+            echoes.goes_on()?;
             lab.restart_daemon(host, signal)?;
-            ping.goes_on()?;
+            echoes.goes_on()?;
         }
         whole(lab, &[one, two, three])?;
     }
-    ping.end()?;
+    end_whole(echoes)?;
     scenario(lab, [one, two, three])
 }
 

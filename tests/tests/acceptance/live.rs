@@ -14,8 +14,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use testbed::{Capture, Lab, Netns};
 
 use crate::{
-    container::{Container, all_pairs},
-    restart::Ping,
+    container::{Container, all_pairs, end_whole},
     stream::Stream,
 };
 
@@ -40,14 +39,14 @@ fn changes_elsewhere_are_not_noticed(lab: &Lab) -> Result<()> {
     let capture = Capture::start(&still.netns(lab)?, "eth0", &theirs, "still")?;
     let group = Group::start(lab, &one, &[&two, &still])?;
     let stream = Stream::start(&from, &to, two.address()?.parse()?)?;
-    let mut ping = Ping::start(&one, &two)?;
+    let mut echoes = one.echoes(&two)?;
     for (what, change) in CHANGES {
-        ping.goes_on().with_context(|| format!("before {what}"))?;
+        echoes.goes_on().with_context(|| format!("before {what}"))?;
         change(lab).context(what)?;
-        ping.goes_on().with_context(|| format!("after {what}"))?;
+        echoes.goes_on().with_context(|| format!("after {what}"))?;
         stream.goes_on().with_context(|| format!("after {what}"))?;
     }
-    ping.end()?;
+    end_whole(echoes)?;
     stream.end()?;
     group.end()?;
     let seen = capture.stop(&[])?;

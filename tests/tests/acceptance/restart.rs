@@ -1,17 +1,13 @@
 //! A daemon that ends and starts again is not noticed by the packets, and knows all that it knew.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    thread::sleep,
-    time::Duration,
-};
+use std::collections::BTreeMap;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use aya::programs::links::{FdLink, PinnedLink};
-use testbed::{Host, Lab, Process, Signal, eventually};
+use testbed::{Host, Lab, Signal};
 
 use crate::{
-    container::{Container, SOON, all_pairs},
+    container::{Container, all_pairs, end_whole},
     rest::{map_ids, pins},
 };
 
@@ -31,15 +27,15 @@ fn no_packet_is_lost(lab: &Lab) -> Result<()> {
     all_pairs(&[&one, &two, &old])?;
     let before = [standing(&one)?, standing(&two)?];
 
-    let mut ping = Ping::start(&one, &two)?;
+    let mut echoes = one.echoes(&two)?;
     for host in lab.hosts() {
         for signal in [Signal::SIGTERM, Signal::SIGKILL] {
-            ping.goes_on()?;
+            echoes.goes_on()?;
             lab.restart_daemon(host, signal)?;
-            ping.goes_on()?;
+            echoes.goes_on()?;
         }
     }
-    ping.end()?;
+    end_whole(echoes)?;
 
     for (container, before) in [&one, &two].into_iter().zip(before) {
         let after = standing(container)?;
@@ -83,53 +79,4 @@ fn links(host: &Host) -> Result<BTreeMap<String, u32>> {
         Ok((name, link.info()?.id()))
     };
     pins(host, "links")?.into_iter().map(id).collect()
-}
-
-/// Echoes, 100 a second and 12000 at most, and what came back of them.
-pub(crate) struct Ping {
-    process: Process,
-}
-
-impl Ping {
-    pub(crate) fn start(from: &Container<'_>, to: &Container<'_>) -> Result<Self> {
-        let address = to.address()?;
-        let ping = ["ping", "-n", "-i", "0.01", "-c", "12000", &address];
-        let words = ["netctl", "exec", &from.name, "--"].into_iter().chain(ping);
-        Ok(Self { process: from.host.spawn("restart-ping", words)? })
-    }
-
-    /// The numbers of the echoes that were answered so far.
-    fn answered(&self) -> Vec<usize> {
-        let log = self.process.log();
-        let number =
-            |line: &str| line.split_once("icmp_seq=")?.1.split_whitespace().next()?.parse().ok();
-        log.lines().filter_map(number).collect()
-    }
-
-    /// Waits until 50 more are answered.
-    pub(crate) fn goes_on(&mut self) -> Result<()> {
-        let before = self.answered().len();
-        eventually("the echoes go on", SOON, || {
-            ensure!(self.process.alive(), "it ended: {}", self.process.log());
-            ensure!(self.answered().len() >= before + 50, "none more is answered");
-            Ok(())
-        })
-    }
-
-    /// Ends it, and fails unless each echo was answered once.
-    pub(crate) fn end(mut self) -> Result<()> {
-        sleep(Duration::from_millis(500));
-        self.process.stop(Signal::SIGINT, Duration::from_secs(10))?;
-        let answered = self.answered();
-        let log = self.process.log();
-        let sent = log.split_once(" packets transmitted").context("no summary")?.0;
-        let sent: usize = sent.rsplit('\n').next().unwrap_or_default().parse()?;
-        let mut once = BTreeSet::new();
-        let twice: Vec<usize> = answered.into_iter().filter(|n| !once.insert(*n)).collect();
-        ensure!(twice.is_empty(), "of {sent} echoes these were answered twice: {twice:?}");
-        // The last one may have been on its way when ping was told to end.
-        let lost: Vec<usize> = (1..sent).filter(|n| !once.contains(n)).collect();
-        ensure!(lost.is_empty(), "of {sent} echoes these were lost: {lost:?}");
-        Ok(())
-    }
 }

@@ -1,9 +1,13 @@
 //! Somebody takes away what is pinned, or the place for it.
 
-use std::fs;
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
-use anyhow::ensure;
+use anyhow::{Result, ensure};
 use netctl::dataplane::{Config, Dataplane, Desired, Sweep, Touched};
+use testbed::DEADLINE;
 
 use crate::host::{Host, running, stopped};
 
@@ -53,8 +57,36 @@ fn what_cannot_be_pinned_again_is_attached_when_it_can() {
         for device in DEVICES {
             ensure!(running(device)? == 1, "{device} runs {} programs", running(device)?);
         }
-        ensure!(dataplane.unfiltered().await?.is_none());
+        filtered(&dataplane, &desired).await?;
         ensure!(before.eq(host.numbers().links.into_keys()), "other pins than before");
         Ok(dataplane.shutdown().await?)
     });
+}
+
+#[test]
+fn the_filter_that_went_with_its_pin_is_had_again() {
+    let host = Host::new();
+    let desired = host.desired();
+    let pin = host.link(&format!("filter-{}", host.index("underlay")));
+    host.within(async || {
+        let dataplane = Dataplane::start(Config { filter: true, ..host.config() }).await?;
+        for _ in 0..20 {
+            fs::remove_file(&pin)?;
+            dataplane.apply_new(desired.clone(), Sweep::Remove).await?;
+            filtered(&dataplane, &desired).await?;
+            ensure!(pin.exists(), "it runs, and has no pin");
+        }
+        Ok(dataplane.shutdown().await?)
+    });
+}
+
+/// Waits until the underlay has its filter: the link that went holds the device for a moment.
+async fn filtered(dataplane: &Dataplane, desired: &Desired) -> Result<()> {
+    let end = Instant::now() + DEADLINE;
+    while let Some(why) = dataplane.unfiltered().await? {
+        ensure!(Instant::now() < end, "{why}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        dataplane.apply_new(desired.clone(), Sweep::Remove).await?;
+    }
+    Ok(())
 }

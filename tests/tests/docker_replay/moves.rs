@@ -1,10 +1,10 @@
 //! Endpoints that an engine says are in another container now: they are, or all is as it was.
 
-use std::{fs, net::TcpListener, time::Duration};
+use std::{fs, net::TcpListener};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use testbed::{Lab, Netns, Store, eventually};
+use testbed::{DEADLINE, Lab, Netns, Store, eventually};
 
 use crate::{
     container::{Container, Start, key, run},
@@ -18,7 +18,7 @@ const JOIN: &str = "NetworkDriver.Join";
 
 /// Fails unless a container has what it had, in its namespace, in the store and on the host.
 fn stays(lab: &Lab, container: &Container, before: &left::Left) -> Result<()> {
-    eventually("all is as it was", Duration::from_secs(10), || {
+    eventually("all is as it was", DEADLINE, || {
         let now = left::of(lab)?;
         ensure!(now == *before, "was {before:#?}\nis {now:#?}");
         Ok(())
@@ -106,7 +106,7 @@ fn a_daemon_may_die_at_any_step_of_a_move() -> Result<()> {
             ensure!(step > 8, "it has {step} steps: not all are counted");
             return lab.end();
         };
-        eventually("it is in one container", Duration::from_secs(10), is_somewhere)
+        eventually("it is in one container", DEADLINE, is_somewhere)
             .with_context(|| format!("step {step}, {died}"))
             .map_err(|error| lab.explain(error))?;
         moves().with_context(|| format!("step {step}, {died}"))?;

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use testbed::{Host, Lab, Options, Signal, Store, eventually};
 
-use crate::state;
+use crate::{pins, state};
 
 /// What a host's key and the shortest time until its reaping take, and more.
 const GONE: Duration = Duration::from_secs(100);
@@ -115,13 +115,7 @@ fn wipe(host: &Host) -> Result<()> {
         // Some are other names of the same, and so unmounted already.
         drop(host.run(["umount".as_ref(), bound?.path().as_os_str()])?);
     }
-    // The file system has files of its own beside them.
-    for version in fs::read_dir(host.dir("bpf"))? {
-        let version = version?.path();
-        if version.is_dir() {
-            fs::remove_dir_all(version)?;
-        }
-    }
+    pins::unpin(host)?;
     for dir in ["netns", "run", "state"].map(|name| host.dir(name)) {
         fs::remove_dir_all(dir)?;
     }

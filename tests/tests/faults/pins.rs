@@ -39,11 +39,23 @@ fn remove(host: &Host, kind: Option<&str>) -> Result<()> {
     fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))
 }
 
+/// Takes away all that is pinned on a host. To unmount it is not enough: whoever made a mount namespace meanwhile has a copy.
+pub(crate) fn unpin(host: &Host) -> Result<()> {
+    // The file system has files of its own beside them.
+    for version in fs::read_dir(host.dir("bpf"))? {
+        let version = version?.path();
+        if version.is_dir() {
+            fs::remove_dir_all(version)?;
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn those_of_a_daemon_that_runs_are_put_back() -> Result<()> {
     let lab = Lab::start(Options::default())?;
     Traffic::furnish(&lab)?;
-    let mut traffic = Traffic::start(&lab, "0.001")?;
+    let mut traffic = Traffic::start(&lab, "0.01")?;
     for host in lab.hosts() {
         let before = pinned(host)?;
         for (number, kind) in [None, Some("maps"), Some("links")].into_iter().enumerate() {
@@ -81,7 +93,7 @@ fn maps_of_a_daemon_that_is_away_are_made_anew_beside_the_old() -> Result<()> {
     let lab = Lab::start(Options { store: Store::Etcd, ..Options::default() })?;
     let etcd = lab.etcd().context("the lab has an etcd")?;
     Traffic::furnish(&lab)?;
-    let mut traffic = Traffic::start(&lab, "0.001")?;
+    let mut traffic = Traffic::start(&lab, "0.01")?;
     let mut exchanges = 0;
     for host in lab.hosts() {
         for signal in [Signal::SIGTERM, Signal::SIGKILL] {
@@ -126,7 +138,7 @@ fn maps_of_a_daemon_that_is_away_are_made_anew_beside_the_old() -> Result<()> {
 fn maps_that_an_earlier_version_did_not_have_are_made() -> Result<()> {
     let lab = Lab::start(Options::default())?;
     Traffic::furnish(&lab)?;
-    let mut traffic = Traffic::start(&lab, "0.001")?;
+    let mut traffic = Traffic::start(&lab, "0.01")?;
     let tells = |host: &Host, log: &str, sandbox: &str, other: &str| -> Result<()> {
         let mut monitor = host.spawn(log, ["netctl", "monitor", "--flows"])?;
         let send = format!("echo > /dev/udp/{other}/9");

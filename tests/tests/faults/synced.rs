@@ -9,7 +9,7 @@ use std::{fs, path::PathBuf};
 use anyhow::{Context as _, Result, bail, ensure};
 use testbed::{DEADLINE, Etcd, Host, Lab, Netns, Options, Signal, Store, eventually};
 
-use crate::state;
+use crate::{pins, state};
 
 /// What a machine that was started again does not have any more, but for namespaces.
 const LOST: &str = "\
@@ -58,6 +58,7 @@ fn etcd(lab: &Lab) -> Result<&Etcd> {
 /// The daemon is killed, and the kernel forgets what it had from it.
 fn forgets(host: &Host) -> Result<()> {
     host.stop_daemon(Signal::SIGKILL)?;
+    pins::unpin(host)?;
     host.run(["umount", &host.dir("bpf").display().to_string()])?.ok()?;
     host.run(["sh", "-e", "-c", LOST])?.ok()?;
     fs::remove_dir_all(host.dir("run"))?;

@@ -41,7 +41,7 @@ impl Traffic {
 
     /// How many echoes were answered in each direction, at least.
     pub(crate) fn answered(&self) -> usize {
-        self.echoes.iter().map(|echoes| echoes.answered().len()).min().unwrap_or_default()
+        self.echoes.iter().map(Echoes::answered).min().unwrap_or_default()
     }
 
     /// Ends it, and says how many echoes were sent and how many of those lost, in the direction that lost more; fails where

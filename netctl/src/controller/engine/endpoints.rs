@@ -89,14 +89,15 @@ impl Controller {
     }
 
     /// Attaches an endpoint of this host's engine to the container whose namespace the engine has at `path`; the same again
-    /// is no more. One that the engine had in another container is taken from there; where that is refused, it stays there.
+    /// is no more. One that the engine had in another container is taken from there; where that is refused, it is that
+    /// one's still.
     pub async fn attach_engine_endpoint(
         &self,
         id: &EndpointId,
         path: &Path,
     ) -> Result<EngineAttachment> {
-        let (network, stored) = self.engine_endpoint(id).await?.ok_or_else(|| unknown(id))?;
         let _one = self.operations.lock().await;
+        let (network, stored) = self.engine_endpoint(id).await?.ok_or_else(|| unknown(id))?;
         let sandbox = self.engine_sandbox(path)?;
         let owner = stored.value.owner.as_ref().filter(|owner| owner.host == self.config.host);
         let attached = match owner {

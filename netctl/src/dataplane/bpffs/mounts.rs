@@ -4,7 +4,7 @@
 //! and netctl its own name. So one of ours is known as such for as long as it stands, whatever a daemon died in, and one
 //! that somebody else mounts in its place is not.
 
-use std::{fs, path::Path};
+use std::{fs, io, path::Path};
 
 use nix::mount::{MsFlags, mount};
 
@@ -25,7 +25,10 @@ pub(super) fn mount_bpf(dir: &Path) -> Result<(), Error> {
 /// Whether what is mounted on `dir` itself, if anything is, is a bpf file system of ours.
 pub(super) fn is_ours(dir: &Path) -> Result<bool, Error> {
     let failed = |source| failed("look what is mounted on", dir, source);
-    let at = dir.canonicalize().map_err(failed)?;
+    let at = match dir.canonicalize() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        found => found.map_err(failed)?,
+    };
     let table = fs::read("/proc/self/mountinfo").map_err(failed)?;
     Ok(says_ours(&String::from_utf8_lossy(&table), &at.to_string_lossy()))
 }
@@ -51,6 +54,11 @@ fn unescaped(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_is_mounted_on_what_is_not_there() {
+        assert!(!is_ours(Path::new("/sys/fs/nothing/is/there")).expect("an answer"));
+    }
 
     #[test]
     fn ours_are_told_from_others() {
