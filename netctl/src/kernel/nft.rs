@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt as _;
 use rtnetlink::sys::{
     AsyncSocket as _, AsyncSocketExt as _, SocketAddr, TokioSocket, protocols::NETLINK_NETFILTER,
 };
@@ -115,11 +116,20 @@ impl NftWatch {
         Ok(Self { socket: socket.map_err(|source| Error::System { doing, source })? })
     }
 
-    /// Waits for a change. Where some were lost, that is one too.
+    /// Waits for a change; all that came together are one. Where some were lost, that is one too.
     ///
     /// # Errors
     /// The socket is of no more use.
     pub async fn changed(&mut self) -> io::Result<()> {
+        self.heard().await?;
+        // Of one transaction there are many messages, for each object of it (`nf_tables_commit_notify`).
+        while let Some(heard) = self.heard().now_or_never() {
+            heard?;
+        }
+        Ok(())
+    }
+
+    async fn heard(&mut self) -> io::Result<()> {
         match self.socket.recv_from_full().await {
             Err(error) if error.raw_os_error() == Some(nix::libc::ENOBUFS) => Ok(()),
             heard => heard.map(drop),

@@ -7,6 +7,7 @@ mod command;
 mod flows;
 mod links;
 mod netns;
+mod nft;
 mod underlay;
 mod vxlan;
 mod way;
