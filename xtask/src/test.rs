@@ -41,7 +41,8 @@ const THREADS: &str = "RUST_TEST_THREADS";
 /// So many tests at most are run again: where more fail, it is not that they were in each other's way.
 const AGAIN: usize = 5;
 /// Tests that take a minute and more: they begin first, so that at the end nobody waits for one alone.
-const LONG: [&str; 9] = [
+const LONG: [&str; 13] = [
+    "docker::",
     "faults::deaths::",
     "faults::scale::",
     "faults::leftovers::",
@@ -49,8 +50,11 @@ const LONG: [&str; 9] = [
     "faults::kills::",
     "faults::audit::",
     "faults::interference::",
+    "faults::upgrade::",
+    "faults::races::",
+    "faults::clock::",
+    "faults::cluster::",
     "acceptance::",
-    "docker::",
 ];
 /// How many that took longest are told of at the end.
 const SLOWEST: usize = 10;
