@@ -26,6 +26,14 @@ fn stays(lab: &Lab, container: &Container, before: &left::Left) -> Result<()> {
     container.ping("10.77.0.1")
 }
 
+/// What an engine asks for that has the endpoint of `container` in the one of this name.
+fn in_container(container: &Container, name: &str) -> Value {
+    let mut of = container.of();
+    of["SandboxKey"] = key(name).into();
+    of["Options"] = json!({});
+    of
+}
+
 /// ```text
 ///   h1:8080 ── c1, whose endpoint is to be c2's
 /// ```
@@ -37,9 +45,7 @@ fn an_endpoint_goes_to_another_container_or_stays_where_it_was() -> Result<()> {
     let (id, pool) = docker.network("10.77.0.0/24")?;
     let c1 = run(host, &docker, &Start::new("c1", &id, &[&pool]))?;
     docker.ask(OPEN, &ports(&c1, 8080))?;
-    let mut elsewhere = c1.of();
-    elsewhere["SandboxKey"] = key("c2").into();
-    elsewhere["Options"] = json!({});
+    let elsewhere = in_container(&c1, "c2");
     let before = left::of(&lab)?;
 
     // Refused before anything is done.
@@ -82,12 +88,6 @@ fn a_daemon_may_die_at_any_step_of_a_move() -> Result<()> {
     let docker = Docker::of(host);
     let (id, pool) = docker.network("10.77.0.0/24")?;
     let c1 = run(host, &docker, &Start::new("c1", &id, &[&pool]))?;
-    let in_container = |name: &str| -> Value {
-        let mut of = c1.of();
-        of["SandboxKey"] = key(name).into();
-        of["Options"] = json!({});
-        of
-    };
     // What an operation left unfinished is in a record too, until that is undone.
     let is_somewhere = || -> Result<()> {
         let records = fs::read_dir(host.dir("state").join("sandboxes"))?.count();
@@ -98,8 +98,8 @@ fn a_daemon_may_die_at_any_step_of_a_move() -> Result<()> {
     };
     for step in 0..200 {
         docker.ask("NetworkDriver.Leave", &c1.of())?;
-        docker.ask(JOIN, &in_container("c1"))?;
-        let moves = || docker.ask(JOIN, &in_container("c2"));
+        docker.ask(JOIN, &in_container(&c1, "c1"))?;
+        let moves = || docker.ask(JOIN, &in_container(&c1, "c2"));
         let (answered, died) = lab.dying_at(host, step, moves)?;
         let Some(died) = died else {
             answered?;
